@@ -1,0 +1,85 @@
+"""Header fields as they travel: an ordered list of (lower-case name, value) pairs of bytes.
+
+A list, because most messages are read once from end to end and written once; names are lowered
+when they are parsed (RFC 9110, section 5.1: names are case-insensitive), so that comparing is `==`.
+Values carry no surrounding blanks.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+HeaderField = tuple[bytes, bytes]
+
+HOP_BY_HOP: Final = frozenset(
+    # RFC 9110, section 7.6.1, with Proxy-* of section 11.7 and what older peers still send.
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""Fields that concern one connection and are never forwarded."""
+
+FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+"""Fields that only the writer of a message may set: they say where it ends."""
+
+
+class Headers(list[HeaderField]):
+    """An ordered multimap of header fields. Names must be given in lower case."""
+
+    __slots__ = ()
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return the first value of `name`, or None."""
+        for field_name, value in self:
+            if field_name == name:
+                return value
+        return None
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """Return every value of `name`, in order."""
+        return [value for field_name, value in self if field_name == name]
+
+    def remove_all(self, names: Iterable[bytes]) -> None:
+        """Drop every field whose name is in `names`."""
+        dropped = frozenset(names)
+        self[:] = [field for field in self if field[0] not in dropped]
+
+    def replace(self, name: bytes, value: bytes) -> None:
+        """Leave exactly one field called `name`, with this value, at the end."""
+        self.remove_all((name,))
+        self.append((name, value))
+
+
+def list_members(values: Iterable[bytes]) -> list[bytes]:
+    """Split a list-based field (RFC 9110, section 5.6.1) into lower-case members, blanks removed.
+
+    For fields whose members hold no quoted strings, such as Connection and Transfer-Encoding.
+    """
+    return [
+        member.lower() for value in values for part in value.split(b",") if (member := part.strip())
+    ]
+
+
+def connection_options(headers: Headers) -> frozenset[bytes]:
+    """Return the lower-case options that the Connection fields list (RFC 9110, section 7.6.1)."""
+    return frozenset(list_members(headers.get_all(b"connection")))
+
+
+def forwardable(headers: Headers) -> Headers:
+    """Return the end-to-end fields: no hop-by-hop field, none that Connection names, no length.
+
+    Content-Length goes too, because whoever writes the message on knows its framing best.
+    """
+    named = connection_options(headers)
+    return Headers(
+        field
+        for field in headers
+        if field[0] not in HOP_BY_HOP and field[0] != b"content-length" and field[0] not in named
+    )

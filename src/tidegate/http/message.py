@@ -1,0 +1,126 @@
+"""Request and Response: what flows through the pipeline, whichever door it came in by.
+
+A body is bytes where it is complete, else a single-use async iterator whose pulling is the
+backpressure: nothing is read from a peer until somebody asks for the next piece. Framing fields
+(Content-Length, Transfer-Encoding, Connection) are never in `headers`; `content_length` says what
+the sender announced, and whoever writes the message frames it anew (RFC 9112, section 6).
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import Enum
+from typing import Literal
+
+from tidegate.http.headers import Headers
+
+Body = bytes | AsyncIterator[bytes]
+
+
+class Outcome(Enum):
+    """How an exchange ended, as the door saw it."""
+
+    COMPLETE = "complete"
+    """The whole response was handed to the client's connection."""
+    ABORTED = "aborted"
+    """The response was cut: the client went away, the upstream failed, or a bound was met."""
+
+
+OnClose = Callable[[Outcome], Awaitable[None] | None]
+
+
+class Request:
+    """One request, parsed and checked. Mutable: a policy may change what the next one sees."""
+
+    __slots__ = (
+        "body",
+        "client",
+        "content_length",
+        "headers",
+        "host",
+        "http_version",
+        "method",
+        "path",
+        "query",
+        "scheme",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: bytes,
+        headers: Headers,
+        *,
+        query: bytes | None = None,
+        host: bytes = b"",
+        scheme: Literal["http", "https"] = "http",
+        body: Body = b"",
+        content_length: int | None = None,
+        http_version: str = "1.1",
+        client: str = "",
+    ) -> None:
+        """`path` is absolute and normalised (http/target.py), `query` what follows `?` or None.
+
+        `host` is the authority the client named, lower case, with its port if it gave one.
+        `content_length` is in bytes; None with an iterator as body means chunked.
+        `client` is the peer's address.
+        """
+        self.method = method
+        self.path = path
+        self.query = query
+        self.host = host
+        self.scheme = scheme
+        self.headers = headers
+        self.body = body
+        self.content_length = content_length
+        self.http_version = http_version
+        self.client = client
+
+    @property
+    def target(self) -> bytes:
+        """The origin-form target (RFC 9112, section 3.2.1): path and query as forwarded."""
+        return self.path if self.query is None else b"%b?%b" % (self.path, self.query)
+
+
+class Response:
+    """One response on its way to the client.
+
+    Whoever makes a response whose body holds something (a connection, a file) registers its
+    release with `on_close`; the door calls `aclose` exactly once, under cancellation too.
+    """
+
+    __slots__ = ("_closers", "body", "content_length", "headers", "reason", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Headers | None = None,
+        body: Body = b"",
+        *,
+        content_length: int | None = None,
+        reason: bytes | None = None,
+    ) -> None:
+        """`content_length`: for an iterator, its size in bytes if known; for an answer without
+        body (HEAD, 304), what the Content-Length field shall say. Ignored where body is bytes
+        that are sent.
+        """
+        self.status = status
+        self.headers = Headers() if headers is None else headers
+        self.body = body
+        self.content_length = content_length
+        self.reason = reason
+        self._closers: list[OnClose] | None = None
+
+    def on_close(self, release: OnClose) -> None:
+        """Call `release(outcome)` once when the exchange ends. Later registrations run first."""
+        if self._closers is None:
+            self._closers = []
+        self._closers.append(release)
+
+    async def aclose(self, outcome: Outcome) -> None:
+        """Release what the response holds. Safe to call twice; the second call does nothing."""
+        closers, self._closers = self._closers, None
+        if closers is None:
+            return
+        while closers:
+            waiting = closers.pop()(outcome)
+            if waiting is not None:
+                await waiting
