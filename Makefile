@@ -1,0 +1,51 @@
+# `make help` lists the targets. Needs python3 >= 3.11, pip and make; uses uv where it is on PATH.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Stamps: an environment is made anew only when the file that it is made from changes.
+RUN_READY := $(VENV)/.run-ready
+DEV_READY := $(VENV)/.dev-ready
+
+.DEFAULT_GOAL := help
+.PHONY: setup run test check fmt bench docs lock help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: $(RUN_READY) ## make .venv from the hashed requirements.txt
+
+run: $(RUN_READY) ## start the quickstart: gateway, embedded Valkey, echo upstream
+	@exec $(BIN)/python scripts/under_make.py $(BIN)/python -m tidegate quickstart
+
+test: $(DEV_READY) ## run every test; ARGS="tests/http -x" goes to pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV_READY) ## format, lint, strict types, imports between the rooms
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+fmt: $(DEV_READY) ## format, and mend what ruff can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+ROUNDS ?= 5
+SECONDS_EACH ?= 4
+bench: $(RUN_READY) ## compare with nginx+Lua+Redis and FastAPI+httpx: ROUNDS=5 SECONDS_EACH=4
+	@$(BIN)/python -m bench --rounds $(ROUNDS) --seconds $(SECONDS_EACH)
+
+docs: $(RUN_READY) ## write docs/reference from the program itself
+	@$(BIN)/python scripts/reference.py docs/reference
+
+lock: $(RUN_READY) ## make requirements*.txt anew from pyproject.toml (fetches uv if it is not there)
+	@sh scripts/lock.sh $(BIN)/python
+
+$(RUN_READY): requirements.txt
+	@sh scripts/setup.sh $(VENV) $(PYTHON) requirements.txt
+	@touch $@
+
+$(DEV_READY): requirements-dev.txt $(RUN_READY)
+	@sh scripts/setup.sh $(VENV) $(PYTHON) requirements-dev.txt
+	@touch $@

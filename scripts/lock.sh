@@ -1,0 +1,26 @@
+#!/bin/sh
+# Makes requirements.txt and requirements-dev.txt anew from pyproject.toml: every file that any
+# Linux or macOS machine with Python 3.11 or newer may install, with its hashes, and no word on
+# where this machine fetched it. Called by `make lock`: lock.sh PYTHON
+set -eu
+python=$1
+uv=$(command -v uv || true)
+if [ -z "$uv" ]; then
+    tools=$(mktemp -d)
+    trap 'rm -rf "$tools"' EXIT
+    "$python" -m venv "$tools"
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check uv
+    uv=$tools/bin/uv
+fi
+
+compile() {
+    output=$1
+    shift
+    "$uv" pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+        --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+        --extra asgi pyproject.toml "$@" --output-file "$output"
+}
+
+compile requirements.txt --group build
+# One environment holds both: what the run file pins, the other may not pin otherwise.
+compile requirements-dev.txt --group dev --constraints requirements.txt
