@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes requirements.txt and requirements-dev.txt anew from pyproject.toml: every file that any
-# Linux or macOS machine with Python 3.11 or newer may install, with its hashes, and no word on
+# Makes requirements.txt and requirements-dev.txt anew from pyproject.toml: every file that a
+# machine with Python 3.11 or newer may install, with its hashes, and no word on
 # where this machine fetched it. Called by `make lock`: lock.sh PYTHON
 set -eu
 python=$1

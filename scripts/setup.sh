@@ -25,7 +25,7 @@ make_with_pip() {
     if "$python" -c 'import ensurepip' 2>/dev/null; then
         "$python" -m venv --clear "$venv"
     # Debian keeps ensurepip in python3-venv; a pip outside can fill an environment as well.
-    elif "$python" -m pip --python "$python" --version >/dev/null 2>&1; then
+    elif "$python" -m pip --python "$(command -v "$python")" --version >/dev/null 2>&1; then
         "$python" -m venv --clear --without-pip "$venv"
     else
         fail "$python has neither ensurepip nor a pip >= 22.3: install them (Debian: apt install python3-venv)"
