@@ -8,9 +8,14 @@ the sender announced, and whoever writes the message frames it anew (RFC 9112, s
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import Enum
-from typing import Literal
+from typing import Any, Generic, Literal
+
+from typing_extensions import TypeVar
 
 from tidegate.http.headers import Headers
+
+ContextT = TypeVar("ContextT", default=Any)
+"""What the pipeline knows about a request beyond HTTP; opaque to this room."""
 
 Body = bytes | AsyncIterator[bytes]
 
@@ -27,13 +32,14 @@ class Outcome(Enum):
 OnClose = Callable[[Outcome], Awaitable[None] | None]
 
 
-class Request:
+class Request(Generic[ContextT]):
     """One request, parsed and checked. Mutable: a policy may change what the next one sees."""
 
     __slots__ = (
         "body",
         "client",
         "content_length",
+        "context",
         "headers",
         "host",
         "http_version",
@@ -61,8 +67,9 @@ class Request:
 
         `host` is the authority the client named, lower case, with its port if it gave one.
         `content_length` is in bytes; None with an iterator as body means chunked.
-        `client` is the peer's address.
+        `client` is the peer's address. `context` is set by the pipeline before any policy runs.
         """
+        self.context: ContextT
         self.method = method
         self.path = path
         self.query = query

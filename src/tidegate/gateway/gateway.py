@@ -1,0 +1,168 @@
+"""The core: `handle` takes a request from whichever door and returns its response.
+
+This is the composition root as well: store, identity, limiter, policies and upstreams are built
+here from the configuration and handed to each other; nothing is global. A Gateway knows nothing
+of sockets, parsers or processes.
+"""
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from tidegate.config import Config, Settings, load
+from tidegate.gateway.snapshot import Snapshot, compile_snapshot
+from tidegate.http import GatewayError, Headers, Request, Response
+from tidegate.http.errors import MethodNotAllowed, ServiceUnavailable
+from tidegate.identity import KeyResolver
+from tidegate.policies import Context, Parts, RequestIdentity
+from tidegate.rate_limiter import Limiter
+from tidegate.store import Store, open_store
+
+_JSON: Final = (b"content-type", b"application/json")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+
+
+class GatewayNotOpen(RuntimeError):
+    """A request came before the gateway was opened."""
+
+
+class Gateway:
+    """Opens with `async with`; then `handle` may be called any number of times at once."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        data_dir: Path,
+        directory: Path | None = None,
+        store: Store | None = None,
+        require_store: bool = True,
+    ) -> None:
+        """`directory` is where relative paths of the configuration start (default: here).
+
+        A `store` that is given is used and left open; else one is opened from the configuration.
+        With `require_store=False` the gateway opens even while the store cannot be reached.
+        """
+        self.config = config
+        self.is_draining = False
+        self._data_dir = data_dir
+        self._directory = directory or Path.cwd()
+        self._given_store = store
+        self._require_store = require_store
+        self._store: Store | None = None
+        self._snapshot: Snapshot | None = None
+        self._identity = RequestIdentity()
+        self._own = frozenset(
+            (config.listen.health_path.encode(), config.listen.ready_path.encode())
+        )
+
+    @classmethod
+    def from_file(cls, path: str | Path, **options: bool) -> Self:
+        """Load the configuration at `path`, with environment and `.env` applied.
+
+        Raises ConfigError with every problem of the file.
+        """
+        path = Path(path)
+        settings = Settings()
+        return cls(load(path), data_dir=settings.data_dir, directory=path.parent, **options)
+
+    async def __aenter__(self) -> Self:
+        store = self._given_store
+        if store is None:
+            store = await open_store(self.config.redis, self._data_dir, require=self._require_store)
+        try:
+            resolver = KeyResolver(self.config, store)
+            parts = Parts(self.config.listen, resolver, Limiter(store), self._directory)
+            self._snapshot = compile_snapshot(self.config, parts)
+        except BaseException:
+            if self._given_store is None:
+                await store.aclose()
+            raise
+        self._store = store
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        snapshot, self._snapshot = self._snapshot, None
+        store, self._store = self._store, None
+        try:
+            if snapshot is not None:
+                await snapshot.aclose()
+        finally:
+            if store is not None and self._given_store is None:
+                await store.aclose()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The configuration in force. Raises GatewayNotOpen outside `async with`."""
+        if self._snapshot is None:
+            raise GatewayNotOpen(
+                "the gateway is not open: write `async with gateway:` around what serves it, "
+                "for FastAPI in its lifespan"
+            )
+        return self._snapshot
+
+    @property
+    def body_bytes_max(self) -> int:
+        """The largest request body, in bytes, that any route takes."""
+        return self.snapshot.body_bytes_max
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether some route can be served now: all while the store is up, else those without."""
+        if self.is_draining or self._snapshot is None or self._store is None:
+            return False
+        return self._store.is_up or any(not c.route.auth for c in self._snapshot.routes)
+
+    async def handle(self, request: Request) -> Response:
+        """Return the response to `request`. Raises GatewayError, which the door turns into one."""
+        snapshot = self.snapshot
+        assert self._store is not None  # noqa: S101 - opened together with the snapshot
+        if request.path in self._own:
+            return self._own_answer(request)
+        try:
+            route, prefix_bytes = snapshot.table.find(request.method, request.host, request.path)
+        except GatewayError as error:
+            return await self._unrouted(request, error)
+        request.context = context = Context(route.route, route.service, self._store)
+        for ask in route.asks:
+            ask(request, context)
+        if route.route.strip_prefix:
+            request.path = request.path[prefix_bytes:] or b"/"
+        return await route.chain(request)
+
+    async def _unrouted(self, request: Request, error: GatewayError) -> Response:
+        """Raise `error` through the first layer, so that its answer has an id too."""
+        assert self._store is not None  # noqa: S101 - see handle
+        request.context = Context(None, None, self._store)
+        self._identity.ask(request, request.context)
+
+        async def refuse(_: Request) -> Response:
+            raise error
+
+        return await self._identity(request, refuse)
+
+    def _own_answer(self, request: Request) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed("This path takes GET, HEAD", headers=((b"allow", b"GET, HEAD"),))
+        if request.path == self.config.listen.health_path.encode():
+            return _answer(request, {"status": "alive"})
+        if not self.is_ready:
+            raise ServiceUnavailable(
+                "The gateway is not ready to serve", headers=((b"retry-after", b"1"),)
+            )
+        is_up = self._store is not None and self._store.is_up
+        return _answer(request, {"status": "ready", "store": "up" if is_up else "down"})
+
+
+def _answer(request: Request, members: dict[str, str]) -> Response:
+    body = json.dumps(members).encode()
+    headers = Headers((_JSON, _NO_STORE))
+    if request.method == "HEAD":
+        return Response(200, headers, b"", content_length=len(body))
+    return Response(200, headers, body)

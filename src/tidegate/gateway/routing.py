@@ -1,0 +1,188 @@
+"""Which route takes a request: by host, then the longest path, then the method.
+
+The path that is looked up is the path that is forwarded (http/target.py made it). Upstreams may
+read it more loosely than we do: decode `%2F`, merge `//`, cut `;x`, ignore case. So a path with
+anything of that kind is looked up a second time as the loosest upstream would read it, and is
+refused with 400 if that reading belongs to another route: nobody can borrow a lenient route to
+reach what a strict one guards, or leave a route's prefix. Hot: a plain path costs one regular
+expression and one dictionary look-up per segment, at most as many as the longest prefix has.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from tidegate.http.errors import BadRequest, MethodNotAllowed, RouteNotFound
+
+RouteT = TypeVar("RouteT")
+
+_READ_TWO_WAYS: Final = re.compile(rb"[%;\\A-Z]|//|./\Z")
+_TRIPLET: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_PARAMETERS: Final = re.compile(rb";[^/]*")
+_SLASHES: Final = re.compile(rb"/{2,}")
+DECODINGS_MAX: Final = 4
+"""A path that still changes when it is decoded this often is nobody's honest path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Generic[RouteT]):
+    """One way to reach a route. `path` is a prefix on segment boundaries unless `is_exact`.
+
+    `host` is lower case without port, `*.example.com` for all names below, empty for every host.
+    `methods` empty: all. GET brings HEAD with it.
+    """
+
+    route: RouteT
+    path: bytes
+    is_exact: bool = False
+    host: bytes = b""
+    methods: frozenset[str] = frozenset()
+
+
+class _Paths(Generic[RouteT]):
+    """The matches of one host pattern."""
+
+    __slots__ = ("depth_max", "exact", "prefixes")
+
+    def __init__(self) -> None:
+        self.exact: dict[bytes, list[Match[RouteT]]] = {}
+        self.prefixes: dict[bytes, list[Match[RouteT]]] = {}
+        self.depth_max = 0
+
+    def add(self, path: bytes, match: Match[RouteT]) -> None:
+        if match.is_exact:
+            self.exact.setdefault(path, []).append(match)
+        else:
+            prefix = path.rstrip(b"/")
+            self.prefixes.setdefault(prefix, []).append(match)
+            self.depth_max = max(self.depth_max, prefix.count(b"/"))
+
+    def candidates(self, path: bytes) -> tuple[list[Match[RouteT]], int] | None:
+        """Return the matches of the longest pattern that covers `path`, and its length."""
+        if (exact := self.exact.get(path)) is not None:
+            return exact, 0
+        prefixes = self.prefixes
+        # Only as many segments as the deepest prefix has can matter, however long the path is.
+        segments = path.split(b"/", self.depth_max + 1)
+        end = len(path)
+        if len(segments) > self.depth_max + 1:
+            end -= len(segments[-1]) + 1
+        while end > 0:
+            if (found := prefixes.get(path[:end])) is not None:
+                return found, end
+            end = path.rfind(b"/", 0, end)
+        if (found := prefixes.get(b"")) is not None:
+            return found, 0
+        return None
+
+
+class _Hosts(Generic[RouteT]):
+    """Host patterns, most specific first, each with its paths."""
+
+    def __init__(self) -> None:
+        self.named: dict[bytes, _Paths[RouteT]] = {}
+        self.below: dict[bytes, _Paths[RouteT]] = {}
+        self.every: _Paths[RouteT] = _Paths()
+
+    def paths_of(self, host: bytes) -> _Paths[RouteT]:
+        """Return the paths of a pattern, made if it is new."""
+        if not host:
+            return self.every
+        if host.startswith(b"*."):
+            return self.below.setdefault(host[1:], _Paths())
+        return self.named.setdefault(host, _Paths())
+
+    def candidates(self, host: bytes, path: bytes) -> tuple[list[Match[RouteT]], int] | None:
+        if self.named or self.below:
+            for paths in self._applying(_host_name(host)):
+                if (found := paths.candidates(path)) is not None:
+                    return found
+        return self.every.candidates(path)
+
+    def _applying(self, name: bytes) -> Iterable[_Paths[RouteT]]:
+        if (paths := self.named.get(name)) is not None:
+            yield paths
+        dot = name.find(b".")
+        while dot >= 0:
+            if (paths := self.below.get(name[dot:])) is not None:
+                yield paths
+            dot = name.find(b".", dot + 1)
+
+
+class RouteTable(Generic[RouteT]):
+    """All matches, compiled once. Immutable after construction."""
+
+    def __init__(self, matches: Iterable[Match[RouteT]]) -> None:
+        self._strict: _Hosts[RouteT] = _Hosts()
+        self._loose: _Hosts[RouteT] = _Hosts()
+        for match in matches:
+            self._strict.paths_of(match.host).add(match.path, match)
+            self._loose.paths_of(match.host).add(loosest_reading(match.path), match)
+
+    def find(self, method: str, host: bytes, path: bytes) -> tuple[RouteT, int]:
+        """Return the route for a request, and how many bytes of the path its prefix covers.
+
+        Raises RouteNotFound, MethodNotAllowed (with Allow), or BadRequest for a path that an
+        upstream could read as another route's.
+        """
+        found = self._strict.candidates(host, path)
+        if found is None:
+            raise RouteNotFound("No route takes this host and path")
+        candidates, prefix_bytes = found
+        if _READ_TWO_WAYS.search(path) is not None:
+            self._refuse_if_ambiguous(host, path, candidates)
+        for match in candidates:
+            if not match.methods or method in match.methods:
+                return match.route, prefix_bytes
+        allowed = sorted({name for match in candidates for name in match.methods})
+        raise MethodNotAllowed(
+            f"This path takes {', '.join(allowed)}",
+            headers=((b"allow", ", ".join(allowed).encode()),),
+        )
+
+    def _refuse_if_ambiguous(
+        self, host: bytes, path: bytes, candidates: list[Match[RouteT]]
+    ) -> None:
+        loose = self._loose.candidates(host, loosest_reading(path))
+        if loose is not None:
+            readings = loose[0]
+            if all(any(match is reading for reading in readings) for match in candidates):
+                return
+        error = BadRequest(
+            "The path can be read in two ways that belong to different routes: "
+            "send it without encoded slashes, double slashes, `;` or other case"
+        )
+        raise error
+
+
+def methods_with_head(methods: Iterable[str]) -> frozenset[str]:
+    """Return the methods a route takes: GET brings HEAD (RFC 9110, section 9.3.2)."""
+    named = frozenset(methods)
+    return named | {"HEAD"} if "GET" in named else named
+
+
+def loosest_reading(path: bytes) -> bytes:
+    """Return `path` as the most lenient upstream would read it. Never forwarded, only compared."""
+    for _ in range(DECODINGS_MAX):
+        decoded = _TRIPLET.sub(lambda match: bytes((int(match[1], 16),)), path)
+        if decoded == path:
+            break
+        path = decoded
+    else:
+        raise BadRequest("The path is percent-encoded again and again")
+    path = _PARAMETERS.sub(b"", path.replace(b"\\", b"/"))
+    kept: list[bytes] = []
+    for segment in _SLASHES.sub(b"/", path).lower().split(b"/"):
+        if segment == b"..":
+            del kept[-1:]
+        elif segment not in (b"", b"."):
+            kept.append(segment)
+    return b"/" + b"/".join(kept)
+
+
+def _host_name(host: bytes) -> bytes:
+    """Return a checked Host without port and without the root's trailing dot."""
+    if host.startswith(b"["):
+        return host[: host.find(b"]") + 1]
+    return host.partition(b":")[0].rstrip(b".")

@@ -1,0 +1,77 @@
+"""The configuration compiled: a route table, and for each route its chain of policies.
+
+Made once, whole or not at all, and never changed: a request that began on one snapshot ends on
+it. Whatever can be resolved before the first request is resolved here.
+"""
+
+from dataclasses import dataclass
+
+from tidegate.config import Config, Route, Service
+from tidegate.gateway.routing import Match, RouteTable, methods_with_head
+from tidegate.policies import Ask, Next, Parts, Policy, asks_of, chain_of, ordered
+from tidegate.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledRoute:
+    """A route ready to run. `policies` are its layers by name, outermost first."""
+
+    route: Route
+    service: Service
+    policies: tuple[tuple[str, Policy], ...]
+    asks: tuple[Ask, ...]
+    chain: Next
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Everything that a configuration decides about requests."""
+
+    config: Config
+    table: RouteTable[CompiledRoute]
+    routes: tuple[CompiledRoute, ...]
+    upstreams: tuple[Upstream, ...]
+
+    @property
+    def body_bytes_max(self) -> int:
+        """The largest body that any route takes: the bound of the doors."""
+        default = self.config.listen.bounds.body_bytes
+        bounds = (compiled.route.body_bytes for compiled in self.routes)
+        return max(default if bound is None else bound for bound in bounds)
+
+    async def aclose(self) -> None:
+        """Close the connections to all upstreams."""
+        for upstream in self.upstreams:
+            await upstream.aclose()
+
+
+def compile_snapshot(config: Config, parts: Parts) -> Snapshot:
+    """Compile `config`. Raises PolicyNotLoaded; nothing has been opened then."""
+    routes: list[CompiledRoute] = []
+    matches: list[Match[CompiledRoute]] = []
+    upstreams: list[Upstream] = []
+    for service in config.services:
+        upstream = Upstream(service)
+        upstreams.append(upstream)
+        for route in service.routes:
+            compiled = _compiled(route, service, upstream, parts)
+            routes.append(compiled)
+            matches.extend(_matches(compiled))
+    return Snapshot(config, RouteTable(matches), tuple(routes), tuple(upstreams))
+
+
+def _compiled(route: Route, service: Service, upstream: Upstream, parts: Parts) -> CompiledRoute:
+    policies = tuple(ordered(route, service, upstream, parts))
+    return CompiledRoute(route, service, policies, asks_of(policies), chain_of(policies))
+
+
+def _matches(compiled: CompiledRoute) -> list[Match[CompiledRoute]]:
+    route = compiled.route
+    methods = methods_with_head(route.methods)
+    paths = [(path.encode(), False) for path in route.paths]
+    paths += [(path.encode(), True) for path in route.exact_paths]
+    return [
+        Match(compiled, path, is_exact, host.lower().encode(), methods)
+        for host in route.hosts or ("",)
+        for path, is_exact in paths or [(b"/", False)]
+    ]

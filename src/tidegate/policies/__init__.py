@@ -1,0 +1,26 @@
+"""Policies: the layers of the pipeline, their public API, and their one order.
+
+For a policy of your own: `from tidegate.policies import Next, Policy, Request, Response`.
+"""
+
+from tidegate.http import Response
+from tidegate.policies.custom import PolicyNotLoaded
+from tidegate.policies.order import Ask, Parts, asks_of, chain_of, ordered
+from tidegate.policies.policy import Asks, Context, Next, Policy, Request
+from tidegate.policies.request_identity import RequestIdentity
+
+__all__ = [
+    "Ask",
+    "Asks",
+    "Context",
+    "Next",
+    "Parts",
+    "Policy",
+    "PolicyNotLoaded",
+    "Request",
+    "RequestIdentity",
+    "Response",
+    "asks_of",
+    "chain_of",
+    "ordered",
+]

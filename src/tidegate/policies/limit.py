@@ -1,0 +1,66 @@
+"""How much: the plan's limits, decided together in one store command, before anything is sent on.
+
+The question leaves with `ask` where the caller is known by then, else when the policy's turn
+comes. Every answer to a limited request carries the limits' fields, errors of later policies too.
+"""
+
+from typing import Final
+
+from tidegate.config import Route
+from tidegate.http import GatewayError, Response
+from tidegate.identity import Caller
+from tidegate.policies.policy import Context, Next, Policy, Request
+from tidegate.rate_limiter import Limiter, Subject
+
+SUBJECTS_MAX: Final = 10_000
+"""Compiled limits kept in a worker, as many as the resolver keeps callers."""
+
+
+class Limit:
+    """Charges the caller's limits with the route's cost, or refuses with 429."""
+
+    def __init__(self, limiter: Limiter, subjects: dict[Caller, Subject], cost: int) -> None:
+        self._limiter = limiter
+        self._subjects = subjects
+        self._cost = cost
+
+    def ask(self, request: Request, context: Context) -> None:
+        """Queue the decision, if the caller is known and has limits."""
+        caller = context.caller
+        if caller is not None and caller.limits:
+            context.pending_limits = self._limiter.ask(self._subject(caller), self._cost)
+
+    async def __call__(self, request: Request, call_next: Next) -> Response:
+        context = request.context
+        if context.pending_limits is None:
+            self.ask(request, context)
+            if context.pending_limits is None:
+                return await call_next(request)
+        caller = context.caller
+        assert caller is not None  # noqa: S101 - ask() queued for a caller
+        reply = await context.pending_limits
+        decision = self._limiter.decision(self._subject(caller), self._cost, reply)
+        if not decision.allowed:
+            raise decision.error()
+        try:
+            response = await call_next(request)
+        except GatewayError as error:
+            error.headers.extend(decision.headers)
+            raise
+        response.headers.extend(decision.headers)
+        return response
+
+    def _subject(self, caller: Caller) -> Subject:
+        subject = self._subjects.get(caller)
+        if subject is None:
+            if len(self._subjects) >= SUBJECTS_MAX:
+                # Oldest first; a caller still in use is compiled again for about 10 microseconds.
+                del self._subjects[next(iter(self._subjects))]
+            subject = self._limiter.subject(caller.tenant, caller.key_id, caller.limits)
+            self._subjects[caller] = subject
+        return subject
+
+
+def build(route: Route, limiter: Limiter, subjects: dict[Caller, Subject]) -> Policy:
+    """`subjects` is shared by all routes: a caller's limits are the same on each of them."""
+    return Limit(limiter, subjects, route.cost)

@@ -1,0 +1,88 @@
+"""The one order of policies. Every chain is this list, less what a route does not use.
+
+Request identity comes first, so that every answer can be traced; who calls and how much comes
+before anything that costs; the user's own policies stand where their `before` says; forward ends
+the chain. `tidegate routes` prints it and a golden test holds it.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tidegate.config import Listen, Route, Service
+from tidegate.http import Response
+from tidegate.identity import Caller, KeyResolver
+from tidegate.policies import authenticate, body_bound, custom, forward, limit, request_identity
+from tidegate.policies.policy import Asks, Context, Next, Policy, Request
+from tidegate.rate_limiter import Limiter, Subject
+from tidegate.upstream import Upstream
+
+Ask = Callable[[Request, Context], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What policies are built from: the same for every route of a snapshot."""
+
+    listen: Listen
+    resolver: KeyResolver
+    limiter: Limiter
+    directory: Path
+    """Where relative paths of the configuration start."""
+    subjects: dict[Caller, Subject] = field(default_factory=dict)
+
+
+def ordered(
+    route: Route, service: Service, upstream: Upstream, parts: Parts
+) -> Iterator[tuple[str, Policy]]:
+    """Yield the name and the policy of each layer of `route`, outermost first."""
+    yield "request_identity", request_identity.build()
+    if route.auth:
+        yield from _own(route, "authenticate", parts)
+        yield "authenticate", authenticate.build(parts.resolver)
+        yield from _own(route, "limit", parts)
+        yield "limit", limit.build(route, parts.limiter, parts.subjects)
+    else:
+        # Without a caller there is neither authenticate nor limit to stand before.
+        yield from _own(route, "authenticate", parts)
+        yield from _own(route, "limit", parts)
+    yield "body_bound", body_bound.build(route, parts.listen.bounds.body_bytes)
+    yield from _own(route, "forward", parts)
+    yield "forward", forward.build(route, upstream, parts.listen.trusted_proxies)
+
+
+def chain_of(policies: Sequence[tuple[str, Policy]]) -> Next:
+    """Return the entry of the chain: each policy with the next one already in its hand."""
+
+    following: Next = _end
+    for _, policy in reversed(policies):
+        following = _bound(policy, following)
+    return following
+
+
+def asks_of(policies: Sequence[tuple[str, Policy]]) -> tuple[Ask, ...]:
+    """Return the `ask` of each leading policy that has one, up to the first that has none."""
+    asks = []
+    for _, policy in policies:
+        if not isinstance(policy, Asks):
+            break
+        asks.append(policy.ask)
+    return tuple(asks)
+
+
+def _own(route: Route, before: str, parts: Parts) -> Iterator[tuple[str, Policy]]:
+    for entry in route.policies:
+        if entry.before == before:
+            loaded = custom.load(entry, parts.directory)
+            yield loaded.name, loaded
+
+
+async def _end(request: Request) -> Response:
+    raise RuntimeError("the last policy of a chain must answer by itself")
+
+
+def _bound(policy: Policy, following: Next) -> Next:
+    def call(request: Request) -> Awaitable[Response]:
+        return policy(request, following)
+
+    return call

@@ -1,0 +1,51 @@
+"""The public API of a policy: one layer of the pipeline, built in or a user's own.
+
+A policy is `async (request, call_next) -> response`. It may answer by itself, change the request
+before it calls `call_next`, and change the response after. It is made once for each route by a
+`build(settings)` function, so that per request only what depends on the request is left to do.
+
+A policy object may also have `ask(request, context)`: synchronous, called before any policy's
+coroutine runs, in order, to queue store commands that then leave together in one write. Asking
+stops at the first policy without `ask`, so that nothing is asked on behalf of a request that an
+earlier policy may still refuse.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from tidegate import http
+from tidegate.config import Route, Service
+from tidegate.http import Response
+from tidegate.identity import Caller
+from tidegate.store import Store
+
+
+class Context:
+    """What the pipeline knows about one request. Policies read it; built-in ones fill it.
+
+    `caller` is None on `auth: none` routes and before authentication. `store` is the gateway's
+    own store: a policy's keys should start with a prefix of their own. `pending_limits` is the
+    limit policy's unanswered question.
+    """
+
+    __slots__ = ("caller", "pending_limits", "request_id", "route", "service", "store")
+
+    def __init__(self, route: Route | None, service: Service | None, store: Store) -> None:
+        self.route = route
+        self.service = service
+        self.store = store
+        self.caller: Caller | None = None
+        self.request_id = b""
+        self.pending_limits: Any = None
+
+
+Request: TypeAlias = http.Request[Context]
+Next: TypeAlias = Callable[[Request], Awaitable[Response]]
+Policy: TypeAlias = Callable[[Request, Next], Awaitable[Response]]
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """A policy that queues store commands ahead of its turn."""
+
+    def ask(self, request: Request, context: Context) -> None: ...
