@@ -1,0 +1,75 @@
+"""The worker's end of what ties it to its supervisor (the other end: worker_process.py).
+
+Three things come with the process: the slot's listening socket, the snapshot on the lifeline, and
+the pipe on which the worker says that it serves, why it does not, and that it takes no more.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Final, Self
+
+from tidegate.supervisor.worker_process import FAILED, LENGTH_BYTES, READY, REASON_BYTES_MAX
+
+_LIFELINE: Final = 0
+"""Standard input."""
+
+
+class SupervisorLink:
+    """What one worker got from its supervisor, and how it reports back."""
+
+    def __init__(self, listener: socket.socket, status_fd: int, snapshot: bytes) -> None:
+        self.listener = listener
+        self.snapshot = snapshot
+        self._status_fd = status_fd
+
+    @classmethod
+    def from_arguments(cls, arguments: Sequence[str]) -> Self:
+        """Take over what the process was started with; blocks until the snapshot is there."""
+        given = dict(argument.removeprefix("--").split("=", 1) for argument in arguments)
+        listen_fd, status_fd = int(given["listen-fd"]), int(given["status-fd"])
+        for descriptor in (listen_fd, status_fd):
+            os.set_inheritable(descriptor, False)
+        return cls(socket.socket(fileno=listen_fd), status_fd, _read_snapshot())
+
+    def ready(self) -> None:
+        """Say that the worker serves."""
+        os.write(self._status_fd, READY)
+
+    def failed(self, reason: str) -> None:
+        """Say why the worker cannot serve."""
+        said = FAILED + reason.encode(errors="replace")
+        os.write(self._status_fd, said[:REASON_BYTES_MAX])
+
+    def takes_no_more(self) -> None:
+        """Say that the worker accepts no connections from now on. Safe to call twice."""
+        if self._status_fd >= 0:
+            os.close(self._status_fd)
+            self._status_fd = -1
+
+    def when_alone(self, act: Callable[[], None]) -> None:
+        """Call `act` on the running loop once the supervisor is gone, however it went."""
+        loop = asyncio.get_running_loop()
+
+        def gone() -> None:
+            loop.remove_reader(_LIFELINE)
+            act()
+
+        loop.add_reader(_LIFELINE, gone)
+
+
+def _read_snapshot() -> bytes:
+    length = int.from_bytes(_exactly(LENGTH_BYTES), "big")
+    return _exactly(length)
+
+
+def _exactly(count: int) -> bytes:
+    """Read `count` bytes and not one more, so that the end of the lifeline can be watched."""
+    pieces = bytearray()
+    while len(pieces) < count:
+        piece = os.read(_LIFELINE, count - len(pieces))
+        if not piece:
+            raise EOFError("The supervisor is gone")
+        pieces += piece
+    return bytes(pieces)

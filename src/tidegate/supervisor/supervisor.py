@@ -1,0 +1,237 @@
+"""Keeps every worker slot filled: starts, watches, replaces and ends the workers.
+
+SIGHUP replaces the workers one after the other, each new one serving before its predecessor is
+told to drain; SIGTERM or SIGINT drains all, a second one cuts. A worker that ends by itself is
+replaced, with backoff while that keeps happening. A snapshot that cannot be loaded, or on which
+the first replacement does not come up, changes nothing.
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from tidegate.supervisor.backoff import restart_delay_s
+from tidegate.supervisor.listeners import Listener
+from tidegate.supervisor.worker_process import WorkerFailed, WorkerProcess
+
+log: Final = logging.getLogger("tidegate.supervisor")
+
+EXIT_STATUS_S: Final = 0.01
+"""A dying process closes its pipes before its exit status can be read; this much more and the log
+can say how it ended. Connections queue meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long the supervisor waits for what."""
+
+    ready_s: float = 30.0
+    """A start takes about a second; an embedded store with a large log takes longer."""
+    drain_s: float = 30.0
+    drain_grace_s: float = 5.0
+    """A worker bounds its own drain; one that still lives this much later hangs."""
+    lived_s: float = 10.0
+    """A worker that lived this long failed for a new reason: backoff begins anew."""
+    restart_delay_s_max: float = 15.0
+
+
+@dataclass(slots=True)
+class _Slot:
+    number: int
+    listener: Listener
+    lock: asyncio.Lock
+    worker: WorkerProcess | None = None
+    since_s: float = 0.0
+    failures: int = 0
+
+    def fill(self, worker: WorkerProcess) -> None:
+        self.worker = worker
+        self.since_s = time.monotonic()
+
+
+class Supervisor:
+    """Runs one worker on each listener until it is told to stop."""
+
+    def __init__(
+        self,
+        listeners: Sequence[Listener],
+        command: Sequence[str],
+        load: Callable[[], bytes],
+        bounds: Bounds | None = None,
+    ) -> None:
+        """`load` returns the snapshot that new workers run; it is called at the start and for
+        each replacement, and raises if there is no valid one.
+        """
+        self._bounds = bounds or Bounds()
+        self._command = tuple(command)
+        self._load = load
+        self._snapshot = b""
+        self._slots = [
+            _Slot(number, listener, asyncio.Lock()) for number, listener in enumerate(listeners)
+        ]
+        self._leaving: dict[WorkerProcess, asyncio.Task[None]] = {}
+        self._stopping = asyncio.Event()
+        self._cutting = asyncio.Event()
+        self._replacing = asyncio.Event()
+
+    async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until SIGTERM or SIGINT. Raises WorkerFailed if the first start fails."""
+        with _handled(
+            {
+                signal.SIGTERM: self.stop,
+                signal.SIGINT: self.stop,
+                signal.SIGHUP: self.replace_workers,
+            }
+        ):
+            work = asyncio.create_task(self._work(on_ready))
+            stopped = asyncio.create_task(self._stopping.wait())
+            try:
+                await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (work, stopped):
+                    task.cancel()
+                await asyncio.wait((work, stopped))
+                await self._end_all()
+        if not work.cancelled():
+            work.result()
+
+    def stop(self) -> None:
+        """Drain and end; called again, cut what is still open."""
+        if self._stopping.is_set():
+            self._cutting.set()
+        self._stopping.set()
+
+    def replace_workers(self) -> None:
+        """Load the snapshot anew and replace every worker. Calls during a round make one more."""
+        self._replacing.set()
+
+    async def _work(self, on_ready: Callable[[], None]) -> None:
+        self._snapshot = self._load()
+        try:
+            async with asyncio.TaskGroup() as starts:
+                for slot in self._slots:
+                    starts.create_task(self._fill(slot, self._snapshot))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        on_ready()
+        async with asyncio.TaskGroup() as keepers:
+            for slot in self._slots:
+                keepers.create_task(self._keep_filled(slot))
+            keepers.create_task(self._replace_when_told())
+
+    async def _fill(self, slot: _Slot, snapshot: bytes) -> None:
+        slot.fill(
+            await WorkerProcess.start(
+                self._command, slot.listener.socket, snapshot, self._bounds.ready_s
+            )
+        )
+
+    async def _keep_filled(self, slot: _Slot) -> None:
+        while True:
+            worker = slot.worker
+            assert worker is not None  # noqa: S101 filled at the start, and only ever refilled
+            await worker.ended.wait()
+            if slot.worker is worker:  # else it was replaced and told to drain
+                self._see_off(worker)
+                await self._refill(slot, worker)
+
+    async def _refill(self, slot: _Slot, worker: WorkerProcess) -> None:
+        await asyncio.sleep(EXIT_STATUS_S)
+        log.warning("Worker %d %s; starting another", worker.pid, worker.how_it_ended)
+        lived = time.monotonic() - slot.since_s >= self._bounds.lived_s
+        slot.failures = 0 if lived else slot.failures + 1
+        while slot.worker is worker:
+            await asyncio.sleep(restart_delay_s(slot.failures, self._bounds.restart_delay_s_max))
+            async with slot.lock:
+                if slot.worker is worker:  # else a new snapshot has filled the slot meanwhile
+                    await self._try_refill(slot)
+
+    async def _try_refill(self, slot: _Slot) -> None:
+        try:
+            if slot.failures > 1:
+                slot.listener.step_back()
+            await self._fill(slot, self._snapshot)
+        except (WorkerFailed, OSError) as failure:
+            slot.failures += 1
+            log.error("A worker did not start: %s", failure)
+
+    async def _replace_when_told(self) -> None:
+        while True:
+            await self._replacing.wait()
+            if self._leaving:  # at most two processes a slot
+                await asyncio.wait(self._leaving.values())
+            self._replacing.clear()
+            try:
+                snapshot = self._load()
+            except Exception as error:  # whatever is wrong with it, nothing changes
+                log.error("The configuration stays as it is: %s", error)
+                continue
+            await self._replace_all(snapshot)
+
+    async def _replace_all(self, snapshot: bytes) -> None:
+        for slot in self._slots:
+            async with slot.lock:
+                worker = slot.worker
+                try:
+                    await self._fill(slot, snapshot)
+                except WorkerFailed as failure:
+                    if snapshot is not self._snapshot:
+                        log.error("The configuration stays as it is; a worker said: %s", failure)
+                        return
+                    log.error(
+                        "Worker of slot %d stays on the old configuration: %s", slot.number, failure
+                    )
+                    continue
+                self._snapshot = snapshot
+                if worker is not None:
+                    self._see_off(worker)
+        log.info("Replaced %d workers", len(self._slots))
+
+    def _see_off(self, worker: WorkerProcess) -> None:
+        """Let it finish what it has in flight, without waiting for it."""
+        if worker not in self._leaving:
+            self._leaving[worker] = asyncio.create_task(self._drained(worker))
+
+    async def _drained(self, worker: WorkerProcess) -> None:
+        worker.drain()
+        try:
+            async with asyncio.timeout(self._bounds.drain_s + self._bounds.drain_grace_s):
+                await worker.wait()
+        except TimeoutError:
+            log.error("Worker %d did not drain in time; it is cut", worker.pid)
+            worker.kill()
+            await worker.wait()
+        finally:
+            del self._leaving[worker]
+
+    async def _end_all(self) -> None:
+        for slot in self._slots:
+            slot.listener.close()
+            if slot.worker is not None:
+                self._see_off(slot.worker)
+        if self._leaving:
+            cutting = asyncio.create_task(self._cut_when_told())
+            await asyncio.wait(self._leaving.values())
+            cutting.cancel()
+
+    async def _cut_when_told(self) -> None:
+        await self._cutting.wait()
+        for worker in self._leaving:
+            worker.kill()
+
+
+@contextmanager
+def _handled(handlers: dict[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,72 @@
+"""The smallest worker: answers HTTP with its pid and its snapshot's tag. Run as a program."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from tidegate.supervisor.link import SupervisorLink
+
+
+def main(link: SupervisorLink) -> None:
+    orders = json.loads(link.snapshot)
+    if "fail" in orders:
+        link.failed(orders["fail"])
+        sys.exit(3)
+    if "fail_if" in orders and os.path.exists(orders["fail_if"]):
+        sys.exit(4)
+    if "hang" in orders:
+        time.sleep(3600)
+    asyncio.run(serve(link, orders))
+
+
+async def serve(link: SupervisorLink, orders: dict[str, Any]) -> None:
+    draining = asyncio.Event()
+    open_now: set[asyncio.Task[None]] = set()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        open_now.add(task)
+        try:
+            while head := await _head(reader):
+                if head.startswith(b"GET /slow"):
+                    await asyncio.sleep(0.5)
+                body = json.dumps({"pid": os.getpid(), "tag": orders.get("tag")}).encode()
+                close = b"Connection: close\r\n" if draining.is_set() else b""
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b\r\n%b" % (len(body), close, body)
+                )
+                await writer.drain()
+                if close:
+                    break
+        finally:
+            writer.close()
+            open_now.discard(task)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        loop.add_signal_handler(number, draining.set)
+    link.when_alone(draining.set)
+    server = await asyncio.start_server(answer, sock=link.listener, backlog=4096)
+    link.ready()
+    await draining.wait()
+    server.close()
+    link.takes_no_more()
+    await asyncio.sleep(orders.get("stay_s", 0))
+    if open_now:
+        await asyncio.wait(open_now, timeout=5)
+
+
+async def _head(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return b""
+
+
+if __name__ == "__main__":
+    main(SupervisorLink.from_arguments(sys.argv[1:]))
