@@ -31,10 +31,8 @@ fmt: $(DEV_READY) ## format, and mend what ruff can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-ROUNDS ?= 5
-SECONDS_EACH ?= 4
-bench: $(RUN_READY) ## compare with nginx+Lua+Redis and FastAPI+httpx: ROUNDS=5 SECONDS_EACH=4
-	@$(BIN)/python -m bench --rounds $(ROUNDS) --seconds $(SECONDS_EACH)
+bench: $(RUN_READY) ## measure beside nginx+Lua+Redis and FastAPI+httpx; ROUNDS=5 SECONDS=4 ONLY=
+	@$(BIN)/python -m bench --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),4) --only "$(ONLY)"
 
 docs: $(RUN_READY) ## write docs/reference from the program itself
 	@$(BIN)/python scripts/reference.py docs/reference
