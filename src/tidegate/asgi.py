@@ -1,0 +1,25 @@
+"""The entry for ASGI servers: `uvicorn tidegate.asgi:app`, and `Gateway` to mount in your own app.
+
+`app` reads TIDEGATE_CONFIG, else ./tidegate.yaml, when the server starts it. Each server process
+opens a gateway of its own; they share the embedded store of one data directory.
+"""
+
+from typing import Any
+
+from tidegate import gateway
+from tidegate.config import Settings
+from tidegate.edge.asgi import AsgiDoor, Receive, Scope, Send
+
+
+class Gateway(gateway.Gateway):
+    """A gateway that is an ASGI application as well, for `app.mount("/", gateway)`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await AsgiDoor(self)(scope, receive, send)
+
+
+def _configured() -> Gateway:
+    return Gateway.from_file(Settings().config)
+
+
+app: Any = AsgiDoor.owning(_configured)

@@ -1,0 +1,84 @@
+"""What the upstream receives: the caller as the gateway knows it, never as the client claims."""
+
+import pytest
+
+SPOOFS = {
+    "X-Tidegate-Tenant": "evil",
+    "X-Tidegate-Plan": "enterprise",
+    "X-Tidegate-Key-Id": "key_evil",
+    "X_Tidegate_Tenant": "evil",
+    "X-Tidegate-Anything": "evil",
+}
+
+
+def received(kit) -> list[tuple[bytes, bytes]]:
+    return [(name.lower(), value) for name, value in kit.upstream.requests[-1].headers]
+
+
+def values(kit, name: bytes) -> list[bytes]:
+    return [value for field, value in received(kit) if field == name]
+
+
+async def test_the_caller_goes_upstream_and_its_key_does_not(tidegate_kit):
+    kit = await tidegate_kit()
+    await kit.get("/api/x", headers=SPOOFS)
+    assert values(kit, b"x-tidegate-tenant") == [b"acme"]
+    assert values(kit, b"x-tidegate-plan") == [b"premium"]
+    assert len(values(kit, b"x-tidegate-key-id")) == 1
+    everything = b"".join(name + value for name, value in received(kit))
+    assert b"evil" not in everything
+    assert b"premium_user" not in everything
+
+
+async def test_spoofs_are_stripped_without_auth_too(tidegate_kit):
+    kit = await tidegate_kit(route={"auth": []})
+    await kit.get("/api/x", key=None, headers=SPOOFS)
+    assert b"evil" not in b"".join(name + value for name, value in received(kit))
+
+
+@pytest.mark.parametrize(
+    ("route", "key", "authorization", "expected"),
+    [
+        ({}, "premium_user", "Bearer upstream-token", [b"Bearer upstream-token"]),
+        ({}, None, "Bearer premium_user", []),
+        ({"auth": []}, None, "Bearer upstream-token", [b"Bearer upstream-token"]),
+    ],
+)
+async def test_authorization_passes_on_unless_it_was_the_key(
+    tidegate_kit, route, key, authorization, expected
+):
+    kit = await tidegate_kit(route=route)
+    answer = await kit.get("/api/x", key=key, headers={"Authorization": authorization})
+    assert answer.status == 200
+    assert values(kit, b"authorization") == expected
+
+
+async def test_the_way_of_the_request_is_the_gateways_word(tidegate_kit):
+    kit = await tidegate_kit()
+    await kit.get(
+        "/api/x", client="192.0.2.7", headers={"X-Forwarded-For": "10.0.0.1", "Forwarded": "for=x"}
+    )
+    assert values(kit, b"x-forwarded-for") == [b"192.0.2.7"]
+    assert values(kit, b"forwarded") == []
+    assert values(kit, b"x-forwarded-proto") == [b"http"]
+    assert values(kit, b"x-forwarded-host") == [b"gateway.test"]
+    assert values(kit, b"via") == [b"1.1 tidegate"]
+    assert values(kit, b"host") == [b"gateway.test"]
+
+
+async def test_path_and_query_arrive_as_they_were_routed(tidegate_kit):
+    kit = await tidegate_kit()
+    await kit.get("/api/a%2Fb?q=1&r=%20")
+    assert kit.upstream.requests[-1].target == b"/api/a%2Fb?q=1&r=%20"
+
+
+async def test_a_prefix_is_stripped_where_the_route_says_so(tidegate_kit):
+    kit = await tidegate_kit(route={"strip_prefix": True})
+    for target, expected in [
+        ("/api/a/b?q", b"/a/b?q"),
+        ("/api", b"/"),
+        ("/api/", b"/"),
+        ("/api?q", b"/?q"),
+    ]:
+        await kit.get(target)
+        assert kit.upstream.requests[-1].target == expected
