@@ -4,11 +4,14 @@
 opens a gateway of its own; they share the embedded store of one data directory.
 """
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from tidegate import gateway
 from tidegate.config import Settings
 from tidegate.edge.asgi import AsgiDoor, Receive, Scope, Send
+
+DEFAULT_CONFIG: Final = Path("tidegate.yaml")
 
 
 class Gateway(gateway.Gateway):
@@ -19,7 +22,7 @@ class Gateway(gateway.Gateway):
 
 
 def _configured() -> Gateway:
-    return Gateway.from_file(Settings().config)
+    return Gateway.from_file(Settings.read().config or DEFAULT_CONFIG)
 
 
 app: Any = AsgiDoor.owning(_configured)

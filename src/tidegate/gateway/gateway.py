@@ -58,14 +58,18 @@ class Gateway:
         )
 
     @classmethod
-    def from_file(cls, path: str | Path, **options: bool) -> Self:
+    def from_file(cls, path: str | Path, *, require_store: bool = True) -> Self:
         """Load the configuration at `path`, with environment and `.env` applied.
 
         Raises ConfigError with every problem of the file.
         """
         path = Path(path)
-        settings = Settings()
-        return cls(load(path), data_dir=settings.data_dir, directory=path.parent, **options)
+        return cls(
+            load(path),
+            data_dir=Settings.read().data_dir,
+            directory=path.parent,
+            require_store=require_store,
+        )
 
     async def __aenter__(self) -> Self:
         store = self._given_store

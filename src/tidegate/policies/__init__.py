@@ -5,13 +5,12 @@ For a policy of your own: `from tidegate.policies import Next, Policy, Request, 
 
 from tidegate.http import Response
 from tidegate.policies.custom import PolicyNotLoaded
-from tidegate.policies.order import Ask, Parts, asks_of, chain_of, ordered
-from tidegate.policies.policy import Asks, Context, Next, Policy, Request
+from tidegate.policies.order import Parts, asks_of, chain_of, ordered
+from tidegate.policies.policy import Ask, Context, Next, Policy, Request
 from tidegate.policies.request_identity import RequestIdentity
 
 __all__ = [
     "Ask",
-    "Asks",
     "Context",
     "Next",
     "Parts",

@@ -12,7 +12,7 @@ from tidegate.config import Route
 from tidegate.http import Response
 from tidegate.identity import without_credentials
 from tidegate.policies.policy import Next, Policy, Request
-from tidegate.upstream import Upstream, forwarded_request_headers
+from tidegate.upstream import Upstream, add_forwarding_fields
 
 PEERS_MAX: Final = 4096
 """Peers whose trust is remembered in a worker; beyond that it is worked out again."""
@@ -30,14 +30,14 @@ class Forward:
         self._trust_of_peer: dict[str, bool] = {}
 
     async def __call__(self, request: Request, call_next: Next) -> Response:
-        headers = without_credentials(request.headers, self._auth_none)
-        request.headers = headers = forwarded_request_headers(
+        request.headers = headers = without_credentials(request.headers, self._auth_none)
+        add_forwarding_fields(
             headers,
             client=request.client,
             host=request.host,
             scheme=request.scheme,
             http_version=request.http_version,
-            is_trusted=bool(self._trusted) and self._trusts(request.client),
+            is_peer_trusted=bool(self._trusted) and self._trusts(request.client),
         )
         caller = request.context.caller
         if caller is not None:

@@ -5,7 +5,7 @@ before anything that costs; the user's own policies stand where their `before` s
 the chain. `tidegate routes` prints it and a golden test holds it.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,11 +13,9 @@ from tidegate.config import Listen, Route, Service
 from tidegate.http import Response
 from tidegate.identity import Caller, KeyResolver
 from tidegate.policies import authenticate, body_bound, custom, forward, limit, request_identity
-from tidegate.policies.policy import Asks, Context, Next, Policy, Request
+from tidegate.policies.policy import Ask, Next, Policy, Request
 from tidegate.rate_limiter import Limiter, Subject
 from tidegate.upstream import Upstream
-
-Ask = Callable[[Request, Context], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +60,12 @@ def chain_of(policies: Sequence[tuple[str, Policy]]) -> Next:
 
 def asks_of(policies: Sequence[tuple[str, Policy]]) -> tuple[Ask, ...]:
     """Return the `ask` of each leading policy that has one, up to the first that has none."""
-    asks = []
+    asks: list[Ask] = []
     for _, policy in policies:
-        if not isinstance(policy, Asks):
+        ask = getattr(policy, "ask", None)
+        if ask is None:
             break
-        asks.append(policy.ask)
+        asks.append(ask)
     return tuple(asks)
 
 

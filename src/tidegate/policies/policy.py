@@ -11,7 +11,7 @@ earlier policy may still refuse.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 from tidegate import http
 from tidegate.config import Route, Service
@@ -42,10 +42,5 @@ class Context:
 Request: TypeAlias = http.Request[Context]
 Next: TypeAlias = Callable[[Request], Awaitable[Response]]
 Policy: TypeAlias = Callable[[Request, Next], Awaitable[Response]]
-
-
-@runtime_checkable
-class Asks(Protocol):
-    """A policy that queues store commands ahead of its turn."""
-
-    def ask(self, request: Request, context: Context) -> None: ...
+Ask: TypeAlias = Callable[[Request, Context], None]
+"""Queues store commands ahead of a policy's turn: the type of its `ask`."""
