@@ -1,0 +1,48 @@
+"""Identity: who calls, by which key, on which plan. Keys, tenants and plans of file and store."""
+
+from tidegate.identity.credentials import presented_key, unauthorized, without_credentials
+from tidegate.identity.errors import (
+    InvalidObject,
+    NameTaken,
+    ObjectInUse,
+    ObjectNotFound,
+    PlanMissing,
+    ReadOnlyObject,
+    RecordUnreadable,
+)
+from tidegate.identity.key_format import is_well_formed, new_key
+from tidegate.identity.models import (
+    Caller,
+    CreatedKey,
+    Page,
+    Plan,
+    RevokedKey,
+    StoredKey,
+    Tenant,
+)
+from tidegate.identity.repository import Repository
+from tidegate.identity.resolver import KeyResolver
+
+__all__ = [
+    "Caller",
+    "CreatedKey",
+    "InvalidObject",
+    "KeyResolver",
+    "NameTaken",
+    "ObjectInUse",
+    "ObjectNotFound",
+    "Page",
+    "Plan",
+    "PlanMissing",
+    "ReadOnlyObject",
+    "RecordUnreadable",
+    "Repository",
+    "RevokedKey",
+    "StoredKey",
+    "Tenant",
+    "is_well_formed",
+    "new_key",
+    "presented_key",
+    "unauthorized",
+    "without_credentials",
+]

@@ -1,0 +1,146 @@
+"""Where identity lies in the store, and what can be written there in one step.
+
+The records that requests read (`tg:key:`, `tg:tenant:`, `tg:plan:`) are hashes under names that
+need no index to find; tracking follows these prefixes. The indexes serve listing, unique names
+and revoking, share one hash tag, and lie outside the tracked prefixes, so that a listing costs
+the workers nothing. Every script changes record and index together: a key that opens something
+is always one that can be listed and revoked. `created_at` is the store's clock.
+"""
+
+from typing import Final
+
+from tidegate.store import Script
+
+ADMIN_TIMEOUT_S: Final = 2.0
+"""For what people ask: they rather wait than ask again."""
+
+KEY_PREFIX: Final = b"tg:key:"
+TENANT_PREFIX: Final = b"tg:tenant:"
+PLAN_PREFIX: Final = b"tg:plan:"
+TRACKED_PREFIXES: Final = (KEY_PREFIX, TENANT_PREFIX, PLAN_PREFIX)
+
+KEYS: Final = b"tg:{identity}:keys"
+"""Sorted set of `tenant/name`."""
+KEY_DIGESTS: Final = b"tg:{identity}:key-digests"
+"""Hash: `tenant/name` to the digest in hex."""
+KEY_IDS: Final = b"tg:{identity}:key-ids"
+"""Hash: key id to `tenant/name`."""
+TENANTS: Final = b"tg:{identity}:tenants"
+"""Sorted set of names."""
+PLANS: Final = b"tg:{identity}:plans"
+"""Sorted set of names."""
+PLAN_TENANTS: Final = b"tg:{identity}:plan-tenants"
+"""Hash: plan to the number of stored tenants on it."""
+
+
+def key_record(digest: bytes) -> bytes:
+    return KEY_PREFIX + digest.hex().encode()
+
+
+def tenant_record(name: str) -> bytes:
+    return TENANT_PREFIX + name.encode()
+
+
+def plan_record(name: str) -> bytes:
+    return PLAN_PREFIX + name.encode()
+
+
+CREATE_KEY: Final = Script.of(
+    "identity_create_key",
+    """
+-- KEYS: key record, tenant record, KEYS, KEY_DIGESTS, KEY_IDS
+-- ARGV: digest, id, tenant, name, '1' if the tenant is the file's
+local path = ARGV[3] .. '/' .. ARGV[4]
+if ARGV[5] ~= '1' and redis.call('EXISTS', KEYS[2]) == 0 then
+  return 'no tenant'
+end
+if redis.call('HSETNX', KEYS[4], path, ARGV[1]) == 0 then
+  return 'name taken'
+end
+local created_at = redis.call('TIME')[1]
+redis.call('HSET', KEYS[1], 'id', ARGV[2], 'tenant', ARGV[3], 'name', ARGV[4],
+  'created_at', created_at)
+redis.call('ZADD', KEYS[3], 0, path)
+redis.call('HSET', KEYS[5], ARGV[2], path)
+return tonumber(created_at)
+""",
+)
+
+REVOKE_KEY: Final = Script.of(
+    "identity_revoke_key",
+    """
+-- KEYS: key record, KEYS, KEY_DIGESTS, KEY_IDS; ARGV: digest, id, tenant/name
+-- The name may by now belong to another key.
+if redis.call('HGET', KEYS[3], ARGV[3]) ~= ARGV[1] then
+  return 0
+end
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[3])
+redis.call('HDEL', KEYS[3], ARGV[3])
+redis.call('HDEL', KEYS[4], ARGV[2])
+return 1
+""",
+)
+
+PUT_TENANT: Final = Script.of(
+    "identity_put_tenant",
+    """
+-- KEYS: tenant record, plan record, TENANTS, PLAN_TENANTS, KEYS
+-- ARGV: name, plan, '1' if the plan is the file's
+if ARGV[3] ~= '1' and redis.call('EXISTS', KEYS[2]) == 0 then
+  return 'no plan'
+end
+local before = redis.call('HGET', KEYS[1], 'plan')
+if not before and redis.call('ZLEXCOUNT', KEYS[5], '[' .. ARGV[1] .. '/', '(' .. ARGV[1] .. '0') > 0
+then
+  return 'keys left'
+end
+if before and redis.call('HINCRBY', KEYS[4], before, -1) == 0 then
+  redis.call('HDEL', KEYS[4], before)
+end
+redis.call('HINCRBY', KEYS[4], ARGV[2], 1)
+redis.call('HSETNX', KEYS[1], 'created_at', redis.call('TIME')[1])
+redis.call('HSET', KEYS[1], 'plan', ARGV[2])
+redis.call('ZADD', KEYS[3], 0, ARGV[1])
+return tonumber(redis.call('HGET', KEYS[1], 'created_at'))
+""",
+)
+
+DELETE_TENANT: Final = Script.of(
+    "identity_delete_tenant",
+    """
+-- KEYS: tenant record, TENANTS, PLAN_TENANTS; ARGV: name
+local plan = redis.call('HGET', KEYS[1], 'plan')
+if not plan then
+  return 0
+end
+if redis.call('HINCRBY', KEYS[3], plan, -1) == 0 then
+  redis.call('HDEL', KEYS[3], plan)
+end
+redis.call('ZREM', KEYS[2], ARGV[1])
+return redis.call('DEL', KEYS[1])
+""",
+)
+
+PUT_PLAN: Final = Script.of(
+    "identity_put_plan",
+    """
+-- KEYS: plan record, PLANS; ARGV: name, limits
+redis.call('HSETNX', KEYS[1], 'created_at', redis.call('TIME')[1])
+redis.call('HSET', KEYS[1], 'limits', ARGV[2])
+redis.call('ZADD', KEYS[2], 0, ARGV[1])
+return tonumber(redis.call('HGET', KEYS[1], 'created_at'))
+""",
+)
+
+DELETE_PLAN: Final = Script.of(
+    "identity_delete_plan",
+    """
+-- KEYS: plan record, PLANS, PLAN_TENANTS; ARGV: name
+if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then
+  return 'in use'
+end
+redis.call('ZREM', KEYS[2], ARGV[1])
+return redis.call('DEL', KEYS[1])
+""",
+)

@@ -1,0 +1,106 @@
+"""Who calls, and the objects behind that: keys, tenants and plans, each with its origin.
+
+A `Caller` is made once for each key and then shared by all its requests; it compares by identity,
+so that other parts can hang what they compile for it on the object itself. No model holds a key:
+only `CreatedKey` does, for the one moment in which it is shown.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Final, Generic, Literal, TypeVar
+
+from tidegate.config.schema import Limit
+from tidegate.http.headers import HeaderField
+from tidegate.identity.key_format import base62, random_base62
+
+KEY_ID_CHARACTERS: Final = 12
+"""71 bits: two of a million random ids are equal once in six billion such sets."""
+
+Origin = Literal["file", "api"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Caller:
+    """The authenticated caller of a request."""
+
+    tenant: str
+    plan: str
+    key_id: str
+    key_name: str
+    limits: tuple[Limit, ...]
+    upstream_headers: tuple[HeaderField, ...]
+
+    @classmethod
+    def of(
+        cls, tenant: str, plan: str, key_id: str, key_name: str, limits: tuple[Limit, ...]
+    ) -> "Caller":
+        upstream_headers = (
+            (b"x-tidegate-tenant", tenant.encode("ascii")),
+            (b"x-tidegate-plan", plan.encode("ascii")),
+            (b"x-tidegate-key-id", key_id.encode("ascii")),
+        )
+        return cls(tenant, plan, key_id, key_name, limits, upstream_headers)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key as it may be shown: everything but the key. `created_at`: Unix seconds, store's clock;
+    None for what the file says."""
+
+    key_id: str
+    tenant: str
+    name: str
+    origin: Origin
+    created_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedKey:
+    """`key` is the secret itself: show it once, keep it nowhere. `durable`: it is on disk."""
+
+    key: str = field(repr=False)
+    stored: StoredKey
+    durable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedKey:
+    """`durable`: a power loss cannot bring the key back."""
+
+    stored: StoredKey
+    durable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    name: str
+    plan: str
+    origin: Origin
+    created_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    name: str
+    limits: tuple[Limit, ...]
+    origin: Origin
+    created_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """`next_after` is handed back to get the following page; None: this was the last."""
+
+    items: tuple[T, ...]
+    next_after: str | None
+
+
+def new_key_id() -> str:
+    return "key_" + random_base62(KEY_ID_CHARACTERS)
+
+
+def file_key_id(tenant: str, name: str) -> str:
+    """Return the id of a key of the file: the same as long as tenant and name are the same."""
+    hashed = hashlib.sha256(f"{tenant}/{name}".encode()).digest()
+    return "key_" + base62(int.from_bytes(hashed, "big"), KEY_ID_CHARACTERS)

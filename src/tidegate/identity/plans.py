@@ -1,0 +1,71 @@
+"""Plans: those of the file, which are read-only here, and those made by API, in the store."""
+
+from tidegate.config.schema import Limit
+from tidegate.identity.errors import InvalidObject, ObjectInUse, ObjectNotFound
+from tidegate.identity.file_objects import FileObjects
+from tidegate.identity.layout import (
+    ADMIN_TIMEOUT_S,
+    DELETE_PLAN,
+    PLAN_TENANTS,
+    PLANS,
+    PUT_PLAN,
+    plan_record,
+)
+from tidegate.identity.listing import page_of
+from tidegate.identity.models import Page, Plan
+from tidegate.identity.names import checked_name
+from tidegate.identity.stored_callers import limits_from_json, limits_to_json, read_record
+from tidegate.store import Store
+
+
+class Plans:
+    def __init__(self, store: Store, file: FileObjects) -> None:
+        self._store = store
+        self._file = file
+
+    async def put(self, name: str, limits: tuple[Limit, ...]) -> Plan:
+        """Create the plan or replace its limits. Raises ReadOnlyObject, InvalidObject."""
+        checked_name("plan", name)
+        if name in self._file.plans:
+            raise self._file.read_only("plan", name)
+        if len({limit.name for limit in limits}) < len(limits):
+            raise InvalidObject("Two limits of a plan have the same name")
+        created_at = await self._store.run(
+            PUT_PLAN,
+            (plan_record(name), PLANS),
+            (name.encode(), limits_to_json(limits).encode()),
+            ADMIN_TIMEOUT_S,
+        )
+        return Plan(name, limits, "api", created_at)
+
+    async def get(self, name: str) -> Plan:
+        """Return the plan; raise ObjectNotFound."""
+        plan = self._file.plans.get(name) or await self._stored(name)
+        if plan is None:
+            raise ObjectNotFound(f"There is no plan {name}")
+        return plan
+
+    async def page(self, *, after: str = "", count: int = 100) -> Page[Plan]:
+        return await page_of(
+            self._store, PLANS, self._file.plans, self._stored, after=after, count=count
+        )
+
+    async def delete(self, name: str) -> None:
+        """Delete the plan. Raises ReadOnlyObject, ObjectNotFound, ObjectInUse."""
+        if name in self._file.plans:
+            raise self._file.read_only("plan", name)
+        outcome = await self._store.run(
+            DELETE_PLAN, (plan_record(name), PLANS, PLAN_TENANTS), (name.encode(),), ADMIN_TIMEOUT_S
+        )
+        if outcome == b"in use":
+            raise ObjectInUse(f"Tenants are on plan {name}: move them first")
+        if outcome == 0:
+            raise ObjectNotFound(f"There is no plan {name}")
+
+    async def _stored(self, name: str) -> Plan | None:
+        fields = await read_record(
+            self._store, plan_record(name), b"limits", b"created_at", timeout_s=ADMIN_TIMEOUT_S
+        )
+        if fields is None:
+            return None
+        return Plan(name, limits_from_json(fields[0]), "api", int(fields[1]))

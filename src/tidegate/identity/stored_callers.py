@@ -1,0 +1,83 @@
+"""What the store says about a key: who calls, on which plan, with which limits.
+
+Tenant and plan come from the file where the file has them, else from the store: one round trip
+for a key that is unknown or belongs to a tenant of the file, three at most. Every store key is
+noted *before* it is read, so that whoever watches for changes knows what this reading rests on.
+Store down and store confused are errors of their own: only "there is no such record" is None.
+"""
+
+import functools
+import json
+
+from pydantic import TypeAdapter, ValidationError
+
+from tidegate.config.schema import Limit
+from tidegate.identity.errors import PlanMissing, RecordUnreadable
+from tidegate.identity.file_objects import FileObjects
+from tidegate.identity.layout import key_record, plan_record, tenant_record
+from tidegate.identity.models import Caller
+from tidegate.store import Store
+
+_LIMITS: TypeAdapter[tuple[Limit, ...]] = TypeAdapter(tuple[Limit, ...])
+
+
+async def stored_caller(
+    store: Store, file: FileObjects, digest: bytes, read_from: list[bytes]
+) -> Caller | None:
+    """Return the caller, or None if key or tenant do not exist; append each store key read."""
+    key = await _read(store, read_from, key_record(digest), b"id", b"tenant", b"name")
+    if key is None:
+        return None
+    key_id, tenant, name = key
+    if (tenant_in_file := file.tenants.get(tenant)) is not None:
+        plan = tenant_in_file.plan
+    else:
+        fields = await _read(store, read_from, tenant_record(tenant), b"plan")
+        if fields is None:
+            return None
+        plan = fields[0]
+    if (plan_in_file := file.plans.get(plan)) is not None:
+        return Caller.of(tenant, plan, key_id, name, plan_in_file.limits)
+    fields = await _read(store, read_from, plan_record(plan), b"limits")
+    if fields is None:
+        raise PlanMissing(f"Tenant {tenant} is on plan {plan}, which does not exist")
+    return Caller.of(tenant, plan, key_id, name, limits_from_json(fields[0]))
+
+
+async def _read(
+    store: Store, read_from: list[bytes], record: bytes, *names: bytes
+) -> list[str] | None:
+    read_from.append(record)
+    return await read_record(store, record, *names)
+
+
+async def read_record(
+    store: Store, record: bytes, *names: bytes, timeout_s: float | None = None
+) -> list[str] | None:
+    """Return these fields of a record as text; None if there is no such record."""
+    values: list[bytes | None] = await store.execute(b"HMGET", record, *names, timeout_s=timeout_s)
+    fields = [value.decode() for value in values if value is not None]
+    if not fields:
+        return None
+    if len(fields) < len(values):
+        raise RecordUnreadable("A record in the store lacks a field that this version needs")
+    return fields
+
+
+@functools.lru_cache(maxsize=256)
+def limits_from_json(text: str) -> tuple[Limit, ...]:
+    """Return the limits of a stored plan: while it is remembered, one object for one text."""
+    try:
+        return _LIMITS.validate_json(text)
+    except ValidationError as error:
+        raise RecordUnreadable("A stored plan has limits that this version cannot read") from error
+
+
+def limits_to_json(limits: tuple[Limit, ...]) -> str:
+    """Return the stored form of `limits`: what the file would say, rates as people write them."""
+    return json.dumps(
+        [
+            {name: value if isinstance(value, int) else str(value) for name, value in limit}
+            for limit in limits
+        ]
+    )
