@@ -1,161 +1,188 @@
 """The configuration as checked values: what a snapshot is compiled from.
 
 Only shapes, defaults and rules that one object can decide by itself; positions, references,
-`extends` and messages are the loader's. Durations are seconds, sizes bytes.
+`extends`, what two objects must agree on, and messages are the loader's. Durations are seconds,
+sizes bytes.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from tidegate.config.units import Rate, parse_duration_s, parse_rate, parse_size
-
-Seconds = Annotated[
-    float, BeforeValidator(lambda v: parse_duration_s(v) if isinstance(v, str) else v), Field(ge=0)
-]
-Size = Annotated[
-    int, BeforeValidator(lambda v: parse_size(v) if isinstance(v, str) else v), Field(ge=0)
-]
-RateValue = Annotated[
-    Rate, BeforeValidator(lambda v: parse_rate(v) if isinstance(v, str) else v), Field()
-]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Port = Annotated[int, Field(ge=0, le=65535)]
+from tidegate.config import fields as f
+from tidegate.config.values import Wrong
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
 
 
 class EdgeBounds(Model):
     """What a stranger can make a worker hold, and for how long."""
 
-    header_bytes: Size = 32 * 1024
+    header_bytes: f.Size = Field(32 * 1024, ge=64, le=2**20)
     header_fields: int = Field(100, ge=1, le=1000)
-    target_bytes: Size = 8 * 1024
-    body_bytes: Size = 2**30
-    connections: int = Field(10_000, ge=1)
-    connections_per_address: int | None = Field(None, ge=1)
+    target_bytes: f.Size = Field(8 * 1024, ge=16, le=2**16)
+    body_bytes: f.Size = 2**30
+    connections: int = Field(10_000, ge=1, le=10**6)
+    connections_per_address: int | None = Field(None, ge=1, le=10**6)
     requests_ahead: int = Field(64, ge=1, le=1024)
-    header_timeout: Seconds = 10.0
-    keepalive_timeout: Seconds = 75.0
-    body_timeout: Seconds = 30.0
-    drain_timeout: Seconds = 30.0
+    header_timeout: f.Timeout = 10.0
+    keepalive_timeout: f.Timeout = 75.0
+    body_timeout: f.Timeout = 30.0
+    drain_timeout: f.Timeout = 30.0
 
 
 class Listen(Model):
-    host: str = "127.0.0.1"
-    port: Port = 8000
-    health_path: str = "/health"
-    ready_path: str = "/ready"
-    trusted_proxies: tuple[str, ...] = ()
+    host: f.ListenHost = "127.0.0.1"
+    port: f.Port = 8000
+    health_path: f.Path = "/health"
+    ready_path: f.Path = "/ready"
+    trusted_proxies: tuple[f.Network, ...] = ()
     """Networks whose X-Forwarded-* fields are believed and extended; others are replaced."""
     bounds: EdgeBounds = EdgeBounds()
 
 
 class Admin(Model):
-    host: str = "127.0.0.1"
-    port: Port = 8001
+    host: f.ListenHost = "127.0.0.1"
+    port: f.Port = 8001
 
 
 class Redis(Model):
-    url: str = "embedded"
-    timeout: Seconds = 0.05
+    url: f.RedisUrl = "embedded"
+    """`embedded`, or a URL: redis://, rediss://, unix://."""
+    timeout: f.Timeout = 0.05
+    """How long a request waits for the store."""
 
 
 class TokenBucket(Model):
-    """`rate` tokens flow in per period, at most `burst` are held."""
+    """`rate` tokens flow in per period, at most `burst` are held (by default, the rate's count)."""
 
-    name: Name
-    rate: RateValue
-    burst: int = Field(ge=1, le=10**9)
+    name: f.Name
+    rate: f.RateValue
+    burst: int = Field(default_factory=lambda own: own["rate"].count, ge=1, le=10**9)
     per: Literal["key", "tenant"] = "key"
+
+    @model_validator(mode="after")
+    def _is_countable(self) -> "TokenBucket":
+        # The script counts microseconds in doubles: exact up to 2**53 of them, 285 years.
+        if self.rate.count > f.RATE_PER_S_MAX * self.rate.period_s:
+            raise Wrong(f"a rate is at most {f.RATE_PER_S_MAX}/s")
+        if self.burst * self.rate.period_s > f.FILL_S_MAX * self.rate.count:
+            raise Wrong("at this rate the burst takes more than ten years to fill; lower it")
+        return self
 
 
 class Quota(Model):
     """At most `quota.count` per calendar period (second to month, UTC)."""
 
-    name: Name
-    quota: RateValue
+    name: f.Name
+    quota: f.RateValue
     per: Literal["key", "tenant"] = "key"
 
 
 Limit = TokenBucket | Quota
 
 
+def _kind(limit: Any) -> str | None:
+    """Choose by the field that is there, so that a mistake is told in the words of one kind."""
+    if isinstance(limit, Limit):
+        return f.BUCKET if isinstance(limit, TokenBucket) else f.QUOTA
+    if not isinstance(limit, dict):
+        return None
+    return f.BUCKET if "rate" in limit else f.QUOTA if "quota" in limit else None
+
+
+CheckedLimit = Annotated[
+    Annotated[TokenBucket, Tag(f.BUCKET)] | Annotated[Quota, Tag(f.QUOTA)], Discriminator(_kind)
+]
+
+
 class Plan(Model):
     """`extends` is resolved by the loader: `limits` is the merged list."""
 
-    limits: tuple[Limit, ...] = ()
+    limits: tuple[CheckedLimit, ...] = ()
 
 
 class Key(Model):
-    name: Name
-    value: SecretStr
+    name: f.Name
+    value: f.KeyValue
 
 
 class Tenant(Model):
-    name: Name
-    plan: Name
+    name: f.Name
+    plan: f.Name
     keys: tuple[Key, ...] = ()
 
 
 class Cache(Model):
     enabled: bool = True
-    default_ttl: Seconds = 0.0
+    default_ttl: f.Seconds = 0.0
+    """For how long an answer is kept of which the upstream says nothing."""
 
 
 class CustomPolicy(Model):
-    """A policy of the user's own: `use` is `path/to/file.py` or `module`, with `:name` to pick."""
+    """A policy of the user's own: `use` is `path/to/file.py` or `module`, with `:name` to pick.
 
-    use: str
+    The loader makes a file's path absolute: it is relative to the configuration.
+    """
+
+    use: str = Field(min_length=1)
     before: Literal["authenticate", "limit", "forward"] = "forward"
     on_error: Literal["closed", "open"] = "closed"
-    timeout: Seconds = 1.0
+    timeout: f.Timeout = 1.0
     settings: dict[str, Any] = {}
 
 
 class Route(Model):
     """With neither `paths` nor `exact_paths` the route takes every path of its hosts."""
 
-    name: Name
-    hosts: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    exact_paths: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
+    name: f.Name
+    hosts: tuple[f.HostPattern, ...] = ()
+    paths: tuple[f.Prefix, ...] = ()
+    """Prefixes, on segment boundaries."""
+    exact_paths: tuple[f.Path, ...] = ()
+    methods: tuple[f.Method, ...] = ()
     auth: tuple[Literal["api-key"], ...] = ("api-key",)
     """Empty: `auth: none`."""
     strip_prefix: bool = False
     cost: int = Field(1, ge=1, le=10**6)
-    body_bytes: Size | None = None
+    body_bytes: f.Size | None = None
     cache: Cache | None = None
     policies: tuple[CustomPolicy, ...] = ()
 
 
 class Timeouts(Model):
-    connect: Seconds = 2.0
-    first_byte: Seconds = 60.0
-    body_progress: Seconds = 60.0
+    connect: f.Timeout = 2.0
+    first_byte: f.Timeout = 60.0
+    body_progress: f.Timeout = 60.0
 
 
 class Pool(Model):
     """Connections to one target, in one worker."""
 
-    connections: int = Field(256, ge=1)
-    waiting: int = Field(1024, ge=0)
-    idle_timeout: Seconds = 55.0
+    connections: int = Field(256, ge=1, le=65_536)
+    waiting: int = Field(1024, ge=0, le=10**6)
+    idle_timeout: f.Timeout = 55.0
 
 
 class Tls(Model):
     """Verification cannot be switched off; a private authority is named by `ca_file`."""
 
     ca_file: str | None = None
+    """The loader makes it absolute: it is relative to the configuration."""
 
 
 class Service(Model):
-    name: Name
-    targets: tuple[str, ...] = Field(min_length=1)
-    host: str = ""
+    name: f.Name
+    targets: tuple[f.Target, ...] = Field(min_length=1)
+    host: f.UpstreamHost = ""
     """`preserve`, `target` or a name; empty: preserve to http, target to https."""
     timeouts: Timeouts = Timeouts()
     pool: Pool = Pool()
@@ -164,10 +191,25 @@ class Service(Model):
 
 
 class Config(Model):
-    version: Literal[1]
+    version: f.Version
     listen: Listen = Listen()
     admin: Admin = Admin()
     redis: Redis = Redis()
-    plans: dict[Name, Plan] = {}
+    plans: dict[f.Name, Plan] = {}
     tenants: tuple[Tenant, ...] = ()
     services: tuple[Service, ...] = Field(min_length=1)
+
+    def not_in_effect(self) -> list[str]:
+        """Return a line for each thing that is asked for and checked, but does nothing yet."""
+        cached = [
+            route.name
+            for service in self.services
+            for route in service.routes
+            if route.cache is not None and route.cache.enabled
+        ]
+        lines = []
+        if cached:
+            lines.append(f"cache (on {', '.join(cached)}) is checked but not yet in effect")
+        if "admin" in self.model_fields_set:
+            lines.append("admin is checked but not yet in effect")
+        return lines

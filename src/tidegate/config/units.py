@@ -27,8 +27,16 @@ PERIOD_S: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "mont
 """Seconds in a period. A month has no fixed length: 30 days where a rate needs one (a calendar
 quota counts real months)."""
 
-_DURATION_US: Final = {"us": 1, "ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
+_DURATION_US: Final = {
+    "us": 1,
+    "ms": 1000,
+    "s": 10**6,
+    "m": 60 * 10**6,
+    "h": 3600 * 10**6,
+    "d": 86_400 * 10**6,
+}
 _SIZE: Final = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_CHARACTERS_MAX: Final = 32
 _RATE: Final = re.compile(r"([0-9]+)\s*/\s*([a-z]+)")
 _AMOUNT: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?\s*([A-Za-z]*)")
 
@@ -51,10 +59,14 @@ class Rate:
 def parse_rate(text: str) -> Rate:
     """Parse `COUNT/PERIOD`; raise ValueError with what would be right."""
     match = _RATE.fullmatch(text.strip())
-    period = PERIODS.get(match[2].removesuffix("s") or match[2]) if match else None
-    if match is None or period is None:
+    if match is None:
         raise ValueError("write a count and a period, such as 5/s, 30/m, 100/h or 1000/day")
-    if not 1 <= int(match[1]) <= 10**9:
+    word = match[2]
+    # Only words have a plural: 5/ms is no rate by the minute.
+    period = PERIODS.get(word.removesuffix("s") if len(word) > 3 else word)
+    if period is None:
+        raise ValueError("the period is second, minute, hour, day or month (s, m, h, d, mo)")
+    if len(match[1]) > 10 or not 1 <= int(match[1]) <= 10**9:
         raise ValueError("the count must be between 1 and 1000000000")
     return Rate(int(match[1]), period)
 
@@ -71,10 +83,14 @@ def parse_size(text: str) -> int:
 
 def _amount(text: str, units: dict[str, int], right: str) -> int:
     match = _AMOUNT.fullmatch(text.strip())
-    if match is None or match[3] not in units:
+    if match is None or len(text) > _CHARACTERS_MAX:
+        raise ValueError(right)
+    fraction = match[2] or ""
+    if not match[3] and int(match[1] + fraction) == 0:
+        return 0
+    if match[3] not in units:
         raise ValueError(right)
     unit = units[match[3]]
-    fraction = match[2] or ""
     scaled = int(match[1] + fraction) * unit
     whole, rest = divmod(scaled, int(10 ** len(fraction)))
     if rest:

@@ -1,0 +1,164 @@
+"""What two objects must agree on: names that are unique, plans that exist, routes that differ.
+
+Runs on the tree, not on the checked values, so that it speaks of a file that has other mistakes
+as well. Each rule is one function; what has the wrong shape is the schema's to report.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from tidegate.config.nodes import (
+    Mapping,
+    Node,
+    Scalar,
+    each,
+    found,
+    may_be_quoted,
+    scalars,
+    text_of,
+)
+from tidegate.config.problems import Problems, did_you_mean
+from tidegate.config.units import parse_rate
+
+ANY: Final = "*"
+_OWN_PATHS: Final = (("health_path", "/health"), ("ready_path", "/ready"))
+
+
+def check(root: Mapping, problems: Problems) -> None:
+    for rule in (_unique, _plans_exist, _own_paths, _routes_differ, _costs_fit, _ports_differ):
+        rule(root, problems)
+
+
+def _unique(root: Mapping, problems: Problems) -> None:
+    _no_twins(scalars(root, "tenants", "*", "name"), "the name", problems)
+    _no_twins(scalars(root, "tenants", "*", "keys", "*", "value"), "the key", problems)
+    _no_twins(scalars(root, "services", "*", "name"), "the name", problems)
+    _no_twins(scalars(root, "services", "*", "routes", "*", "name"), "the name", problems)
+    for tenant in each(root, "tenants", "*"):
+        _no_twins(scalars(tenant, "keys", "*", "name"), "the name", problems)
+    for service in each(root, "services", "*"):
+        _no_twins(scalars(service, "targets", "*"), "the target", problems)
+
+
+def _no_twins(nodes: Iterable[Scalar], what: str, problems: Problems) -> None:
+    first: dict[str | None, Scalar] = {}
+    for node in nodes:
+        twin = first.setdefault(node.text, node)
+        if twin is not node:
+            place = f"{twin.path} (line {twin.mark.line})"
+            problems.add(node.mark, node.path, f"{_shown(what, node)} is taken by {place}")
+
+
+def _shown(what: str, node: Scalar) -> str:
+    return what if what == "the key" else f"{what} {found(node)}"
+
+
+def _plans_exist(root: Mapping, problems: Problems) -> None:
+    plans = root.fields.get("plans", Mapping("plans", root.mark))
+    if not isinstance(plans, Mapping):
+        return
+    for plan in scalars(root, "tenants", "*", "plan"):
+        if plan.text not in plans.fields:
+            hint = did_you_mean(plan.text or "", plans.fields) if may_be_quoted(plan) else ""
+            listed = f"; the plans are {', '.join(list(plans.fields)[:10])}"
+            right = hint or (listed if plans.fields else "; the file has no plans")
+            problems.add(plan.mark, plan.path, f"found {found(plan)}, which is no plan{right}")
+
+
+def _own_paths(root: Mapping, problems: Problems) -> None:
+    """The gateway answers two paths itself; a catch-all does not take them, nor may a route."""
+    own = {text_of(root, "listen", field) or default: field for field, default in _OWN_PATHS}
+    if len(own) < len(_OWN_PATHS):
+        for node in scalars(root, "listen", "ready_path"):
+            message = "health_path and ready_path are the same; they answer different questions"
+            problems.add(node.mark, node.path, message)
+    for kind in ("paths", "exact_paths"):
+        for node in scalars(root, "services", "*", "routes", "*", kind, "*"):
+            if node.text in own:
+                message = (
+                    f"found {found(node)}, which the gateway answers itself; "
+                    f"route another path, or move listen.{own[node.text]}"
+                )
+                problems.add(node.mark, node.path, message)
+
+
+def _routes_differ(root: Mapping, problems: Problems) -> None:
+    first: dict[tuple[str, ...], tuple[int, Node]] = {}
+    for number, route in enumerate(each(root, "services", "*", "routes", "*")):
+        for match, node in _matches(route):
+            twin_number, twin = first.setdefault(match, (number, node))
+            if twin is node:
+                continue
+            if twin_number == number:
+                message = f"{_what(match, node)} is here twice"
+            else:
+                place = f"{twin.path} (line {twin.mark.line})"
+                message = (
+                    f"{_what(match, node)} is taken by {place}, for the same hosts and methods"
+                )
+            problems.add(node.mark, node.path, message)
+
+
+def _matches(route: Node) -> list[tuple[tuple[str, ...], Node]]:
+    """Every (kind, path, host, method) the route takes, with the node that says the path."""
+    wanted: list[tuple[str, str, Node]] = [
+        (kind, node.text or "", node)
+        for kind in ("paths", "exact_paths")
+        for node in scalars(route, kind, "*")
+    ]
+    wanted = wanted or [("paths", "/", route)]
+    hosts = [(host.text or "").lower() for host in scalars(route, "hosts", "*")] or [ANY]
+    methods = [method.text or "" for method in scalars(route, "methods", "*")] or [ANY]
+    return [
+        ((kind, path, host, method), node)
+        for kind, path, node in wanted
+        for host in dict.fromkeys(hosts)
+        for method in dict.fromkeys(methods)
+    ]
+
+
+def _what(match: tuple[str, ...], node: Node) -> str:
+    return f"the path {found(node)}" if isinstance(node, Scalar) else "every path"
+
+
+def _costs_fit(root: Mapping, problems: Problems) -> None:
+    """A request that costs more than a bucket holds could wait for ever."""
+    smallest: tuple[int, Mapping] | None = None
+    for limit in each(root, "plans", "*", "limits", "*"):
+        holds = _holds(limit)
+        if isinstance(limit, Mapping) and holds and (smallest is None or holds < smallest[0]):
+            smallest = holds, limit
+    if smallest is None:
+        return
+    holds, limit = smallest
+    for cost in scalars(root, "services", "*", "routes", "*", "cost"):
+        if _count(cost.text) > holds:
+            message = (
+                f"found {found(cost)}, more than {limit.path} (line {limit.mark.line}) ever "
+                "allows: its callers could never be served"
+            )
+            problems.add(cost.mark, cost.path, message)
+
+
+def _holds(limit: Node) -> int:
+    """Return the most that the limit gives at one time; 0: not known."""
+    burst = text_of(limit, "burst")
+    if burst is not None:
+        return _count(burst)
+    try:
+        return parse_rate(text_of(limit, "rate") or text_of(limit, "quota") or "").count
+    except ValueError:
+        return 0
+
+
+def _count(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() and len(text) <= 18 else 0
+
+
+def _ports_differ(root: Mapping, problems: Problems) -> None:
+    """Port 0 is any free one."""
+    port = text_of(root, "listen", "port") or "8000"
+    for admin in scalars(root, "admin", "port"):
+        if _count(admin.text) == _count(port) != 0:
+            message = f"found {found(admin)}, the port of the traffic (listen.port); choose another"
+            problems.add(admin.mark, admin.path, message)

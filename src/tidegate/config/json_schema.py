@@ -1,0 +1,91 @@
+"""The JSON Schema of the configuration as people write it, for editors and `config schema`.
+
+Made from the checked models; then what only the loader knows is laid over it: references in any
+value, short forms, `extends`, `null`, and truths and durations in YAML 1.1's words. What loads
+must not be underlined, so it is at most more lenient than the loader.
+"""
+
+from typing import Any, Final
+
+from tidegate.config.schema import Config
+
+Schema = dict[str, Any]
+
+_REFERENCE: Final[Schema] = {"type": "string", "pattern": r"\$\{[^{}]+\}"}
+_NULL: Final[Schema] = {"type": "null"}
+_YES_NO: Final[Schema] = {"enum": ["yes", "no", "on", "off"]}
+_RESTRICTIONS: Final = frozenset(
+    ("pattern", "enum", "const", "minimum", "maximum", "minLength", "maxLength")
+)
+
+
+def config_json_schema() -> Schema:
+    schema = Config.model_json_schema()
+    definitions = schema["$defs"]
+    _with_limits_and_short_forms(definitions)
+    _with_short_route_forms(definitions["Route"]["properties"])
+    sections = schema["properties"]
+    for name in sections.keys() - set(schema["required"]):
+        # A section whose entries are all commented out.
+        sections[name] = {"anyOf": [sections[name], _NULL]}
+    written: Schema = _with_references(schema)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **written,
+        "title": "Tidegate configuration",
+    }
+
+
+def _with_limits_and_short_forms(definitions: Schema) -> None:
+    bucket, quota, plan = (definitions[name] for name in ("TokenBucket", "Quota", "Plan"))
+    rate_value, quota_value = bucket["properties"]["rate"], quota["properties"]["quota"]
+    burst_value = dict(bucket["properties"]["burst"])
+    # In a plan that extends another, null removes the limit of that name.
+    bucket["properties"]["rate"] = {"anyOf": [rate_value, _NULL]}
+    quota["properties"]["quota"] = {"anyOf": [quota_value, _NULL]}
+    plan["description"] = "Limits by name; rate, burst and quota are short for `steady` and `daily`"
+    plan["properties"] |= {
+        "extends": {"type": "string", "description": "The plan whose limits this one starts from"},
+        "rate": {"anyOf": [rate_value, _NULL]},
+        "burst": burst_value,
+        "quota": {"anyOf": [quota_value, _NULL]},
+    }
+
+
+def _with_short_route_forms(route: Schema) -> None:
+    one = route["auth"]["items"]
+    route["auth"] = {
+        "anyOf": [{"const": "none"}, one, {**route["auth"], "minItems": 1}],
+        "description": "How callers prove who they are; none asks for nothing",
+    }
+    seconds = {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*(us|ms|s|m|h|d)\s*$"}
+    route["cache"]["anyOf"] += [{"type": "boolean"}, _YES_NO, {"enum": ["none", 0]}, seconds]
+
+
+def _with_references(node: Any) -> Any:
+    """Allow a reference wherever a value is bound to a type or a pattern."""
+    if isinstance(node, list):
+        return [_with_references(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = {
+        name: inner if name in ("default", "examples", "enum", "const") else _with_references(inner)
+        for name, inner in node.items()
+        if name != "title" or not isinstance(inner, str)
+    }
+    if node.get("type") == "boolean":
+        return _any_of([node, _YES_NO, _REFERENCE])
+    if "anyOf" in node:
+        return {**node, **_any_of(node["anyOf"])}
+    is_bound = node.get("type") == "integer" or _RESTRICTIONS & node.keys()
+    return _any_of([node, _REFERENCE]) if is_bound and node != _REFERENCE else node
+
+
+def _any_of(choices: list[Schema]) -> Schema:
+    """Join choices within choices, each once."""
+    flat: list[Schema] = []
+    for choice in choices:
+        for one in choice["anyOf"] if choice.keys() == {"anyOf"} else [choice]:
+            if one not in flat:
+                flat.append(one)
+    return {"anyOf": flat}

@@ -1,0 +1,192 @@
+"""Turn what the schema refused into words: what was found, what would be right.
+
+pydantic says which rule was broken and where; the words are ours, made from the tree, because
+pydantic's would quote values (which may be secrets) and speak of Python's types.
+"""
+
+from collections.abc import Sequence as Parts
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from tidegate.config import not_built, schema
+from tidegate.config.fields import BUCKET, QUOTA
+from tidegate.config.nodes import Mapping, Node, Sequence, found, joined, may_be_quoted
+from tidegate.config.problems import Mark, Problems, did_you_mean
+from tidegate.config.values import NotBuilt, Wrong
+
+SHAPES: Final[dict[str, tuple[type[BaseModel], ...]]] = {
+    "": (schema.Config,),
+    "listen": (schema.Listen,),
+    "listen.bounds": (schema.EdgeBounds,),
+    "admin": (schema.Admin,),
+    "redis": (schema.Redis,),
+    "plans.*": (schema.Plan,),
+    "plans.*.limits[]": (schema.TokenBucket, schema.Quota),
+    "tenants[]": (schema.Tenant,),
+    "tenants[].keys[]": (schema.Key,),
+    "services[]": (schema.Service,),
+    "services[].timeouts": (schema.Timeouts,),
+    "services[].pool": (schema.Pool,),
+    "services[].tls": (schema.Tls,),
+    "services[].routes[]": (schema.Route,),
+    "services[].routes[].cache": (schema.Cache,),
+    "services[].routes[].policies[]": (schema.CustomPolicy,),
+}
+"""The fields that may stand at each place, for "did you mean"."""
+
+_SHORT_FIELDS: Final = ("extends", "rate", "burst", "quota")
+_NEVER: Final = {
+    ("services[].tls", "verify"): "verification cannot be switched off; name a ca_file",
+    ("services[].tls", "insecure"): "verification cannot be switched off; name a ca_file",
+    ("plans.*.limits[]", "quota"): "a limit is either a rate or a quota; write two limits",
+}
+_SHAPES_WANTED: Final = {
+    "tuple_type": "write a list",
+    "dict_type": "write a mapping",
+    "model_type": "write a mapping",
+    "string_type": "write a single value",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "int_type": "write a whole number",
+    "int_parsing": "write a whole number",
+    "int_parsing_size": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_type": "write a number and a unit, such as 50ms, 10s, 2m",
+    "is_instance_of": "write a count and a period, such as 5/s",
+}
+_NAME_RULE: Final = (
+    "a name has letters, digits, _ . - and begins with a letter or digit (at most 64)"
+)
+
+
+def report(error: ValidationError, root: Mapping, problems: Problems) -> None:
+    for detail in error.errors(include_url=False, include_input=False):
+        # The default of one field needs another one, which is reported by itself.
+        if detail["type"] != "default_factory_not_called":
+            problems.add(*_told(detail, root))
+
+
+def known_fields(place: str) -> list[str]:
+    own = [name for shape in SHAPES.get(place, ()) for name in shape.model_fields]
+    return list(dict.fromkeys([*own, *(_SHORT_FIELDS if place == "plans.*" else ())]))
+
+
+def _told(detail: Any, root: Mapping) -> tuple[Mark, str, str]:
+    kind: str = detail["type"]
+    node, place, rest = _located(root, detail["loc"])
+    if kind == "extra_forbidden":
+        return _unknown_field(root, detail["loc"])
+    if kind == "missing":
+        name = str(rest[-1])
+        return node.mark, joined(node.path, name), _missing(name)
+    if rest and rest[-1] == "[key]" and isinstance(node, Mapping):
+        name = str(rest[-2]) if len(rest) > 1 else node.path
+        return node.mark, node.path, f"found {name}; {_NAME_RULE}"
+    if kind == "union_tag_not_found":
+        return _no_kind_of_limit(node)
+    return node.mark, node.path, wrong_value(kind, detail.get("ctx", {}), node, place)
+
+
+def wrong_value(kind: str, context: dict[str, Any], node: Node, place: str) -> str:
+    """Say what was found and what would be right; `kind` and `context` are pydantic's."""
+    cause = context.get("error")
+    if isinstance(cause, NotBuilt):
+        return str(cause)
+    if kind == "literal_error":
+        return _wrong_word(context, node, place)
+    if kind == "value_error":
+        better = cause.better if isinstance(cause, Wrong) and may_be_quoted(node) else None
+        right = f"{cause}: {better}" if better else f"{cause}"
+    elif kind in ("greater_than_equal", "less_than_equal"):
+        bound = context.get("ge", context.get("le"))
+        right = f"write at {'least' if 'ge' in context else 'most'} {bound}"
+    elif kind == "string_pattern_mismatch":
+        right = _NAME_RULE
+    elif kind in ("too_short", "string_too_short"):
+        right = "write at least one"
+    else:
+        right = _SHAPES_WANTED.get(kind, "this is no value for the field")
+        if kind == "tuple_type" and may_be_quoted(node) and found(node) != "nothing":
+            right = f"write a list: [{found(node)}]"
+    return f"found {found(node)}; {right}"
+
+
+def _wrong_word(context: dict[str, Any], node: Node, place: str) -> str:
+    word = getattr(node, "text", None) or ""
+    if word in not_built.VALUES.get(place, ()):
+        return not_built.words(f"{place.rpartition('.')[2].removesuffix('[]')}: {found(node)}")
+    expected = str(context.get("expected", "")).replace("'", "")
+    if place == "services[].routes[].auth[]":
+        expected += " or none"
+    words = expected.replace(",", " ").split()
+    hint = did_you_mean(word, [w for w in words if w != "or"]) if may_be_quoted(node) else ""
+    return f"found {found(node)}; write {expected}{hint}"
+
+
+def _missing(name: str) -> str:
+    sample = {
+        "version": "version: 1",
+        "services": "services: [{name: …, targets: […], routes: […]}]",
+        "targets": "targets: [http://127.0.0.1:9000]",
+        "routes": "routes: [{name: …, paths: […]}]",
+    }.get(name, f"{name}: …")
+    return f"the field is missing; write {sample}"
+
+
+def _unknown_field(root: Mapping, location: Parts[str | int]) -> tuple[Mark, str, str]:
+    parent, place, _ = _located(root, location[:-1])
+    name = str(location[-1])
+    mark = parent.key_marks.get(name, parent.mark) if isinstance(parent, Mapping) else parent.mark
+    path = joined(parent.path, name)
+    if (place, name) in _NEVER:
+        return mark, path, _NEVER[place, name]
+    if name in not_built.FIELDS.get(place, ()):
+        return mark, path, not_built.words(f"the field {name}")
+    known = known_fields(place)
+    hint = did_you_mean(name, known) or _elsewhere(name) or f"; known here: {', '.join(known)}"
+    return mark, path, f"unknown field{hint}"
+
+
+def _elsewhere(name: str) -> str:
+    places = [place for place in SHAPES if place and name in known_fields(place)]
+    return f"; it belongs to {' or '.join(places[:3])}" if places and len(name) > 2 else ""
+
+
+def _no_kind_of_limit(node: Node) -> tuple[Mark, str, str]:
+    place = "plans.*.limits[]"
+    if isinstance(node, Mapping):
+        known = known_fields(place)
+        for name in node.fields:
+            if name not in known:
+                mark, path = node.key_marks[name], joined(node.path, name)
+                if name in not_built.FIELDS[place]:
+                    return mark, path, not_built.words(f"the field {name}")
+                return mark, path, f"unknown field{did_you_mean(name, known)}"
+        return (
+            node.mark,
+            node.path,
+            "a limit has a rate (such as 5/s) or a quota (such as 1000/day)",
+        )
+    return node.mark, node.path, f"found {found(node)}; write a limit: {{name: steady, rate: 5/s}}"
+
+
+def _located(root: Mapping, location: Parts[str | int]) -> tuple[Node, str, list[str | int]]:
+    """Follow pydantic's location: the node, its place in the schema, and what was not there.
+
+    The names of union members stand in the location without being in the tree.
+    """
+    node: Node = root
+    place = ""
+    rest: list[str | int] = []
+    for part in location:
+        if isinstance(node, Mapping) and isinstance(part, str) and part in node.fields and not rest:
+            node = node.fields[part]
+            name = "*" if place == "plans" else part
+            place = f"{place}.{name}" if place else name
+        elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
+            node = node.items[part]
+            place += "[]"
+        elif part not in (BUCKET, QUOTA):
+            rest.append(part)
+    return node, place, rest

@@ -1,0 +1,69 @@
+"""What later versions will have: named here so that it is refused by name, never ignored.
+
+An entry leaves this table in the commit that builds it. Places are written as the schema has
+them: `services[].routes[]`, `plans.*`.
+"""
+
+from typing import Final
+
+
+def _sets(names: dict[str, str]) -> dict[str, frozenset[str]]:
+    return {place: frozenset(text.split()) for place, text in names.items()}
+
+
+FIELDS: Final = _sets(
+    {
+        "": (
+            "access_log auth cache cluster cors fleet history include ip_rules jwt logging "
+            "metrics on_store_failure openapi policies revisions telemetry tls tracing usage "
+            "webhooks"
+        ),
+        "listen": "http2 http3 proxy_protocol tls unix websocket",
+        "admin": "auth dashboard login oidc roles tls token users",
+        "redis": "ca_file cache_url cluster nodes on_failure password sentinel tls username",
+        "plans.*": (
+            "algorithm allow charge concurrency deny ip_rules on_store_failure price queue routes "
+            "services shadow"
+        ),
+        "plans.*.limits[]": (
+            "algorithm charge concurrency cost key match on_store_failure paths queue routes "
+            "shadow timezone unit"
+        ),
+        "tenants[]": "allow cors expires ip_rules jwt limits metadata shadow",
+        "tenants[].keys[]": (
+            "allow created expires expires_at hash ip_rules limits metadata plan scopes"
+        ),
+        "services[]": (
+            "auth balance balancer breaker circuit_breaker compression cors discovery health "
+            "health_check http2 protocol retries retry timeout weights"
+        ),
+        "services[].tls": "cert_file client_certificate key_file server_name",
+        "services[].routes[]": (
+            "allow charge circuit_breaker compression cors headers ip_rules limits mirror "
+            "on_store_failure openapi rate_limit redirect request_headers response_headers "
+            "retries retry rewrite scopes shadow split timeout timeouts transform validate "
+            "websocket"
+        ),
+        "services[].routes[].cache": (
+            "charge key max_bytes methods stale_if_error stale_while_revalidate status tags vary"
+        ),
+    }
+)
+
+VALUES: Final = _sets(
+    {
+        "services[].routes[].auth[]": "basic hmac jwt mtls oauth2 oidc session",
+        "plans.*.limits[].per": "address global header ip path plan region route service user",
+    }
+)
+
+TARGET_SCHEMES: Final = frozenset(
+    ("asgi", "fcgi", "grpc", "grpcs", "h2", "h2c", "http+unix", "srv", "unix", "ws", "wss")
+)
+REDIS_SCHEMES: Final = frozenset(
+    ("redis+cluster", "redis+sentinel", "rediss+cluster", "rediss+sentinel")
+)
+
+
+def words(what: str) -> str:
+    return f"{what} is not built yet in this version"

@@ -1,0 +1,75 @@
+"""Rewrite the short forms on the tree, so that everything behind knows one form only.
+
+`premium: {rate: 5/s, burst: 10, quota: 1000/day}` becomes two limits, `steady` and `daily`;
+`cache: 60s` a mapping; `auth: none` an empty list. A top-level section that is left empty (its
+entries commented out) counts as left out. Nodes keep the path under which they were written.
+"""
+
+from typing import Final
+
+from tidegate.config.nodes import Mapping, Node, Scalar, Sequence, each, joined
+from tidegate.config.problems import Problems
+
+BUCKET_NAME: Final = "steady"
+QUOTA_NAME: Final = "daily"
+YES: Final = frozenset(("true", "yes", "on"))
+NO: Final = frozenset(("false", "no", "off", "none"))
+
+
+def expand(root: Mapping, problems: Problems) -> None:
+    for name, section in list(root.fields.items()):
+        if isinstance(section, Scalar) and section.text is None:
+            del root.fields[name]
+    for plan in each(root, "plans", "*"):
+        if isinstance(plan, Mapping):
+            _expand_plan(plan, problems)
+    for route in each(root, "services", "*", "routes", "*"):
+        if isinstance(route, Mapping):
+            _expand_auth(route, problems)
+            _expand_cache(route)
+
+
+def _expand_plan(plan: Mapping, problems: Problems) -> None:
+    short: dict[str, Node] = {
+        name: plan.fields.pop(name) for name in ("rate", "burst", "quota") if name in plan.fields
+    }
+    if not short:
+        return
+    limits = plan.fields.setdefault("limits", Sequence(joined(plan.path, "limits"), plan.mark))
+    if not isinstance(limits, Sequence):
+        return
+    if "rate" in short:
+        fields = {name: short[name] for name in ("rate", "burst") if name in short}
+        limits.items.append(_limit(plan, BUCKET_NAME, fields))
+    elif "burst" in short:
+        burst = short["burst"]
+        problems.add(burst.mark, burst.path, 'a burst needs a rate beside it, such as "rate: 5/s"')
+    if "quota" in short:
+        limits.items.append(_limit(plan, QUOTA_NAME, {"quota": short["quota"]}))
+
+
+def _limit(plan: Mapping, name: str, fields: dict[str, Node]) -> Mapping:
+    mark = next(iter(fields.values())).mark
+    named: dict[str, Node] = {"name": Scalar(plan.path, mark, name, name)}
+    return Mapping(plan.path, mark, named | fields, dict(plan.key_marks))
+
+
+def _expand_auth(route: Mapping, problems: Problems) -> None:
+    auth = route.fields.get("auth")
+    if isinstance(auth, Scalar) and auth.text is not None:
+        items: list[Node] = [] if auth.text == "none" else [auth]
+        route.fields["auth"] = Sequence(auth.path, auth.mark, items)
+    elif isinstance(auth, Sequence) and not auth.items:
+        message = "found an empty list; write none where no key shall be asked for"
+        problems.add(auth.mark, auth.path, message)
+
+
+def _expand_cache(route: Mapping) -> None:
+    cache = route.fields.get("cache")
+    if not isinstance(cache, Scalar) or cache.text is None:
+        return
+    is_switch = cache.text.lower() in YES | NO
+    name = "enabled" if is_switch else "default_ttl"
+    if is_switch:
+        cache.text = "false" if cache.text.lower() in NO else "true"
+    route.fields["cache"] = Mapping(cache.path, cache.mark, {name: cache}, {name: cache.mark})
