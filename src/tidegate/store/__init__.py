@@ -1,0 +1,23 @@
+"""The one store: a pipelined connection, the embedded Valkey, scripts, tracking."""
+
+from tidegate.http.errors import StoreUnavailable
+from tidegate.store.connection import Connection
+from tidegate.store.embedded import EmbeddedServer
+from tidegate.store.errors import CommandFailed, StoreRefused
+from tidegate.store.facts import StoreFacts
+from tidegate.store.scripts import Script
+from tidegate.store.store import Store, open_store
+from tidegate.store.tracking import Tracking
+
+__all__ = [
+    "CommandFailed",
+    "Connection",
+    "EmbeddedServer",
+    "Script",
+    "Store",
+    "StoreFacts",
+    "StoreRefused",
+    "StoreUnavailable",
+    "Tracking",
+    "open_store",
+]

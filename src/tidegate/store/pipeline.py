@@ -1,0 +1,264 @@
+"""One live link to the store: commands queue, leave in one write a tick, and are answered in order.
+
+A reply belongs to the oldest waiter, so a waiter that timed out or was cancelled keeps its place:
+its reply is taken and dropped. Two bounds hold what can pile up: commands that wait, and bytes not
+yet taken by the kernel. One timer serves all deadlines. Knows nothing of reconnecting: a pipeline
+ends once, and then every waiter fails in `connection_lost`. Hot: bench/store_round_trip.py.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, cast
+
+from hiredis import ProtocolError, PushNotification, Reader, ReplyError, pack_command
+
+from tidegate.store.errors import reply_failure, unavailable
+from tidegate.store.scripts import Script
+
+WAITING_MAX: Final = 8192
+"""Commands unanswered. One limit decision costs the server about 8 µs, so this is 65 ms of
+its work: what is asked beyond would miss the default deadline of 50 ms anyway."""
+UNSENT_BYTES_MAX: Final = 4 * 2**20
+"""Bytes asked for in one tick, and (as the transport's high-water mark) bytes not yet sent."""
+SWEEP_PERIOD_S: Final = 0.005
+"""Deadlines closer together than this share one firing of the timer, and are late by it at most."""
+LATE_READ_S: Final = 0.002
+"""A deadline that has passed is acted on only this much later, after one more poll for input: a
+loop that was busy past it finds the reply in the socket instead of failing who waited."""
+OVERDUE_S: Final = 1.0
+"""A command unanswered for so long after its deadline condemns the link."""
+
+pack: Callable[[tuple[Any, ...]], bytes] = pack_command
+"""Bytes, str, int and float become one command; anything else is a TypeError."""
+
+_NOTHING: Final = object()
+"""What the reader gives for an incomplete reply; its default, False, is also RESP3's `#f`."""
+
+
+class ScriptCall(NamedTuple):
+    """What a script's waiter needs to ask again where the server did not know the hash."""
+
+    script: Script
+    keys: Sequence[bytes]
+    arguments: Sequence[bytes | int]
+
+
+class Pipeline(asyncio.Protocol):
+    """`on_push` takes RESP3 pushes; `on_end` is called once, after the last waiter has failed."""
+
+    def __init__(
+        self,
+        timeout_s: float,
+        on_push: Callable[[list[Any]], None] | None = None,
+        on_end: Callable[["Pipeline"], None] | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._create_future = self._loop.create_future
+        self._timeout_s = timeout_s
+        self._on_push = on_push
+        self._on_end = on_end
+        self._reader = Reader(notEnoughData=_NOTHING)
+        self._transport: asyncio.Transport | None = None
+        self._is_open = False
+        """False before the transport is there, while it is full, and after the end."""
+        self._why_closed = "The store's connection is not open"
+        self._waiting: deque[tuple[asyncio.Future[Any], float, ScriptCall | None]] = deque()
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
+        self._asked_at = 0.0
+        self._sweep_at = float("inf")
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._was_made = False
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a command would be taken now."""
+        return self._is_open
+
+    @property
+    def is_connected(self) -> bool:
+        return self._transport is not None
+
+    def send(
+        self, command: bytes, timeout_s: float | None = None, call: ScriptCall | None = None
+    ) -> asyncio.Future[Any]:
+        """Queue a packed command; the future gives its reply. Never raises, never waits."""
+        waiter = self._create_future()
+        if not self._is_open or len(self._waiting) >= WAITING_MAX:
+            return self._refuse(waiter)
+        if not self._unsent:
+            self._asked_at = self._loop.time()
+            self._loop.call_soon(self._flush)
+        deadline = self._asked_at + (self._timeout_s if timeout_s is None else timeout_s)
+        self._waiting.append((waiter, deadline, call))
+        self._unsent.append(command)
+        self._unsent_bytes += len(command)
+        if self._unsent_bytes > UNSENT_BYTES_MAX:
+            self.pause_writing()
+        if deadline < self._sweep_at:
+            self._sweep_no_later_than(deadline)
+        return waiter
+
+    def execute(
+        self, *parts: bytes | str | int | float, timeout_s: float | None = None
+    ) -> asyncio.Future[Any]:
+        """Queue one command: for the few that are sent before the link is anyone else's."""
+        return self.send(pack(parts), timeout_s)
+
+    def _refuse(self, waiter: asyncio.Future[Any]) -> asyncio.Future[Any]:
+        if self._is_open:
+            _fail(waiter, f"{WAITING_MAX} commands already wait for the store")
+        else:
+            _fail(waiter, self._why_closed)
+        return waiter
+
+    def _flush(self) -> None:
+        if self._transport is None or not self._unsent:
+            return
+        commands = b"".join(self._unsent)
+        self._unsent.clear()
+        was_full = self._unsent_bytes > UNSENT_BYTES_MAX
+        self._unsent_bytes = 0
+        if was_full:
+            self.resume_writing()
+        self._transport.write(commands)
+
+    def data_received(self, data: bytes) -> None:
+        reader = self._reader
+        waiting = self._waiting
+        try:
+            reader.feed(data)
+            while (reply := reader.gets()) is not _NOTHING:
+                kind = reply.__class__
+                if kind is PushNotification:
+                    if self._on_push is not None:
+                        self._on_push(reply)
+                    continue
+                if not waiting:
+                    self.abort("The store sent a reply that nobody asked for")
+                    return
+                if kind is ReplyError:
+                    self._error_received(reply)
+                    continue
+                waiter = waiting.popleft()[0]
+                if not waiter.done():
+                    waiter.set_result(reply)
+        except ProtocolError:
+            self.abort("The store sent what is not its protocol")
+
+    def _error_received(self, reply: ReplyError) -> None:
+        """Fail the oldest waiter, or ask its script again by source.
+
+        A script asked again keeps its waiter and its deadline and runs after all that was sent
+        meanwhile: commands that depend on its effect must wait for its reply.
+        """
+        waiter, deadline, call = self._waiting.popleft()
+        if waiter.done():
+            return
+        if call is not None and str(reply).startswith("NOSCRIPT"):
+            self._ask_by_source(waiter, deadline, call)
+            return
+        waiter.set_exception(reply_failure(reply))
+        waiter.exception()
+        if str(reply).startswith("READONLY"):
+            # The name now leads to a replica: a new connection may find the new primary.
+            self.abort("The store became read-only")
+
+    def _ask_by_source(
+        self, waiter: asyncio.Future[Any], deadline: float, call: ScriptCall
+    ) -> None:
+        if not self._is_open:
+            _fail(waiter, self._why_closed)
+            return
+        if not self._unsent:
+            self._asked_at = self._loop.time()
+            self._loop.call_soon(self._flush)
+        script, keys, arguments = call
+        command = pack((b"EVAL", script.source, len(keys), *keys, *arguments))
+        self._waiting.append((waiter, deadline, None))
+        self._unsent.append(command)
+        self._unsent_bytes += len(command)
+
+    def _sweep_no_later_than(self, when: float) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._sweep_at = when
+        self._sweeper = self._loop.call_at(when, self._sweep, False)
+
+    def _sweep(self, has_read: bool) -> None:
+        """Fail who is due, drop the link if its oldest command is hopeless, set the timer anew.
+
+        Walks all that wait: order of asking is not order of deadlines. At most once in
+        SWEEP_PERIOD_S, over WAITING_MAX at most, and over few while the store is well.
+        """
+        self._sweeper = None
+        self._sweep_at = float("inf")
+        now = self._loop.time()
+        if self._waiting and now >= self._waiting[0][1] + OVERDUE_S:
+            self.abort("The store stopped answering")
+            return
+        following = self._waiting[0][1] + OVERDUE_S if self._waiting else float("inf")
+        for waiter, deadline, _ in self._waiting:
+            if waiter.done():
+                continue
+            if deadline > now:
+                following = min(following, deadline)
+            elif has_read:
+                _fail(waiter, "The store did not answer in time")
+            else:
+                self._sweep_at = now + LATE_READ_S
+                self._sweeper = self._loop.call_at(self._sweep_at, self._sweep, True)
+                return
+        if following < float("inf"):
+            self._sweep_no_later_than(max(following, now + SWEEP_PERIOD_S))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are not registered as asyncio.Transport: nothing to check.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+        self._was_made = True
+        self._is_open = True
+
+    def pause_writing(self) -> None:
+        self._is_open = False
+        self._why_closed = "The store does not take commands as fast as they come"
+
+    def resume_writing(self) -> None:
+        self._is_open = self._transport is not None
+
+    def abort(self, why: str) -> None:
+        """End the link now; waiters fail when the transport confirms it."""
+        self._is_open = False
+        self._why_closed = why
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+
+    async def aclose(self, why: str) -> None:
+        """End the link and wait until its transport has let go."""
+        self.abort(why)
+        if self._was_made:
+            await asyncio.shield(self.ended)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        was_open, self._is_open = self._is_open, False
+        self._transport = None
+        if was_open:
+            self._why_closed = "The connection to the store was lost"
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._unsent.clear()
+        while self._waiting:
+            _fail(self._waiting.popleft()[0], self._why_closed)
+        self.ended.set_result(None)
+        if self._on_end is not None:
+            self._on_end(self)
+
+
+def _fail(waiter: asyncio.Future[Any], why: str) -> None:
+    """Fail `waiter`; if nobody comes to read it, that is not news for the log."""
+    if not waiter.done():
+        waiter.set_exception(unavailable(why))
+        waiter.exception()
