@@ -58,7 +58,7 @@ class _Reading:
 
 
 class KeyResolver:
-    """Make it before the store's tracking starts: it watches what its copies are made from."""
+    """Watches, through the store's tracking, what its copies are made from, until `close`."""
 
     def __init__(
         self, config: Config, store: Store, *, clock: Callable[[], float] = time.monotonic
@@ -71,8 +71,14 @@ class KeyResolver:
         self._refusals = Copies(REFUSALS_MAX)
         self._readings: dict[bytes, _Reading] = {}
         self._epoch = 0
-        for prefix in TRACKED_PREFIXES:
-            self._tracking.watch(prefix, self._on_change)
+        self._watches = [
+            self._tracking.watch(prefix, self._on_change) for prefix in TRACKED_PREFIXES
+        ]
+
+    def close(self) -> None:
+        """Stop watching; to be called where the store outlives the resolver."""
+        for end_watch in self._watches:
+            end_watch()
 
     def known(self, presented: bytes) -> Caller | None:
         """Return the caller if that takes no I/O: a key of the file, or a verified copy."""
