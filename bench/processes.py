@@ -40,19 +40,25 @@ def pinned(
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     members = tree(process.pid)
-    process.send_signal(signal.SIGTERM)
+    process.terminate()
     try:
         process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    for pid in members:
-        while Path(f"/proc/{pid}").exists():
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
-                break
+    # What a parent leaves behind must not run on beside the next measurement.
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        left = [pid for pid in members if is_running(pid)]
+        for pid in left:
+            os.kill(pid, signum)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while any(map(is_running, left)) and time.monotonic() < deadline:
             time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    state = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return bool(state) and state[0] != "Z"
 
 
 def tree(pid: int) -> list[int]:
