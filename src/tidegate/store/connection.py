@@ -16,7 +16,7 @@ from tidegate.http.errors import StoreUnavailable
 from tidegate.store.address import Address
 from tidegate.store.errors import CommandFailed, StoreRefused, unavailable
 from tidegate.store.link import CONNECT_TIMEOUT_S, open_link
-from tidegate.store.pipeline import Pipeline, ScriptCall, pack
+from tidegate.store.pipeline import Pipeline, pack
 from tidegate.store.scripts import Script
 
 BACKOFF_MIN_S: Final = 0.05
@@ -80,7 +80,7 @@ class Connection:
         return self._pipeline.send(
             pack((b"EVALSHA", script.sha, len(keys), *keys, *arguments)),
             timeout_s,
-            ScriptCall(script, keys, arguments),
+            (script, keys, arguments),
         )
 
     @property

@@ -9,7 +9,7 @@ ends once, and then every waiter fails in `connection_lost`. Hot: bench/store_ro
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from hiredis import ProtocolError, PushNotification, Reader, ReplyError, pack_command
 
@@ -36,12 +36,9 @@ _NOTHING: Final = object()
 """What the reader gives for an incomplete reply; its default, False, is also RESP3's `#f`."""
 
 
-class ScriptCall(NamedTuple):
-    """What a script's waiter needs to ask again where the server did not know the hash."""
-
-    script: Script
-    keys: Sequence[bytes]
-    arguments: Sequence[bytes | int]
+ScriptCall = tuple[Script, Sequence[bytes], Sequence[bytes | int]]
+"""Script, keys, arguments: what a waiter needs to ask again where the server lacks the script. A
+plain tuple, since a NamedTuple costs more to make than the rest of `send`'s bookkeeping."""
 
 
 class Pipeline(asyncio.Protocol):
