@@ -77,6 +77,20 @@ class HeadersTooLarge(BadRequest):
     title = "The header fields are larger than allowed"
 
 
+class ExpectationFailed(BadRequest):
+    """Whether the body follows is then unknown, hence the connection closes with it."""
+
+    status = 417
+    slug = "expectation-failed"
+    title = "The expectation cannot be met"
+
+
+class MethodNotImplemented(BadRequest):
+    status = 501
+    slug = "method-not-implemented"
+    title = "The method is not supported"
+
+
 class UnknownTransferCoding(BadRequest):
     status = 501
     slug = "unknown-transfer-coding"

@@ -1,0 +1,187 @@
+"""One request's life: hand it to the core, write the response, release it exactly once.
+
+The connection starts an exchange when its turn has come and is told when it has ended; parsing,
+queueing and flow control are the connection's. An exchange is one Task. Cancelling it (the client
+went away) cancels whatever the core awaits. A response that fails after its head has left cannot
+be mended, only cut: the connection is reset, so that nobody takes it for complete.
+"""
+
+import asyncio
+from typing import Any, Final, Protocol
+
+from tidegate.edge.native.body import RequestBody, Source
+from tidegate.edge.native.outlet import Outlet
+from tidegate.edge.native.response_head import UnsafeResponse, response_framing, response_head
+from tidegate.edge.native.state import DoorState
+from tidegate.edge.pipeline import answer_to, closes_connection, logger
+from tidegate.http import GatewayError, Outcome, Request, Response
+from tidegate.http.framing import LAST_CHUNK, Framing, chunk
+
+UNREAD_BYTES_MAX: Final = 64 * 1024
+"""So much of a body that nobody wanted is read and dropped to keep its connection."""
+
+
+class Wire(Source, Protocol):
+    """The connection, as an exchange sees it."""
+
+    @property
+    def outlet(self) -> Outlet: ...
+
+    @property
+    def has_followers(self) -> bool:
+        """Whether requests wait behind this one."""
+
+    def exchange_ended(self, exchange: "Exchange") -> None:
+        """The response is written, or never will be."""
+
+    def reset(self) -> None:
+        """Cut the connection so that the client notices."""
+
+
+class Exchange:
+    """Made when a head is parsed; `start` begins it. `failure` is answered in place of the core."""
+
+    __slots__ = (
+        "_door",
+        "_wire",
+        "body",
+        "closes",
+        "failure",
+        "head_bytes",
+        "is_answered",
+        "is_releasing",
+        "request",
+        "task",
+    )
+
+    def __init__(self, door: DoorState, wire: Wire, request: Request[Any] | None) -> None:
+        self._door = door
+        self._wire = wire
+        self.request = request
+        self.body: RequestBody | None = None
+        self.closes = False
+        self.failure: GatewayError | None = None
+        self.head_bytes = 0
+        self.is_answered = False
+        self.is_releasing = False
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.task = loop.create_task(self._run())
+
+    async def _run(self) -> None:
+        response: Response | None = None
+        outcome = Outcome.ABORTED
+        try:
+            response = await self._response()
+            await self._send(response)
+            outcome = Outcome.COMPLETE
+        except UnsafeResponse as error:
+            await self._answer_unsafe(error)
+        except Exception as error:
+            logger.warning("a response was cut: %s", error, exc_info=not _is_expected(error))
+            self._wire.reset()
+        except BaseException:
+            # Cancelled: by the connection, which is gone then, or by the core's own doing.
+            self._wire.reset()
+            raise
+        finally:
+            if response is not None:
+                await self._release(response, outcome)
+            self._wire.exchange_ended(self)
+
+    async def _response(self) -> Response:
+        """Return the core's response, or the one that tells of its failure."""
+        if self.failure is not None or self.request is None:
+            self.closes = True
+            return answer_to(self.failure or GatewayError())
+        body = self.body
+        if body is not None:
+            self.request.body = body.take_whole() if body.is_complete else body
+        try:
+            return await self._door.pipeline.handle(self.request)
+        except Exception as error:
+            if closes_connection(error):
+                self.closes = True
+            return answer_to(error)
+
+    async def _send(self, response: Response) -> None:
+        request = self.request
+        method = "GET" if request is None else request.method
+        http_version = "1.1" if request is None else request.http_version
+        framing = response_framing(response, method, http_version)
+        if self._must_close(response, framing):
+            self.closes = True
+        head = response_head(response, framing, http_version, self._door.date, closes=self.closes)
+        self.is_answered = True
+        outlet = self._wire.outlet
+        if framing is Framing.NONE:
+            outlet.write(head)
+        elif isinstance(response.body, bytes):
+            outlet.write(head + response.body)
+        else:
+            outlet.write(head)
+            await self._stream(response, framing)
+        if outlet.is_paused:
+            await outlet.drained()
+
+    async def _stream(self, response: Response, framing: Framing) -> None:
+        """Write the pieces as they come; raise if they are not what the head announced."""
+        outlet = self._wire.outlet
+        remaining = response.content_length
+        assert not isinstance(response.body, bytes)  # noqa: S101 - see _send
+        async for piece in response.body:
+            if not piece:
+                continue
+            if framing is Framing.CHUNKED:
+                outlet.write(chunk(piece))
+            else:
+                if remaining is not None:
+                    remaining -= len(piece)
+                    if remaining < 0:
+                        raise BodyLengthWrong("the body is longer than announced")
+                outlet.write(piece)
+            if outlet.is_paused:
+                await outlet.drained()
+        if framing is Framing.CHUNKED:
+            outlet.write(LAST_CHUNK)
+        elif remaining:
+            raise BodyLengthWrong("the body is shorter than announced")
+
+    def _must_close(self, response: Response, framing: Framing) -> bool:
+        """Whether the connection cannot, or shall not, carry another request after this one."""
+        if framing is Framing.CLOSE or (self._door.is_draining and not self._wire.has_followers):
+            return True
+        body = self.body
+        if body is None or body.is_complete:
+            return False
+        if body.is_awaiting_invitation:
+            # The client may send the body all the same or not: what follows is ambiguous.
+            return True
+        if body.is_pulled and not isinstance(response.body, bytes):
+            return False  # still being read while the answer streams
+        length = None if self.request is None else self.request.content_length
+        return length is not None and length - body.received_bytes > UNREAD_BYTES_MAX
+
+    async def _answer_unsafe(self, error: UnsafeResponse) -> None:
+        """Nothing has left yet: the client gets a 500 of our own."""
+        response = answer_to(error)
+        await self._send(response)
+
+    async def _release(self, response: Response, outcome: Outcome) -> None:
+        """Close the response. From here on the connection no longer cancels the task."""
+        self.is_releasing = True
+        try:
+            if outcome is Outcome.ABORTED and (close := getattr(response.body, "aclose", None)):
+                await close()
+            await response.aclose(outcome)
+        except Exception as error:
+            logger.error("a response could not be released", exc_info=error)
+
+
+class BodyLengthWrong(Exception):
+    """A response body that is not as long as its Content-Length said."""
+
+
+def _is_expected(error: Exception) -> bool:
+    return isinstance(error, (GatewayError, BodyLengthWrong))

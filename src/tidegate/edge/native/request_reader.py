@@ -1,0 +1,327 @@
+"""Turns bytes into requests with llhttp, and refuses what the parser lets through.
+
+The parser cannot pause, hides chunk extensions and is lenient about the request line, so it is
+fed in slices that end where a head ends: one slice never holds two requests, head bytes are
+counted exactly, and the raw request line is at hand (RFC 9112, sections 2 to 7). What costs the
+hot path: two searches in the read, one feed, and one callback per field.
+"""
+
+from typing import Final, Protocol
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from tidegate.edge.head import read_head
+from tidegate.edge.native.body import RequestBody
+from tidegate.edge.native.exchange import Exchange, Wire
+from tidegate.edge.native.state import DoorState
+from tidegate.http import GatewayError, HeaderField
+from tidegate.http.errors import (
+    BadRequest,
+    ContentTooLarge,
+    HeadersTooLarge,
+    TargetTooLong,
+    VersionNotSupported,
+)
+from tidegate.http.framing import Framing
+
+FRAMING_BYTES_PER_CHUNK: Final = 16
+"""Free for each chunk: its size, two line breaks, and no more than a short extension."""
+EMPTY_LINE_BYTES_MAX: Final = 4
+"""Line breaks ignored ahead of a request line (RFC 9112, section 2.2)."""
+_LINE_BYTES_BESIDES_TARGET: Final = 64
+_END: Final = b"\r\n\r\n"
+_VERSIONS: Final = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
+_NO_SUCH_VERSION: Final = ("Invalid HTTP version", "Pause on PRI/Upgrade")
+"""What llhttp says of HTTP/1.2, 3.0 and the preface of HTTP/2."""
+
+
+class Sink(Wire, Protocol):
+    """The connection, as its reader sees it."""
+
+    client: str
+
+    def request_begun(self, exchange: Exchange) -> None:
+        """A head is read; the body, if there is one, is still to come."""
+
+    def last_request_read(self) -> None:
+        """Nothing after this is a request: the client said so, or cannot be understood."""
+
+
+class RequestReader:
+    """`exchange` is the one whose body is being read, `head_bytes` the part of a head so far."""
+
+    __slots__ = (
+        "_body",
+        "_chunks",
+        "_door",
+        "_empty_line_bytes",
+        "_excess_bytes",
+        "_fields",
+        "_has_line",
+        "_is_chunked",
+        "_is_complete",
+        "_line",
+        "_parser",
+        "_remaining",
+        "_seam",
+        "_sink",
+        "exchange",
+        "head_bytes",
+    )
+
+    def __init__(self, door: DoorState, sink: Sink) -> None:
+        self._door = door
+        self._sink = sink
+        self._parser = HttpRequestParser(self)
+        self.exchange: Exchange | None = None
+        self.head_bytes = 0
+        self._fields: list[HeaderField] = []
+        self._line = b""
+        self._has_line = False
+        self._empty_line_bytes = 0
+        self._seam = b""
+        self._body: RequestBody | None = None
+        self._is_complete = False
+        self._is_chunked = False
+        self._remaining = 0
+        self._excess_bytes = 0
+        self._chunks = 0
+
+    # What the connection calls.
+
+    def feed(self, buffer: bytes | bytearray, view: memoryview, position: int, end: int) -> int:
+        """Read from `position` on, at most one head or one body; return where it stopped."""
+        if self._body is not None:
+            return self._feed_body(self._body, buffer, view, position, end)
+        return self._feed_head(buffer, view, position, end)
+
+    def refuse(self, error: GatewayError) -> None:
+        """Nothing more can be read: let the request this concerns be answered with `error`."""
+        self._sink.last_request_read()
+        exchange = self.exchange
+        if exchange is None:
+            exchange = Exchange(self._door, self._sink, None)
+            exchange.failure = error
+            self._sink.request_begun(exchange)
+            return
+        exchange.closes = True
+        if exchange.task is None:
+            exchange.failure = error
+        self.abandon(error)
+
+    def abandon(self, error: GatewayError) -> None:
+        """No more of the body being read will come: whoever pulls it meets `error`."""
+        if self._body is not None:
+            self._body.fail(error)
+        self.exchange = self._body = None
+
+    # What the parser calls.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value))
+
+    def on_body(self, piece: bytes) -> None:
+        if self._body is not None:
+            self._body.feed(piece)
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+
+    def on_message_complete(self) -> None:
+        self._is_complete = True
+
+    # Heads.
+
+    def _feed_head(
+        self, buffer: bytes | bytearray, view: memoryview, position: int, end: int
+    ) -> int:
+        if not self.head_bytes and buffer[position] in b"\r\n":
+            return self._skip_empty_line(position)
+        boundary = self._boundary(buffer, position, end)
+        stop = boundary or end
+        if not self._has_line:
+            self._read_line(buffer, position, stop)
+        overflow = self.head_bytes + stop - position - self._door.bounds.header_bytes
+        if overflow > 0:
+            stop -= overflow
+        is_upgrade = False
+        try:
+            self._parser.feed_data(view[position:stop])
+        except HttpParserUpgrade:
+            is_upgrade = True
+        except HttpParserError as error:
+            self.refuse(_refusal(error))
+            return stop
+        self.head_bytes += stop - position
+        if overflow > 0:
+            self.refuse(self._too_large())
+        elif boundary:
+            self._head_read(is_upgrade)
+        else:
+            self._remember_seam(view, position, stop)
+            if not self._has_line and len(self._line) > self._line_bytes_max():
+                self.refuse(self._too_large())
+        return stop
+
+    def _skip_empty_line(self, position: int) -> int:
+        self._empty_line_bytes += 1
+        if self._empty_line_bytes > EMPTY_LINE_BYTES_MAX:
+            self.refuse(BadRequest("The request begins with too many empty lines"))
+        return position + 1
+
+    def _read_line(self, buffer: bytes | bytearray, position: int, stop: int) -> None:
+        """Keep the raw request line; it may come in any number of reads."""
+        line_end = -1 if self._line else buffer.find(b"\r\n", position, stop)
+        if line_end >= 0:
+            self._line = bytes(buffer[position:line_end])
+            self._has_line = True
+            return
+        self._line += buffer[position:stop]
+        line_end = self._line.find(b"\r\n")
+        if line_end >= 0:
+            self._line = self._line[:line_end]
+            self._has_line = True
+
+    def _line_bytes_max(self) -> int:
+        return self._door.bounds.target_bytes + _LINE_BYTES_BESIDES_TARGET
+
+    def _too_large(self) -> GatewayError:
+        if len(self._line) > self._line_bytes_max():
+            return TargetTooLong(
+                f"The target may hold at most {self._door.bounds.target_bytes} bytes"
+            )
+        return HeadersTooLarge(f"The head may hold at most {self._door.bounds.header_bytes} bytes")
+
+    def _head_read(self, is_upgrade: bool) -> None:
+        is_complete, self._is_complete = self._is_complete, False
+        try:
+            exchange = self._exchange(is_upgrade)
+            if is_complete is not (exchange.body is None):
+                raise BadRequest("The end of the body cannot be told")
+        except GatewayError as error:
+            self.refuse(error)
+            return
+        finally:
+            self._fields = []
+            self._line = self._seam = b""
+            self._has_line = False
+            self._empty_line_bytes = self.head_bytes = 0
+        self._sink.request_begun(exchange)
+        if exchange.body is not None:
+            self.exchange = exchange
+            self._body = exchange.body
+        elif exchange.closes:
+            self._sink.last_request_read()
+
+    def _exchange(self, is_upgrade: bool) -> Exchange:
+        """Return the exchange that the head begins; raise a GatewayError if it must not."""
+        bounds = self._door.bounds
+        parts = self._line.split(b" ")
+        if len(parts) != 3:
+            raise BadRequest("The request line must be method, target and version, one space apart")
+        method, target, protocol = parts
+        http_version = _VERSIONS.get(protocol)
+        if http_version is None:
+            if protocol[:5] == b"HTTP/":
+                raise VersionNotSupported("Only HTTP/1.1 and HTTP/1.0 are spoken here")
+            raise BadRequest("The request is not of HTTP")
+        if len(target) > bounds.target_bytes:
+            raise TargetTooLong(f"The target may hold at most {bounds.target_bytes} bytes")
+        if len(self._fields) > bounds.header_fields:
+            raise HeadersTooLarge(f"The head may hold at most {bounds.header_fields} fields")
+        head = read_head(
+            method.decode("ascii"), target, http_version, self._fields, self._door.body_bytes_max
+        )
+        request = head.request
+        request.client = self._sink.client
+        exchange = Exchange(self._door, self._sink, request)
+        exchange.head_bytes = self.head_bytes
+        options = head.options
+        exchange.closes = b"close" in options or (
+            http_version == "1.0" and b"keep-alive" not in options
+        )
+        if head.framing is Framing.NONE or request.content_length == 0:
+            return exchange
+        if is_upgrade:
+            # The parser takes the body for bytes of the other protocol, or of the next request.
+            raise BadRequest("A request that asks for another protocol may not have a body")
+        self._is_chunked = head.framing is Framing.CHUNKED
+        self._remaining = request.content_length or 0
+        self._excess_bytes = self._chunks = 0
+        exchange.body = RequestBody(self._sink, expects_continue=head.expects_continue)
+        return exchange
+
+    # Bodies.
+
+    def _feed_body(
+        self,
+        body: RequestBody,
+        buffer: bytes | bytearray,
+        view: memoryview,
+        position: int,
+        end: int,
+    ) -> int:
+        if self._is_chunked:
+            # A chunked body ends in an empty line: so may a slice, and then it holds nothing else.
+            stop = self._boundary(buffer, position, end) or end
+            self._remember_seam(view, position, stop)
+        else:
+            stop = min(end, position + self._remaining)
+            self._remaining -= stop - position
+        received_before = body.received_bytes
+        try:
+            self._parser.feed_data(view[position:stop])
+        except HttpParserError:
+            self.refuse(BadRequest("The body is not validly chunked"))
+            return stop
+        if self._is_chunked:
+            self._check_chunks(body, stop - position, body.received_bytes - received_before)
+        if self._is_complete:
+            self._body_read()
+        return stop
+
+    def _check_chunks(self, body: RequestBody, fed: int, received: int) -> None:
+        """Bound what was neither body nor a chunk's due: extensions, zeros of a size, trailers."""
+        due = 2 * received + FRAMING_BYTES_PER_CHUNK * self._chunks
+        self._chunks = 0
+        self._excess_bytes = max(0, self._excess_bytes + fed - due)
+        bounds = self._door.bounds
+        if self._excess_bytes > bounds.header_bytes or len(self._fields) > bounds.header_fields:
+            self.refuse(BadRequest("The chunks carry too much besides the body"))
+        elif body.received_bytes > self._door.body_bytes_max:
+            self.refuse(
+                ContentTooLarge(f"The body may hold at most {self._door.body_bytes_max} bytes here")
+            )
+
+    def _body_read(self) -> None:
+        exchange, body = self.exchange, self._body
+        self.exchange = self._body = None
+        self._is_complete = False
+        self._fields = []
+        self._seam = b""
+        if body is not None:
+            body.complete()
+        if exchange is not None and exchange.closes:
+            self._sink.last_request_read()
+
+    # Slices.
+
+    def _boundary(self, buffer: bytes | bytearray, position: int, end: int) -> int:
+        """Return where the first empty line ends that ends in these bytes, or 0."""
+        if self._seam:
+            joint = self._seam + buffer[position : min(position + 3, end)]
+            found = joint.find(_END)
+            if found >= 0:
+                return position + found + 4 - len(self._seam)
+        found = buffer.find(_END, position, end)
+        return found + 4 if found >= 0 else 0
+
+    def _remember_seam(self, view: memoryview, position: int, stop: int) -> None:
+        """An empty line may be cut by the end of a read."""
+        self._seam = (self._seam + bytes(view[max(position, stop - 3) : stop]))[-3:]
+
+
+def _refusal(error: HttpParserError) -> GatewayError:
+    if str(error) in _NO_SUCH_VERSION:
+        return VersionNotSupported("Only HTTP/1.1 and HTTP/1.0 are spoken here")
+    return BadRequest("The request cannot be parsed")

@@ -1,0 +1,83 @@
+"""Writes the head of a response: status line, fields, and framing made anew (RFC 9112, section 6).
+
+What a policy or an upstream put into the fields cannot end the head early: a line break inside a
+name, a value or a reason is refused. Hot: one join for the fields, one for the lines.
+"""
+
+from http import HTTPStatus
+from typing import Final
+
+from tidegate.http import Response
+from tidegate.http.framing import Framing
+from tidegate.http.headers import HOP_BY_HOP
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+PROCESSING: Final = b"HTTP/1.1 102 Processing\r\n\r\n"
+
+_STATUS_LINES: Final = {status: b"HTTP/1.1 %d " % status for status in range(200, 600)} | {
+    status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+    if status >= 200
+}
+_WRITTEN_HERE: Final = HOP_BY_HOP | {b"content-length"}
+
+
+class UnsafeResponse(Exception):
+    """A response that cannot be written without becoming another message than was meant."""
+
+
+def response_framing(response: Response, method: str, http_version: str) -> Framing:
+    """Return how the body of `response` will end; NONE where none is sent."""
+    if method == "HEAD" or response.status in (204, 304):
+        return Framing.NONE
+    if isinstance(response.body, bytes) or response.content_length is not None:
+        return Framing.SIZED
+    return Framing.CLOSE if http_version == "1.0" else Framing.CHUNKED
+
+
+def response_head(
+    response: Response, framing: Framing, http_version: str, date: bytes, *, closes: bool
+) -> bytes:
+    """Return the head up to its empty line. `date` is the line to use if the response has none.
+
+    Raises UnsafeResponse.
+    """
+    lines = [_status_line(response)]
+    lines += [b": ".join(field) for field in response.headers if field[0] not in _WRITTEN_HERE]
+    if framing is Framing.CHUNKED:
+        lines.append(b"transfer-encoding: chunked")
+    elif framing is not Framing.CLOSE and (length := _length(response, framing)) is not None:
+        lines.append(b"content-length: %d" % length)
+    if response.headers.get(b"date") is None:
+        lines.append(date)
+    if closes:
+        lines.append(b"connection: close")
+    elif http_version == "1.0":
+        lines.append(b"connection: keep-alive")
+    line_breaks = len(lines) + 1
+    lines.append(b"\r\n")
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != line_breaks or head.count(b"\r") != line_breaks or b"\0" in head:
+        raise UnsafeResponse("a response field holds a line break or NUL")
+    return head
+
+
+def _length(response: Response, framing: Framing) -> int | None:
+    """What Content-Length says; None for no such field."""
+    body = response.body
+    if framing is Framing.SIZED:
+        return len(body) if isinstance(body, bytes) else response.content_length
+    if response.status == 204:
+        return None
+    if response.content_length is None and isinstance(body, bytes) and body:
+        return len(body)
+    return response.content_length
+
+
+def _status_line(response: Response) -> bytes:
+    line = _STATUS_LINES.get(response.status)
+    if line is None:
+        raise UnsafeResponse(f"{response.status} is not the status of a final response")
+    if response.reason is None or line.endswith(response.reason):
+        return line
+    return b"HTTP/1.1 %d %b" % (response.status, response.reason)
