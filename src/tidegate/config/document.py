@@ -73,7 +73,7 @@ class _Builder:
                 for index, item in enumerate(node.value)
             ]
             return Sequence(path, mark, items)
-        is_plain = getattr(node, "style", None) is None
+        is_plain = not getattr(node, "style", None)
         text = None if node.tag == _TAG + "null" else node.value
         return Scalar(path, mark, text, node.value, is_plain)
 
@@ -85,7 +85,7 @@ class _Builder:
                 continue
             key = key_node.value
             path = joined(mapping.path, key)
-            if key == "<<" and key_node.style is None:
+            if key == "<<" and not key_node.style:
                 message = "merge keys are not used; plans have `extends`, the rest is written out"
                 self._problems.add(mark, path, message)
             elif key in mapping.fields:

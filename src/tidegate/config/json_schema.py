@@ -1,8 +1,9 @@
 """The JSON Schema of the configuration as people write it, for editors and `config schema`.
 
 Made from the checked models; then what only the loader knows is laid over it: references in any
-value, short forms, `extends`, `null`, and truths and durations in YAML 1.1's words. What loads
-must not be underlined, so it is at most more lenient than the loader.
+value, units, short forms, `extends`, `null`, and truths in YAML 1.1's words. An editor must not
+underline what loads, so it is more lenient than the loader (only a number in quotes, or a name of
+digits alone, is called wrong although it loads).
 """
 
 from typing import Any, Final
@@ -25,6 +26,7 @@ def config_json_schema() -> Schema:
     _with_limits_and_short_forms(definitions)
     _with_short_route_forms(definitions["Route"]["properties"])
     sections = schema["properties"]
+    sections["plans"]["additionalProperties"] = False
     for name in sections.keys() - set(schema["required"]):
         # A section whose entries are all commented out.
         sections[name] = {"anyOf": [sections[name], _NULL]}
@@ -73,12 +75,14 @@ def _with_references(node: Any) -> Any:
         for name, inner in node.items()
         if name != "title" or not isinstance(inner, str)
     }
-    if node.get("type") == "boolean":
-        return _any_of([node, _YES_NO, _REFERENCE])
     if "anyOf" in node:
         return {**node, **_any_of(node["anyOf"])}
-    is_bound = node.get("type") == "integer" or _RESTRICTIONS & node.keys()
-    return _any_of([node, _REFERENCE]) if is_bound and node != _REFERENCE else node
+    is_bound = node.get("type") in ("boolean", "integer") or _RESTRICTIONS & node.keys()
+    if not is_bound or node == _REFERENCE:
+        return node
+    notes = {name: node.pop(name) for name in ("default", "description") if name in node}
+    others = [_YES_NO, _REFERENCE] if node.get("type") == "boolean" else [_REFERENCE]
+    return {**_any_of([node, *others]), **notes}
 
 
 def _any_of(choices: list[Schema]) -> Schema:

@@ -4,6 +4,7 @@ pydantic says which rule was broken and where; the words are ours, made from the
 pydantic's would quote values (which may be secrets) and speak of Python's types.
 """
 
+import json
 from collections.abc import Sequence as Parts
 from typing import Any, Final
 
@@ -44,7 +45,6 @@ _NEVER: Final = {
 _SHAPES_WANTED: Final = {
     "tuple_type": "write a list",
     "dict_type": "write a mapping",
-    "model_type": "write a mapping",
     "string_type": "write a single value",
     "bool_type": "write true or false",
     "bool_parsing": "write true or false",
@@ -62,14 +62,22 @@ _NAME_RULE: Final = (
 
 def report(error: ValidationError, root: Mapping, problems: Problems) -> None:
     for detail in error.errors(include_url=False, include_input=False):
-        # The default of one field needs another one, which is reported by itself.
-        if detail["type"] != "default_factory_not_called":
+        if not _is_echo(detail, root):
             problems.add(*_told(detail, root))
 
 
 def known_fields(place: str) -> list[str]:
     own = [name for shape in SHAPES.get(place, ()) for name in shape.model_fields]
     return list(dict.fromkeys([*own, *(_SHORT_FIELDS if place == "plans.*" else ())]))
+
+
+def _is_echo(detail: Any, root: Mapping) -> bool:
+    """Only follows from another problem: a default made from a field that is wrong; a list that
+    is too short because pydantic counts the items that are right."""
+    if detail["type"] == "too_short":
+        node, _, _ = _located(root, detail["loc"])
+        return isinstance(node, Sequence) and bool(node.items)
+    return bool(detail["type"] == "default_factory_not_called")
 
 
 def _told(detail: Any, root: Mapping) -> tuple[Mark, str, str]:
@@ -80,12 +88,28 @@ def _told(detail: Any, root: Mapping) -> tuple[Mark, str, str]:
     if kind == "missing":
         name = str(rest[-1])
         return node.mark, joined(node.path, name), _missing(name)
-    if rest and rest[-1] == "[key]" and isinstance(node, Mapping):
-        name = str(rest[-2]) if len(rest) > 1 else node.path
-        return node.mark, node.path, f"found {name}; {_NAME_RULE}"
+    if rest and rest[-1] == "[key]":
+        return _wrong_key(root, detail["loc"])
     if kind == "union_tag_not_found":
         return _no_kind_of_limit(node)
-    return node.mark, node.path, wrong_value(kind, detail.get("ctx", {}), node, place)
+    context = detail.get("ctx", {})
+    node = _to_blame(node, context.get("error"))
+    return node.mark, node.path, wrong_value(kind, context, node, place)
+
+
+def _to_blame(node: Node, cause: object) -> Node:
+    if isinstance(cause, Wrong) and isinstance(node, Mapping):
+        return next((node.fields[name] for name in cause.fields if name in node.fields), node)
+    return node
+
+
+def _wrong_key(root: Mapping, location: Parts[str | int]) -> tuple[Mark, str, str]:
+    """A name that is a mapping's key, such as a plan's."""
+    parent, _, _ = _located(root, location[:-2])
+    name = str(location[-2])
+    mark = parent.key_marks.get(name, parent.mark) if isinstance(parent, Mapping) else parent.mark
+    shown = json.dumps(name[:80], ensure_ascii=False)
+    return mark, joined(parent.path, name), f"found {shown}; {_NAME_RULE}"
 
 
 def wrong_value(kind: str, context: dict[str, Any], node: Node, place: str) -> str:
@@ -105,6 +129,8 @@ def wrong_value(kind: str, context: dict[str, Any], node: Node, place: str) -> s
         right = _NAME_RULE
     elif kind in ("too_short", "string_too_short"):
         right = "write at least one"
+    elif kind == "model_type":
+        right = f"write a mapping of {', '.join(known_fields(place))}"
     else:
         right = _SHAPES_WANTED.get(kind, "this is no value for the field")
         if kind == "tuple_type" and may_be_quoted(node) and found(node) != "nothing":

@@ -71,10 +71,10 @@ def found(node: Node) -> str:
         return "a mapping"
     if isinstance(node, Sequence):
         return "a list" if node.items else "an empty list"
-    if is_secret(node):
-        return "a value that is not shown"
     if node.text is None:
         return "nothing"
+    if is_secret(node) and node.text:
+        return "a value that is not shown"
     shown = redacted_url(node.shown) if "@" in node.shown else node.shown
     if len(shown) > _FOUND_CHARACTERS_MAX:
         shown = shown[:_FOUND_CHARACTERS_MAX] + "…"

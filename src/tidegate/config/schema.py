@@ -73,9 +73,10 @@ class TokenBucket(Model):
     def _is_countable(self) -> "TokenBucket":
         # The script counts microseconds in doubles: exact up to 2**53 of them, 285 years.
         if self.rate.count > f.RATE_PER_S_MAX * self.rate.period_s:
-            raise Wrong(f"a rate is at most {f.RATE_PER_S_MAX}/s")
+            raise Wrong(f"a rate is at most {f.RATE_PER_S_MAX}/s", fields=("rate",))
         if self.burst * self.rate.period_s > f.FILL_S_MAX * self.rate.count:
-            raise Wrong("at this rate the burst takes more than ten years to fill; lower it")
+            right = "a burst fills within ten years at its rate; lower it"
+            raise Wrong(right, fields=("burst", "rate"))
         return self
 
 

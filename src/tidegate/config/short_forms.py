@@ -39,7 +39,7 @@ def _expand_plan(plan: Mapping, problems: Problems) -> None:
     if not isinstance(limits, Sequence):
         return
     if "rate" in short:
-        fields = {name: short[name] for name in ("rate", "burst") if name in short}
+        fields = {name: node for name, node in short.items() if name != "quota"}
         limits.items.append(_limit(plan, BUCKET_NAME, fields))
     elif "burst" in short:
         burst = short["burst"]
@@ -49,14 +49,16 @@ def _expand_plan(plan: Mapping, problems: Problems) -> None:
 
 
 def _limit(plan: Mapping, name: str, fields: dict[str, Node]) -> Mapping:
-    mark = next(iter(fields.values())).mark
-    named: dict[str, Node] = {"name": Scalar(plan.path, mark, name, name)}
-    return Mapping(plan.path, mark, named | fields, dict(plan.key_marks))
+    first = next(iter(fields.values()))
+    named: dict[str, Node] = {"name": Scalar(first.path, first.mark, name, name)}
+    return Mapping(plan.path, first.mark, named | fields, dict(plan.key_marks))
 
 
 def _expand_auth(route: Mapping, problems: Problems) -> None:
     auth = route.fields.get("auth")
-    if isinstance(auth, Scalar) and auth.text is not None:
+    if isinstance(auth, Scalar) and auth.text is None:
+        problems.add(auth.mark, auth.path, "found nothing; write none or [api-key]")
+    elif isinstance(auth, Scalar):
         items: list[Node] = [] if auth.text == "none" else [auth]
         route.fields["auth"] = Sequence(auth.path, auth.mark, items)
     elif isinstance(auth, Sequence) and not auth.items:

@@ -32,11 +32,15 @@ _EMPTY_WORDS: Final = frozenset(
 
 
 class Wrong(ValueError):
-    """`str()` is what would be right; `better` the value put right, if that can be guessed."""
+    """`str()` is what would be right; `better` the value put right, if that can be guessed.
 
-    def __init__(self, right: str, better: str | None = None) -> None:
+    `fields` are those of a mapping that disagree: the first one that is written has the blame.
+    """
+
+    def __init__(self, right: str, better: str | None = None, fields: tuple[str, ...] = ()) -> None:
         super().__init__(right)
         self.better = better
+        self.fields = fields
 
 
 class NotBuilt(Wrong):
@@ -155,7 +159,7 @@ def checked_prefix(text: str) -> str:
 def checked_method(text: str) -> str:
     if _METHOD.fullmatch(text) is None:
         better = text.upper() if _METHOD.fullmatch(text.upper()) else None
-        raise Wrong("a method is written in capitals, such as GET", better)
+        raise Wrong("a method is written in capitals" + ("" if better else ", such as GET"), better)
     if text == "CONNECT":
         raise Wrong("CONNECT opens tunnels, which a gateway does not route")
     return text
@@ -163,14 +167,13 @@ def checked_method(text: str) -> str:
 
 def checked_network(text: str) -> str:
     try:
-        return str(ipaddress.ip_network(text))
+        network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        pass
-    try:
-        better = str(ipaddress.ip_network(text, strict=False))
-    except ValueError:
-        better = None
-    raise Wrong("a network is an address with a prefix length, such as 10.0.0.0/8", better)
+        right = "a network is an address with a prefix length, such as 10.0.0.0/8"
+        raise Wrong(right) from None
+    if text.partition("/")[0] != str(network.network_address):
+        raise Wrong("a network is written with its first address", str(network))
+    return str(network)
 
 
 def checked_key(text: str) -> str:

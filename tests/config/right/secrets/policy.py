@@ -1,0 +1,1 @@
+"""A policy that only has to exist."""
