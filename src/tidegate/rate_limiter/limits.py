@@ -1,0 +1,119 @@
+"""A caller's limits, compiled: everything about a decision that is known before the request.
+
+Key names, the script's arguments and the parts of header fields that never change are made once
+for each caller, so that a decision costs the gateway one small tuple and a few `%` formats.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import ceil
+from typing import Final
+
+from tidegate.config.schema import Limit, Quota
+from tidegate.http.headers import HeaderField
+from tidegate.rate_limiter.header_fields import limit_field, policy_field, service_limit_format
+from tidegate.rate_limiter.units import Kind, Units, bucket_units
+
+KEY_PREFIX: Final = b"tg:limits:"
+IDENTITY_BYTES: Final = 6
+SERVER_TIME: Final = b""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """Whose requests are counted, and by which limits. Order: per key first, then per tenant."""
+
+    limits: tuple[Limit, ...]
+    capacities: tuple[int, ...]
+    cost_max: int
+    """The smallest capacity: a request that costs more is never admitted."""
+    keys: tuple[bytes, ...]
+    """States in the store, all in the tenant's hash slot."""
+    packed_limits: tuple[bytes, ...]
+    """For each of `keys` its limits as the script reads them."""
+    limit_fields: tuple[HeaderField, ...]
+    policy_field: HeaderField
+    service_limit_format: bytes
+
+    def arguments(self, cost: int, now: bytes = SERVER_TIME) -> Sequence[bytes]:
+        """Return the script's arguments. `now` (µs since 1970) is for tests only."""
+        if cost < 1:
+            raise ValueError("a request costs at least 1")
+        return (b"%d" % cost, now, *self.packed_limits)
+
+
+def compiled_subject(tenant: str, key_id: str, limits: tuple[Limit, ...]) -> Subject:
+    """Compile `limits` for one key of `tenant`. Names of limits must be distinct."""
+    by_key = tuple(limit for limit in limits if limit.per == "key")
+    by_tenant = tuple(limit for limit in limits if limit.per == "tenant")
+    ordered = by_key + by_tenant
+    counted = [
+        (state, tuple(group))
+        for state, group in ((key_state(tenant, key_id), by_key), (tenant_state(tenant), by_tenant))
+        if group
+    ]
+    capacities = tuple(capacity(limit) for limit in ordered)
+    names = [limit.name for limit in ordered]
+    return Subject(
+        limits=ordered,
+        capacities=capacities,
+        cost_max=min(capacities, default=0),
+        keys=tuple(state for state, _ in counted),
+        packed_limits=tuple(b"".join(map(packed_limit, group)) for _, group in counted),
+        limit_fields=tuple(map(limit_field, capacities)),
+        policy_field=policy_field(
+            list(zip(names, capacities, map(window_s, ordered), strict=True))
+        ),
+        service_limit_format=service_limit_format(names),
+    )
+
+
+def key_state(tenant: str, key_id: str) -> bytes:
+    """Return the name of the state of one key's limits."""
+    return tenant_states(tenant) + b"k:" + key_id.encode()
+
+
+def tenant_state(tenant: str) -> bytes:
+    """Return the name of the state of the limits that all keys of a tenant share."""
+    return tenant_states(tenant) + b"t"
+
+
+def tenant_states(tenant: str) -> bytes:
+    """Return what the names of all states of a tenant begin with."""
+    return KEY_PREFIX + b"{" + tenant.encode() + b"}:"
+
+
+def capacity(limit: Limit) -> int:
+    """Return the most that can ever be spent at once."""
+    return limit.quota.count if isinstance(limit, Quota) else limit.burst
+
+
+def window_s(limit: Limit) -> int | None:
+    """Return the seconds in which the limit renews itself; None for months, which differ."""
+    if isinstance(limit, Quota):
+        return None if limit.quota.period == "month" else limit.quota.period_s
+    return ceil(limit.burst * limit.rate.period_s / limit.rate.count)
+
+
+def units(limit: Limit) -> Units:
+    """Return the numbers the script counts in; a quota's rate is its period, a month 0."""
+    if isinstance(limit, Quota):
+        return Units(Kind.QUOTA, window_s(limit) or 0, 1)
+    return bucket_units(limit.rate, limit.burst)
+
+
+def packed_limit(limit: Limit) -> bytes:
+    """Return the limit as the script reads it: identity, rate, emission, capacity."""
+    kind, rate, emission = units(limit)
+    digest = int.from_bytes(blake2b(limit.name.encode(), digest_size=IDENTITY_BYTES).digest())
+    identity = digest // 2 * 2 + kind
+    return b"".join(
+        number.to_bytes(size)
+        for number, size in (
+            (identity, IDENTITY_BYTES),
+            (rate, 4),
+            (emission, 7),
+            (capacity(limit), 4),
+        )
+    )
