@@ -22,7 +22,11 @@ def main(port: str, workers: str, snapshot: str, bounds: str) -> int:
     try:
         listeners = open_listeners("127.0.0.1", int(port), int(workers))
         supervisor = Supervisor(
-            listeners, [sys.executable, str(TINY_WORKER)], load, Bounds(**json.loads(bounds))
+            listeners,
+            [sys.executable, str(TINY_WORKER)],
+            load(),
+            load,
+            Bounds(**json.loads(bounds)),
         )
         address = listeners[0].address
         asyncio.run(supervisor.run(lambda: print(f"ready {address[1]}", flush=True)))

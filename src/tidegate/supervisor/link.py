@@ -10,7 +10,13 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final, Self
 
-from tidegate.supervisor.worker_process import FAILED, LENGTH_BYTES, READY, REASON_BYTES_MAX
+from tidegate.supervisor.worker_process import (
+    FAILED,
+    FIRST,
+    LENGTH_BYTES,
+    READY,
+    REASON_BYTES_MAX,
+)
 
 _LIFELINE: Final = 0
 """Standard input."""
@@ -19,9 +25,12 @@ _LIFELINE: Final = 0
 class SupervisorLink:
     """What one worker got from its supervisor, and how it reports back."""
 
-    def __init__(self, listener: socket.socket, status_fd: int, snapshot: bytes) -> None:
+    def __init__(
+        self, listener: socket.socket, status_fd: int, snapshot: bytes, *, is_first_start: bool
+    ) -> None:
         self.listener = listener
         self.snapshot = snapshot
+        self.is_first_start = is_first_start
         self._status_fd = status_fd
 
     @classmethod
@@ -31,7 +40,12 @@ class SupervisorLink:
         listen_fd, status_fd = int(given["listen-fd"]), int(given["status-fd"])
         for descriptor in (listen_fd, status_fd):
             os.set_inheritable(descriptor, False)
-        return cls(socket.socket(fileno=listen_fd), status_fd, _read_snapshot())
+        return cls(
+            socket.socket(fileno=listen_fd),
+            status_fd,
+            _read_snapshot(),
+            is_first_start=given["start"] == FIRST,
+        )
 
     def ready(self) -> None:
         """Say that the worker serves."""

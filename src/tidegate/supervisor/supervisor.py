@@ -8,6 +8,7 @@ the first replacement does not come up, changes nothing.
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -61,20 +62,25 @@ class Supervisor:
         self,
         listeners: Sequence[Listener],
         command: Sequence[str],
-        load: Callable[[], bytes],
+        snapshot: bytes,
+        reload: Callable[[], bytes],
         bounds: Bounds | None = None,
     ) -> None:
-        """`load` returns the snapshot that new workers run; it is called at the start and for
-        each replacement, and raises if there is no valid one.
+        """`snapshot` is what the workers run; `reload` returns the one for their replacements,
+        or raises if there is none that is valid.
         """
         self._bounds = bounds or Bounds()
         self._command = tuple(command)
-        self._load = load
-        self._snapshot = b""
+        self._reload = reload
+        self._snapshot = snapshot
         self._slots = [
             _Slot(number, listener, asyncio.Lock()) for number, listener in enumerate(listeners)
         ]
         self._leaving: dict[WorkerProcess, asyncio.Task[None]] = {}
+        # Under nohup a closed terminal shall change nothing.
+        self._ends_with_terminal = (
+            signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
+        )
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
         self._replacing = asyncio.Event()
@@ -85,7 +91,7 @@ class Supervisor:
             {
                 signal.SIGTERM: self.stop,
                 signal.SIGINT: self.stop,
-                signal.SIGHUP: self.replace_workers,
+                signal.SIGHUP: self._hung_up,
             }
         ):
             work = asyncio.create_task(self._work(on_ready))
@@ -110,12 +116,18 @@ class Supervisor:
         """Load the snapshot anew and replace every worker. Calls during a round make one more."""
         self._replacing.set()
 
+    def _hung_up(self) -> None:
+        """SIGHUP means `reload`, but a closed terminal sends it too: then nobody could stop us."""
+        if self._ends_with_terminal and not _has_terminal():
+            self.stop()
+        else:
+            self.replace_workers()
+
     async def _work(self, on_ready: Callable[[], None]) -> None:
-        self._snapshot = self._load()
         try:
             async with asyncio.TaskGroup() as starts:
                 for slot in self._slots:
-                    starts.create_task(self._fill(slot, self._snapshot))
+                    starts.create_task(self._fill(slot, self._snapshot, is_first=True))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
         on_ready()
@@ -124,10 +136,14 @@ class Supervisor:
                 keepers.create_task(self._keep_filled(slot))
             keepers.create_task(self._replace_when_told())
 
-    async def _fill(self, slot: _Slot, snapshot: bytes) -> None:
+    async def _fill(self, slot: _Slot, snapshot: bytes, *, is_first: bool = False) -> None:
         slot.fill(
             await WorkerProcess.start(
-                self._command, slot.listener.socket, snapshot, self._bounds.ready_s
+                self._command,
+                slot.listener.socket,
+                snapshot,
+                self._bounds.ready_s,
+                is_first=is_first,
             )
         )
 
@@ -167,7 +183,7 @@ class Supervisor:
                 await asyncio.wait(self._leaving.values())
             self._replacing.clear()
             try:
-                snapshot = self._load()
+                snapshot = self._reload()
             except Exception as error:  # whatever is wrong with it, nothing changes
                 log.error("The configuration stays as it is: %s", error)
                 continue
@@ -223,6 +239,14 @@ class Supervisor:
         await self._cutting.wait()
         for worker in self._leaving:
             worker.kill()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

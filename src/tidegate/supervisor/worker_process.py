@@ -16,6 +16,8 @@ from typing import Final, Self
 
 LENGTH_BYTES: Final = 8
 """The snapshot's length comes first on the lifeline, big-endian."""
+FIRST: Final = "first"
+REPLACEMENT: Final = "replacement"
 READY: Final = b"ready\n"
 FAILED: Final = b"failed\n"
 REASON_BYTES_MAX: Final = 64 * 1024
@@ -51,9 +53,14 @@ class WorkerProcess:
         listener: socket.socket,
         snapshot: bytes,
         ready_timeout_s: float,
+        *,
+        is_first: bool,
     ) -> Self:
-        """Return a worker that serves on `listener`, or raise WorkerFailed and leave no process."""
-        process, status = await _spawned(command, listener)
+        """Return a worker that serves on `listener`, or raise WorkerFailed and leave no process.
+
+        `is_first` tells it that nobody serves yet: what is missing is then an error to show.
+        """
+        process, status = await _spawned(command, listener, is_first)
         try:
             async with asyncio.timeout(ready_timeout_s):
                 await _hand_over(process, snapshot)
@@ -95,7 +102,7 @@ class WorkerProcess:
 
 
 async def _spawned(
-    command: Sequence[str], listener: socket.socket
+    command: Sequence[str], listener: socket.socket, is_first: bool
 ) -> tuple[Process, asyncio.StreamReader]:
     reading, writing = os.pipe()
     status = asyncio.StreamReader(limit=REASON_BYTES_MAX)
@@ -108,6 +115,7 @@ async def _spawned(
             *command,
             f"--listen-fd={listener.fileno()}",
             f"--status-fd={writing}",
+            f"--start={FIRST if is_first else REPLACEMENT}",
             stdin=asyncio.subprocess.PIPE,
             pass_fds=(listener.fileno(), writing),
             # A terminal's Ctrl-C and hang-up reach the supervisor alone; it tells the workers.

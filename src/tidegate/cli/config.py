@@ -1,0 +1,77 @@
+"""`tidegate config`: check a file as `serve` would, and print the schema."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.cli.failure import Failure
+from tidegate.cli.inputs import JsonOption, config_path, read_settings
+from tidegate.cli.output import RICH_HELP, print_json, print_line
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=RICH_HELP,
+    help="Check a configuration, print its schema.",
+)
+
+
+@app.command("check")
+def check(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Default: TIDEGATE_CONFIG, else ./tidegate.yaml."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load a configuration just as `serve` does, and say everything that is wrong.
+
+    Examples:
+
+      tidegate config check
+
+      tidegate config check staging.yaml --json
+    """
+    from tidegate.config import ConfigError, load
+
+    path = config_path(file, read_settings())
+    try:
+        config = load(path)
+    except ConfigError as error:
+        if not as_json:
+            count = len(error.problems)
+            raise Failure(f"{count} problem{'s' if count > 1 else ''}\n{error}") from error
+        problems = [
+            {
+                "field": problem.field,
+                "file": problem.file,
+                "line": problem.line,
+                "message": problem.message,
+            }
+            for problem in error.problems
+        ]
+        print_json({"ok": False, "problems": problems})
+        raise typer.Exit(1) from error
+    if as_json:
+        print_json({"ok": True, "problems": [], "notes": config.not_in_effect()})
+        return
+    routes = sum(len(service.routes) for service in config.services)
+    print_line(
+        f"{path} is valid: {len(config.services)} services, {routes} routes, "
+        f"{len(config.plans)} plans, {len(config.tenants)} tenants"
+    )
+    for note in config.not_in_effect():
+        print_line(f"Note: {note}")
+
+
+@app.command("schema")
+def schema(as_json: JsonOption = False) -> None:
+    """Print the configuration's JSON Schema, for editors. Always JSON.
+
+    Examples:
+
+      tidegate config schema > tidegate.schema.json
+    """
+    from tidegate.config import config_json_schema
+
+    print_json(config_json_schema())

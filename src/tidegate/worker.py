@@ -1,0 +1,75 @@
+"""One worker: a gateway behind the native door, on the socket its supervisor lends it.
+
+Started as `python -m tidegate.worker` by the supervisor, never by hand. It says when it serves or
+why it cannot, drains on SIGTERM, and drains as well when the supervisor is gone, so that no stale
+worker keeps a port.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack
+from typing import Final
+
+import uvloop
+
+from tidegate.config import ConfigError
+from tidegate.edge.native import NativeServer
+from tidegate.gateway import Gateway
+from tidegate.http import GatewayError
+from tidegate.policies import PolicyNotLoaded
+from tidegate.store import StoreRefused
+from tidegate.supervisor.assignment import Assignment
+from tidegate.supervisor.link import SupervisorLink
+from tidegate.supervisor.log_lines import write_log_lines
+from tidegate.supervisor.open_files import files_needed, raise_open_files
+
+log: Final = logging.getLogger("tidegate.worker")
+
+EXPLAINED: Final = (ConfigError, GatewayError, PolicyNotLoaded, StoreRefused)
+"""Errors whose text says what to do; any other is shown with its traceback."""
+
+
+def main() -> int:
+    link = SupervisorLink.from_arguments(sys.argv[1:])
+    assignment = Assignment.unpacked(link.snapshot)
+    write_log_lines(debug=assignment.debug)
+    needed = files_needed(assignment.config)
+    if (allowed := raise_open_files(needed)) < needed:
+        log.warning("This process may open %d files; its bounds need %d", allowed, needed)
+    return uvloop.run(_run(link, assignment))
+
+
+async def _run(link: SupervisorLink, assignment: Assignment) -> int:
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    link.when_alone(stopping.set)
+    async with AsyncExitStack() as stack:
+        try:
+            gateway = await stack.enter_async_context(
+                Gateway(
+                    assignment.config,
+                    data_dir=assignment.data_dir,
+                    require_store=link.is_first_start,
+                )
+            )
+            server = NativeServer(gateway)
+            await server.start(link.listener)
+        except EXPLAINED as error:
+            link.failed(str(error))
+            return 1
+        except Exception as error:
+            log.exception("The worker cannot start")
+            link.failed(f"{type(error).__name__}: {error}")
+            return 1
+        link.ready()
+        await stopping.wait()
+        gateway.is_draining = True
+        link.takes_no_more()
+        await server.drain(assignment.config.listen.bounds.drain_timeout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
