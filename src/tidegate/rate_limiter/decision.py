@@ -13,6 +13,7 @@ from tidegate.http.errors import GatewayError, StoreUnavailable, TooManyRequests
 from tidegate.http.headers import HeaderField
 from tidegate.rate_limiter.header_fields import INTEGER_MAX
 from tidegate.rate_limiter.limits import Subject
+from tidegate.store.errors import unavailable
 
 QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
@@ -107,7 +108,9 @@ def described(limit: Limit) -> str:
 def decision(subject: Subject, cost: int, reply: Any) -> Decision:
     """Return what `reply` decides about a request of `cost`. Raises StoreUnavailable."""
     capacities = subject.capacities
-    if type(reply) is not list or len(reply) != 1 + 2 * len(capacities) or reply[0] not in (0, 1):
+    if type(reply) is not list or len(reply) != 1 + 2 * len(capacities):
+        raise _unusable()
+    if type(reply[0]) is not int or reply[0] not in (0, 1):
         raise _unusable()
     allowed = reply[0] == 1
     if not capacities:
@@ -152,4 +155,4 @@ def _tightest(subject: Subject, cost: int, allowed: bool, reply: list[Any]) -> i
 
 
 def _unusable() -> StoreUnavailable:
-    return StoreUnavailable("The store's answer about the limits is not usable")
+    return unavailable("The store's answer about the limits is not usable")
