@@ -46,10 +46,14 @@ class Proxy:
             writer.transport.abort()
         if self._pumps:
             await asyncio.wait(self._pumps)
-        self._writers.clear()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_unix_connection(self._server_path)
+        if self._server is None:
+            # The proxy was cut while this connection was being made.
+            writer.transport.abort()
+            server_writer.transport.abort()
+            return
         self._writers |= {writer, server_writer}
         for pump in (
             self._pump(reader, server_writer, to_server=True),
