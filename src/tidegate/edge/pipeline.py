@@ -1,14 +1,15 @@
-"""What the doors need of the core, and how an error of the core becomes an answer.
+"""What the doors need of the core, and the rules of answering that hold for both.
 
 The edge alone turns errors into responses: a GatewayError into its problem, anything else into a
 500 that tells the client nothing and the log everything, once. Header values are never logged.
 """
 
 import logging
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from tidegate.config import Config
-from tidegate.http import GatewayError, Request, Response, problem_response
+from tidegate.http import GatewayError, Outcome, Request, Response, problem_response
 
 logger = logging.getLogger("tidegate.edge")
 
@@ -26,6 +27,14 @@ class Pipeline(Protocol):
     async def handle(self, request: Request[Any]) -> Response: ...
 
 
+class UnsafeResponse(Exception):
+    """A response that cannot be written without becoming another message than was meant."""
+
+
+class BodyLengthWrong(Exception):
+    """A response body that is not as long as its Content-Length said."""
+
+
 def answer_to(error: Exception) -> Response:
     """Return the response that tells the client of `error`, which kept it from its own."""
     if isinstance(error, GatewayError):
@@ -37,3 +46,27 @@ def answer_to(error: Exception) -> Response:
 def closes_connection(error: Exception) -> bool:
     """Whether nothing more can be read from a client whose request met `error`."""
     return isinstance(error, GatewayError) and error.closes_connection
+
+
+async def pieces_of(body: AsyncIterator[bytes], length: int | None) -> AsyncIterator[bytes]:
+    """Yield what is to be sent of `body`; raise BodyLengthWrong unless it comes to `length`."""
+    sent = 0
+    async for piece in body:
+        if not piece:
+            continue
+        sent += len(piece)
+        if length is not None and sent > length:
+            raise BodyLengthWrong("the body is longer than announced")
+        yield piece
+    if length is not None and sent < length:
+        raise BodyLengthWrong("the body is shorter than announced")
+
+
+async def release(response: Response, outcome: Outcome) -> None:
+    """Close the response. What fails here cannot concern the client any more."""
+    try:
+        if outcome is Outcome.ABORTED and (close := getattr(response.body, "aclose", None)):
+            await close()
+        await response.aclose(outcome)
+    except Exception as error:
+        logger.error("a response could not be released", exc_info=error)

@@ -11,9 +11,17 @@ from typing import Any, Final, Protocol
 
 from tidegate.edge.native.body import RequestBody, Source
 from tidegate.edge.native.outlet import Outlet
-from tidegate.edge.native.response_head import UnsafeResponse, response_framing, response_head
+from tidegate.edge.native.response_head import response_framing, response_head
 from tidegate.edge.native.state import DoorState
-from tidegate.edge.pipeline import answer_to, closes_connection, logger
+from tidegate.edge.pipeline import (
+    BodyLengthWrong,
+    UnsafeResponse,
+    answer_to,
+    closes_connection,
+    logger,
+    pieces_of,
+    release,
+)
 from tidegate.http import GatewayError, Outcome, Request, Response
 from tidegate.http.framing import LAST_CHUNK, Framing, chunk
 
@@ -87,7 +95,9 @@ class Exchange:
             raise
         finally:
             if response is not None:
-                await self._release(response, outcome)
+                # From here on the connection no longer cancels the task.
+                self.is_releasing = True
+                await release(response, outcome)
             self._wire.exchange_ended(self)
 
     async def _response(self) -> Response:
@@ -128,25 +138,13 @@ class Exchange:
     async def _stream(self, response: Response, framing: Framing) -> None:
         """Write the pieces as they come; raise if they are not what the head announced."""
         outlet = self._wire.outlet
-        remaining = response.content_length
         assert not isinstance(response.body, bytes)  # noqa: S101 - see _send
-        async for piece in response.body:
-            if not piece:
-                continue
-            if framing is Framing.CHUNKED:
-                outlet.write(chunk(piece))
-            else:
-                if remaining is not None:
-                    remaining -= len(piece)
-                    if remaining < 0:
-                        raise BodyLengthWrong("the body is longer than announced")
-                outlet.write(piece)
+        async for piece in pieces_of(response.body, response.content_length):
+            outlet.write(chunk(piece) if framing is Framing.CHUNKED else piece)
             if outlet.is_paused:
                 await outlet.drained()
         if framing is Framing.CHUNKED:
             outlet.write(LAST_CHUNK)
-        elif remaining:
-            raise BodyLengthWrong("the body is shorter than announced")
 
     def _must_close(self, response: Response, framing: Framing) -> bool:
         """Whether the connection cannot, or shall not, carry another request after this one."""
@@ -167,20 +165,6 @@ class Exchange:
         """Nothing has left yet: the client gets a 500 of our own."""
         response = answer_to(error)
         await self._send(response)
-
-    async def _release(self, response: Response, outcome: Outcome) -> None:
-        """Close the response. From here on the connection no longer cancels the task."""
-        self.is_releasing = True
-        try:
-            if outcome is Outcome.ABORTED and (close := getattr(response.body, "aclose", None)):
-                await close()
-            await response.aclose(outcome)
-        except Exception as error:
-            logger.error("a response could not be released", exc_info=error)
-
-
-class BodyLengthWrong(Exception):
-    """A response body that is not as long as its Content-Length said."""
 
 
 def _is_expected(error: Exception) -> bool:

@@ -7,6 +7,7 @@ name, a value or a reason is refused. Hot: one join for the fields, one for the 
 from http import HTTPStatus
 from typing import Final
 
+from tidegate.edge.pipeline import UnsafeResponse
 from tidegate.http import Response
 from tidegate.http.framing import Framing
 from tidegate.http.headers import HOP_BY_HOP
@@ -20,10 +21,6 @@ _STATUS_LINES: Final = {status: b"HTTP/1.1 %d " % status for status in range(200
     if status >= 200
 }
 _WRITTEN_HERE: Final = HOP_BY_HOP | {b"content-length"}
-
-
-class UnsafeResponse(Exception):
-    """A response that cannot be written without becoming another message than was meant."""
 
 
 def response_framing(response: Response, method: str, http_version: str) -> Framing:
