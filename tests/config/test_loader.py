@@ -176,3 +176,18 @@ def test_ten_thousand_keys_load_within_the_bounds(tmp_path: Path) -> None:
         f"tenants:\n  - name: acme\n    plan: free\n    keys:\n{keys}{SERVICES}"
     )
     assert len(load(written(tmp_path, text), {}).tenants[0].keys) == 10_000
+
+
+def test_routes_that_differ_in_one_thing_live_together(tmp_path: Path) -> None:
+    routes = """
+      - {name: read, paths: [/a], methods: [HEAD]}
+      - {name: get, paths: [/a], methods: [GET]}
+      - {name: rest, paths: [/a]}
+      - {name: exact, exact_paths: [/a]}
+      - {name: hosted, paths: [/a], hosts: [a.example.com]}
+      - {name: below, paths: [/a], hosts: ["*.example.com"]}
+      - {name: health_of_the_shop, paths: [/health/shop]}
+      - {name: every}
+"""
+    text = f"version: 1\nservices:\n  - name: shop\n    targets: [http://a]\n    routes:{routes}"
+    assert len(load(written(tmp_path, text), {}).services[0].routes) == 8

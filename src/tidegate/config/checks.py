@@ -83,41 +83,44 @@ def _own_paths(root: Mapping, problems: Problems) -> None:
 
 
 def _routes_differ(root: Mapping, problems: Problems) -> None:
+    """Of two routes with the same match the first in the file answers: the other is unreachable."""
     first: dict[tuple[str, ...], tuple[int, Node]] = {}
     for number, route in enumerate(each(root, "services", "*", "routes", "*")):
-        for match, node in _matches(route):
-            twin_number, twin = first.setdefault(match, (number, node))
+        for path, host, method, node in _matches(route):
+            twin_number, twin = first.get((*path, host, ANY)) or first.setdefault(
+                (*path, host, method), (number, node)
+            )
             if twin is node:
                 continue
             if twin_number == number:
-                message = f"{_what(match, node)} is here twice"
+                message = f"{_what(node)} is here twice"
             else:
                 place = f"{twin.path} (line {twin.mark.line})"
-                message = (
-                    f"{_what(match, node)} is taken by {place}, for the same hosts and methods"
-                )
+                message = f"{_what(node)} is taken by {place}, for the same hosts and methods"
             problems.add(node.mark, node.path, message)
+        for path, host, method, node in _matches(route):
+            if method == "GET":  # brings HEAD with it, unless an earlier route has that
+                first.setdefault((*path, host, "HEAD"), (number, node))
 
 
-def _matches(route: Node) -> list[tuple[tuple[str, ...], Node]]:
-    """Every (kind, path, host, method) the route takes, with the node that says the path."""
+def _matches(route: Node) -> list[tuple[tuple[str, str], str, str, Node]]:
+    """Every (path, host, method) the route takes, with the node that says the path."""
     wanted: list[tuple[str, str, Node]] = [
         (kind, node.text or "", node)
         for kind in ("paths", "exact_paths")
         for node in scalars(route, kind, "*")
     ]
-    wanted = wanted or [("paths", "/", route)]
-    hosts = [(host.text or "").lower() for host in scalars(route, "hosts", "*")] or [ANY]
-    methods = [method.text or "" for method in scalars(route, "methods", "*")] or [ANY]
+    hosts = [(host.text or "").lower() for host in scalars(route, "hosts", "*")]
+    methods = [method.text or "" for method in scalars(route, "methods", "*")]
     return [
-        ((kind, path, host, method), node)
-        for kind, path, node in wanted
-        for host in dict.fromkeys(hosts)
-        for method in dict.fromkeys(methods)
+        ((kind, path), host, method, node)
+        for kind, path, node in wanted or [("paths", "/", route)]
+        for host in dict.fromkeys(hosts or [ANY])
+        for method in dict.fromkeys(methods or [ANY])
     ]
 
 
-def _what(match: tuple[str, ...], node: Node) -> str:
+def _what(node: Node) -> str:
     return f"the path {found(node)}" if isinstance(node, Scalar) else "every path"
 
 

@@ -59,7 +59,8 @@ Node = Scalar | Mapping | Sequence
 
 def joined(path: str, key: str) -> str:
     """Return the path of a mapping's field, without spelling out a key in a field's place."""
-    if _SECRET.search(path) and not get_close_matches(key, _KEY_FIELDS, n=1):
+    is_known = key in _KEY_FIELDS
+    if not is_known and _SECRET.search(path) and not get_close_matches(key, _KEY_FIELDS, n=1):
         return f"{path}.…"
     name = key if _SIMPLE_NAME.fullmatch(key) else json.dumps(key[:60], ensure_ascii=False)
     return f"{path}.{name}" if path else name
