@@ -55,11 +55,14 @@ def check(
     if as_json:
         print_json({"ok": True, "problems": [], "notes": config.not_in_effect()})
         return
-    routes = sum(len(service.routes) for service in config.services)
-    print_line(
-        f"{path} is valid: {len(config.services)} services, {routes} routes, "
-        f"{len(config.plans)} plans, {len(config.tenants)} tenants"
-    )
+    counts = {
+        "service": len(config.services),
+        "route": sum(len(service.routes) for service in config.services),
+        "plan": len(config.plans),
+        "tenant": len(config.tenants),
+    }
+    found = ", ".join(f"{count} {word}{'s' * (count != 1)}" for word, count in counts.items())
+    print_line(f"{path} is valid: {found}")
     for note in config.not_in_effect():
         print_line(f"Note: {note}")
 

@@ -1,0 +1,83 @@
+"""`tidegate doctor` finds what is broken and what is only worth a warning."""
+
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def findings(result: Any) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for finding in result.json["findings"]:
+        found.setdefault(finding["check"], set()).add(finding["level"])
+    return found
+
+
+def use_free_port(config: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config.write_text(config.read_text().replace("port: 8000", f"port: {port}"))
+
+
+def test_a_sound_machine_is_all_ok(commands: Any) -> None:
+    use_free_port(commands.config)
+    checked = commands.run("doctor", "--json")
+    found = findings(checked)
+    assert checked.code == 0
+    assert found["store"] == found["port"] == found["data directory"] == {"ok"}
+    assert "WAITAOF there" in commands.run("doctor").out
+
+
+def test_a_port_that_is_taken_is_broken_and_names_the_holder(commands: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        commands.config.write_text(
+            commands.config.read_text().replace("port: 8000", f"port: {port}")
+        )
+        checked = commands.run("doctor", "--json")
+        assert checked.code == 1
+        assert findings(checked)["port"] == {"broken"}
+        assert f"Port {port} is taken by pid " in checked.out
+
+
+def test_a_store_without_waitaof_is_a_warning(
+    commands: Any, redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_free_port(commands.config)
+    monkeypatch.setenv("REDIS_URL", redis_server)
+    checked = commands.run("doctor", "--json")
+    if "WAITAOF there" in checked.out:
+        pytest.skip("this redis-server has WAITAOF")
+    assert checked.code == 0
+    assert checked.json["result"] == "warning"
+    assert findings(checked)["store"] == {"ok", "warning"}
+
+
+def test_a_store_that_is_away_and_a_wrong_file_are_broken(
+    commands: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://user:secret@127.0.0.1:1")
+    checked = commands.run("doctor", "--json")
+    assert checked.code == 1
+    assert findings(checked)["store"] == {"broken"}
+    assert "secret" not in checked.out
+    commands.config.write_text("version: 2\n")
+    assert findings(commands.run("doctor", "--json"))["configuration"] == {"broken"}
+
+
+def test_a_data_directory_open_to_others_is_broken(commands: Any, tmp_path: Path) -> None:
+    use_free_port(commands.config)
+    commands.data_dir = tmp_path / "open"
+    commands.data_dir.mkdir(mode=0o755)
+    commands.data_dir.chmod(0o755)
+    (commands.data_dir / "anything").touch()
+    checked = commands.run("doctor", "--json")
+    assert checked.code == 1
+    assert findings(checked)["data directory"] == {"broken"}
+    assert "chmod 700" in checked.out
+    shutil.rmtree(commands.data_dir)

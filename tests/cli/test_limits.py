@@ -1,0 +1,49 @@
+"""`tidegate limits reset` on a real store."""
+
+from pathlib import Path
+from typing import Any
+
+from tidegate.config import Redis, load
+from tidegate.identity import KeyResolver
+from tidegate.rate_limiter import Limiter
+from tidegate.store import open_store
+
+
+async def spend(config: Path, data_dir: Path, key: str) -> int:
+    """Spend until refused; return how often it was admitted."""
+    loaded = load(config)
+    store = await open_store(Redis(timeout=5.0), data_dir)
+    try:
+        caller = await KeyResolver(loaded, store).resolve(key.encode())
+        limiter = Limiter(store)
+        subject = limiter.subject(caller.tenant, caller.key_id, caller.limits)
+        admitted = 0
+        while limiter.decision(subject, 1, await limiter.ask(subject, 1)).allowed:
+            admitted += 1
+        return admitted
+    finally:
+        await store.aclose()
+
+
+def test_a_reset_tenant_has_its_whole_burst_again(commands: Any) -> None:
+    import asyncio
+
+    def spent() -> int:
+        return asyncio.run(spend(commands.config, commands.data_dir, commands.tenant))
+
+    assert spent() >= 10
+    assert spent() <= 2
+    done = commands.run("limits", "reset", "--tenant", commands.tenant, "--json")
+    assert done.json == {"tenant": commands.tenant, "key": None, "states": 1}
+    assert spent() >= 10
+    done = commands.run("limits", "reset", "-t", commands.tenant, "--key", "in_file")
+    assert "key in_file" in done.out
+    assert spent() >= 10
+
+
+def test_an_unknown_tenant_or_key_is_an_error(commands: Any) -> None:
+    unknown = commands.run("limits", "reset", "--tenant", "nobody")
+    assert (unknown.code, unknown.err) == (1, "Error: There is no tenant nobody\n")
+    unknown = commands.run("limits", "reset", "--tenant", commands.tenant, "--key", "none")
+    assert unknown.code == 1
+    assert "has no key none: see `tidegate keys list`" in unknown.err

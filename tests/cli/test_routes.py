@@ -1,0 +1,59 @@
+"""`tidegate routes` prints what would run."""
+
+from pathlib import Path
+from typing import Any
+
+POLICY = """\
+from tidegate.policies import Next, Policy, Request, Response
+
+def build() -> Policy:
+    async def mine(request: Request, call_next: Next) -> Response:
+        return await call_next(request)
+    return mine
+"""
+
+
+def test_routes_are_printed_with_match_policies_and_limits(commands: Any) -> None:
+    printed = commands.run("routes")
+    assert printed.code == 0
+    lines = printed.out.splitlines()
+    assert lines[1].split("  ")[0] == "open"
+    assert "GET /open" in lines[1]
+    assert "authenticate" not in lines[1]
+    assert "api.example.com /api/v1/*" in lines[2]
+    assert "request_identity > authenticate > limit" in lines[2]
+    assert lines[2].index("authenticate") < lines[2].index("limit") < lines[2].index("forward")
+    assert "by plan, cost 3" in lines[2]
+    assert "small  steady 5/second, burst 10, per key; daily 1000/day, per key" in lines
+
+
+def test_json_names_the_policies_in_order(commands: Any) -> None:
+    told = commands.run("routes", "--json").json
+    by_name = {route["name"]: route for route in told["routes"]}
+    assert by_name["open"]["limits"] is None
+    assert by_name["open"]["exact_paths"] == ["/open"]
+    assert by_name["api"]["policies"][:3] == ["request_identity", "authenticate", "limit"]
+    assert by_name["api"]["cost"] == 3
+
+
+def test_a_policy_of_the_users_own_is_shown_where_it_stands(commands: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(POLICY)
+    text = commands.config.read_text().replace(
+        "cost: 3", "policies: [{use: mine.py, before: limit}]"
+    )
+    commands.config.write_text(text)
+    policies = commands.run("routes", "--json").json["routes"][1]["policies"]
+    at = policies.index("limit")
+    assert policies[at - 2] == "authenticate"
+    assert policies[at - 1].endswith("mine.py")
+
+
+def test_a_policy_that_does_not_load_is_the_error(commands: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("raise ValueError('broken')\n")
+    commands.config.write_text(
+        commands.config.read_text().replace("cost: 3", "policies: [{use: mine.py}]")
+    )
+    failed = commands.run("routes")
+    assert failed.code == 1
+    assert "mine.py" in failed.err
+    assert "broken" in failed.err
