@@ -217,7 +217,7 @@ class ScriptedUpstream:
 
     async def _read_body(self, reader: asyncio.StreamReader, request: ReceivedRequest) -> None:
         if request.get_all(b"transfer-encoding"):
-            while size := int((await self._gated(reader.readline())).strip(), 16):
+            while size := int((await reader.readline()).strip(), 16):
                 await self._read_sized(reader, request, size)
                 await reader.readexactly(2)
             await reader.readexactly(2)
@@ -229,17 +229,14 @@ class ScriptedUpstream:
         self, reader: asyncio.StreamReader, request: ReceivedRequest, size: int
     ) -> None:
         while size:
-            piece = await self._gated(reader.read(min(size, 65536)))
+            await self.body_gate.wait()
+            piece = await reader.read(min(size, 65536))
             if not piece:
                 raise EOFError
             size -= len(piece)
             request.body_bytes += len(piece)
             if self._keeps_bodies:
                 request.body += piece
-
-    async def _gated(self, reading: Awaitable[bytes]) -> bytes:
-        await self.body_gate.wait()
-        return await reading
 
 
 def _parsed(head: bytes) -> ReceivedRequest:

@@ -289,9 +289,12 @@ class Connection(asyncio.Protocol):
             self.deadline_s = self._loop.time() + self._timeouts.first_byte
 
     def _on_upload_done(self, reply: asyncio.Future[Response], task: asyncio.Task[None]) -> None:
-        if task.cancelled():
+        error = None if task.cancelled() else task.exception()
+        if self._upload is not task:
+            return  # it ended well, or it was stopped here
+        if error is None:
             self.abandon(reply)
-        elif (error := task.exception()) is not None and self._reply is reply:
+        else:
             self._fail(error)
 
     def _stop_upload(self) -> None:

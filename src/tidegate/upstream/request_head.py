@@ -55,7 +55,8 @@ class HeadWriter:
         if method not in _USUAL_METHODS:
             _check_method(method)
         target = request.target
-        if _TARGET.fullmatch(target) is None or (target[:1] != b"/" and target != b"*"):
+        is_path = target[:1] == b"/" or (target == b"*" and method == "OPTIONS")
+        if not is_path or _TARGET.fullmatch(target) is None:
             raise BadRequest("The target cannot be sent on: it must be one path without blanks")
         headers = request.headers
         # The list, not any(): every name must be looked at, also behind one that is left out.
