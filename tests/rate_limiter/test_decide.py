@@ -60,7 +60,8 @@ CASES = [
     Case(
         "rounding does not add up: seven tokens take a second, not a microsecond more",
         (bucket("7/s", 7),),
-        [(0, 7, [1, 0, 1]), (SECOND - 1, 7, [0, 6, 1]), (SECOND, 7, [1, 0, 1])],
+        [(0, 1, [1, left, 1]) for left in range(6, -1, -1)]
+        + [(SECOND - 1, 7, [0, 6, 1]), (SECOND, 7, [1, 0, 1])],
     ),
     Case(
         "a quota begins anew with its day",
@@ -149,6 +150,12 @@ def test_a_limit_s_new_rate_keeps_the_time_at_which_it_is_full(decide) -> None:
     assert decide(subject(bucket("5/s", 10)), 1, NOON + SECOND // 100)[1] == 6
 
 
+def test_a_fraction_of_a_microsecond_is_none_at_another_rate(decide) -> None:
+    """Free after 1.000001 µs at the one rate: that is 2 µs, not the fraction taken for units."""
+    assert decide(subject(bucket("999999/s", 9)), 1, NOON)[1] == 8
+    assert decide(subject(bucket("1/s", 9)), 1, NOON)[1] == 7
+
+
 def test_a_smaller_burst_is_empty_at_worst(decide) -> None:
     assert decide(subject(bucket("1/s", 200)), 150, NOON)[1] == 50
     assert decide(subject(bucket("1/s", 10)), 1, NOON) == [0, 0, 1]
@@ -197,6 +204,16 @@ def test_a_state_ends_when_all_is_full_again(decide, server: redis.Redis) -> Non
     assert 29_000 < server.pttl(one.keys[0]) <= 30_001
     left_ms = (3600 - now_s % 3600) * 1000 - now_us / 1000
     assert left_ms - 1000 < server.pttl(other.keys[0]) <= left_ms + 1000
+
+
+def test_a_state_ends_in_the_millisecond_after_its_record_and_not_before(
+    decide, server: redis.Redis
+) -> None:
+    asked = subject(bucket("999/s", 100_000))
+    for cost in (9_999, 10_001, 20_011):
+        decide(asked, cost)
+        full_us = int.from_bytes(server.getrange(asked.keys[0], 6, 12))
+        assert server.pexpiretime(asked.keys[0]) == -(-full_us // 1000)
 
 
 def test_a_refusal_writes_nothing(decide, server: redis.Redis) -> None:

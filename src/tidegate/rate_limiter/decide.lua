@@ -109,7 +109,7 @@ for index = 1, #KEYS do
         debt, is_mended = full, true
       end
     end
-    local refuses = cost > capacity or debt + cost * emission > full
+    local refuses = debt + cost * emission > full
     admitted, mended = admitted and not refuses, mended or is_mended
     limits[position] = {
       identity = identity, rate = rate, emission = emission, capacity = capacity,
