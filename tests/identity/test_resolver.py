@@ -1,5 +1,6 @@
 import asyncio
 import hmac
+import time
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -341,6 +342,48 @@ async def test_copies_are_read_again_while_tracking_is_not_live(
         "HSET", key_record(digest(presented)), "id", "k", "tenant", "demo", "name", "back"
     )
     assert (await resolver.resolve(presented)).key_name == "back"
+
+
+async def test_what_was_copied_before_tracking_broke_is_read_again_after_it_is_back(
+    config: Config,
+    open_another: OpenStore,
+    repository: Repository,
+    store: Store,
+    proxy: Any,
+    eventually: Eventually,
+) -> None:
+    deaf = await open_another(proxy.url)
+    parts: Any = SimpleNamespace(execute=store.execute, tracking=deaf.tracking)
+    resolver = KeyResolver(config, parts)
+    await eventually(lambda: deaf.tracking.is_live)
+    created = await create(repository, "demo/laptop", deaf.tracking)
+    presented = created.key.encode()
+    await resolver.resolve(presented)
+    refused_before = new_key().encode()
+    await refused(resolver, refused_before)
+
+    await proxy.cut()
+    await eventually(lambda: not deaf.tracking.is_live)
+    await repository.revoke_key(created.stored.key_id)
+    await store.execute(
+        "HSET", key_record(digest(refused_before)), "id", "k", "tenant", "demo", "name", "new"
+    )
+    await proxy.start()
+    await eventually(lambda: deaf.tracking.is_live)
+    assert resolver.known(presented) is None
+    await refused(resolver, presented)
+    assert (await resolver.resolve(refused_before)).key_name == "new"
+
+
+async def test_a_process_that_was_stopped_wakes_up_with_nothing_verified(
+    resolver: KeyResolver, repository: Repository, store: Store
+) -> None:
+    presented = (await create(repository, "demo/laptop", store.tracking)).key.encode()
+    await resolver.resolve(presented)
+    assert resolver.known(presented) is not None
+    time.sleep(0.6)  # noqa: ASYNC251 that the loop stands still is the point
+    assert resolver.known(presented) is None
+    assert (await resolver.resolve(presented)).key_name == "laptop"
 
 
 # -- many at once ---------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ class Copy:
     read_from: tuple[bytes, ...]
     read_at_s: float
     epoch: int
-    """The stretch of unbroken tracking in which it was read."""
+    """The stretch of unbroken tracking in which the reading began."""
 
 
 class Copies:

@@ -39,7 +39,6 @@ are in use."""
 OUTAGE_LIFETIME_S: Final = 60.0
 REFUSALS_MAX: Final = 4096
 REFUSAL_LIFETIME_S: Final = 5.0
-_UNVERIFIED: Final = -1
 
 
 _Outcome = Caller | None | GatewayError
@@ -130,7 +129,7 @@ class KeyResolver:
 
     async def _read(self, hashed: bytes, reading: _Reading) -> _Outcome:
         read_at_s = self._clock()
-        epoch = self._epoch if self._tracking.is_live else _UNVERIFIED
+        epoch = self._epoch
         try:
             caller = await stored_caller(self._store, self._file, hashed, reading.read_from)
         except StoreUnavailable as error:
@@ -148,18 +147,19 @@ class KeyResolver:
         return caller
 
     def _keep(self, read: Copy) -> None:
-        """Hold what was read. Without tracking a copy only serves through an outage; a refusal
-        would keep a new key from working, so it is not held at all."""
-        if read.caller is not None:
+        if read.caller is None:
+            self._copies.remove(read.digest)
+            self._refusals.put(read)
+        else:
             self._refusals.remove(read.digest)
             self._copies.put(read)
-            return
-        self._copies.remove(read.digest)
-        if read.epoch != _UNVERIFIED:
-            self._refusals.put(read)
 
     def _on_change(self, store_key: bytes | None) -> None:
-        """Drop what rests on `store_key`; None: every copy must be read again before use."""
+        """Drop what rests on `store_key`; None: every copy must be read again before use.
+
+        Tracking says None also when it becomes live, so what was read while it was not is never
+        taken for verified.
+        """
         if store_key is None:
             self._epoch += 1
         else:
