@@ -165,6 +165,10 @@ class Connection(asyncio.BufferedProtocol):
         if self._phase is Phase.OPEN:
             self._phase = Phase.LAST
 
+    def input_refused(self) -> None:
+        self.last_request_read()
+        self._has_ignored = True
+
     # What bodies and exchanges call.
 
     @property

@@ -44,7 +44,10 @@ class Sink(Wire, Protocol):
         """A head is read; the body, if there is one, is still to come."""
 
     def last_request_read(self) -> None:
-        """Nothing after this is a request: the client said so, or cannot be understood."""
+        """Nothing after this is a request: the client said so."""
+
+    def input_refused(self) -> None:
+        """Nothing after this can be understood, and more of it may be on its way."""
 
 
 class RequestReader:
@@ -97,7 +100,7 @@ class RequestReader:
 
     def refuse(self, error: GatewayError) -> None:
         """Nothing more can be read: let the request this concerns be answered with `error`."""
-        self._sink.last_request_read()
+        self._sink.input_refused()
         exchange = self.exchange
         if exchange is None:
             exchange = Exchange(self._door, self._sink, None)

@@ -1,0 +1,203 @@
+"""The doors under test, on real sockets, and a client that speaks raw bytes."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import pytest
+import uvicorn
+import uvloop
+
+from tidegate.config.schema import Config
+from tidegate.edge import AsgiDoor, NativeServer
+from tidegate.http import Request, Response
+
+WAIT_S = 5.0
+
+Handle = Callable[[Request[Any]], Awaitable[Response]]
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """The native door is made for uvloop; test_loops.py runs it on asyncio's own as well."""
+    factories = {"uvloop": uvloop.new_event_loop}
+    if "on_both_loops" in item.keywords:
+        factories["asyncio"] = asyncio.new_event_loop
+    return factories
+
+
+@dataclass
+class Answer:
+    status: int
+    fields: list[tuple[bytes, bytes]]
+    body: bytes = b""
+    interim: list[int] = field(default_factory=list)
+    """1xx that came before."""
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        return [value for field_name, value in self.fields if field_name == name]
+
+
+class Client:
+    """One connection. Reads are bounded in time; a reset is a ConnectionResetError."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connect(cls, port: int) -> Self:
+        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=2**20))
+
+    async def send(self, octets: bytes, piece_bytes: int = 0) -> None:
+        """Send whole, or in pieces of which the server reads each by itself."""
+        step = piece_bytes or len(octets) or 1
+        try:
+            for position in range(0, len(octets), step):
+                self.writer.write(octets[position : position + step])
+                await self.writer.drain()
+                if piece_bytes:
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)
+        except (ConnectionError, RuntimeError):
+            pass  # refused and closed before it was all sent; the answer may be there already
+
+    async def answer(self, *, is_head: bool = False) -> Answer:
+        """Return the next final answer; fail if it is not complete."""
+        async with asyncio.timeout(WAIT_S):
+            interim = []
+            while True:
+                head = await self.reader.readuntil(b"\r\n\r\n")
+                line, *lines = head[:-4].split(b"\r\n")
+                status = int(line.split(b" ")[1])
+                if status >= 200:
+                    break
+                interim.append(status)
+            pairs = [text.partition(b":")[::2] for text in lines]
+            answer = Answer(status, [(n.lower(), v.strip()) for n, v in pairs], interim=interim)
+            if not (is_head or status in (204, 304)):
+                answer.body = await self._body(answer)
+            return answer
+
+    async def rest(self) -> bytes:
+        """Return what comes until the server closes; a reset after the answer is a close too."""
+        async with asyncio.timeout(WAIT_S):
+            try:
+                return await self.reader.read()
+            except ConnectionResetError:
+                return b""
+
+    async def _body(self, answer: Answer) -> bytes:
+        if answer.get_all(b"transfer-encoding"):
+            body = b""
+            while size := int(await self.reader.readline(), 16):
+                body += (await self.reader.readexactly(size + 2))[:-2]
+            await self.reader.readexactly(2)
+            return body
+        if lengths := answer.get_all(b"content-length"):
+            return await self.reader.readexactly(int(lengths[0]))
+        return await self.reader.read()
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+class Handler:
+    """Stands where the gateway does. `handle` is the test's; bounds come from the configuration."""
+
+    def __init__(self, handle: Handle, bounds: dict[str, Any]) -> None:
+        self.handle = handle
+        self.config = config_with(bounds)
+        self.body_bytes_max = self.config.listen.bounds.body_bytes
+
+
+def config_with(bounds: dict[str, Any], target: str = "http://127.0.0.1:9") -> Config:
+    """One route that takes every path without a key."""
+    route = {"name": "all", "auth": ()}
+    service = {"name": "test", "targets": [target], "routes": [route]}
+    return Config.model_validate(
+        {"version": 1, "listen": {"bounds": bounds}, "services": [service]}
+    )
+
+
+def bound_socket() -> socket.socket:
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+@asynccontextmanager
+async def native_door(pipeline: Any) -> AsyncIterator[NativeServer]:
+    server = NativeServer(pipeline)
+    await server.start(bound_socket())
+    try:
+        yield server
+    finally:
+        await server.drain(0)
+
+
+@asynccontextmanager
+async def uvicorn_with(app: Any, parser: str, lifespan: str = "off") -> AsyncIterator[int]:
+    """Serve `app` in this loop; yields the port."""
+    sock = bound_socket()
+    config = uvicorn.Config(
+        app, http=parser, lifespan=lifespan, log_config=None, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    # `serve` is this and signal handlers, which belong to pytest here.
+    serving = asyncio.create_task(server._serve([sock]))
+    async with asyncio.timeout(WAIT_S):
+        while not server.started and not serving.done():  # noqa: ASYNC110 it sets no event
+            await asyncio.sleep(0.01)
+    try:
+        yield sock.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@pytest.fixture
+async def native():
+    """`server = await native(handle, **bounds)`: a native door before a handler of the test's."""
+    async with AsyncExitStack() as started:
+
+        async def start(handle: Handle, **bounds: Any) -> NativeServer:
+            return await started.enter_async_context(native_door(Handler(handle, bounds)))
+
+        yield start
+
+
+@pytest.fixture(params=["httptools", "h11"])
+async def asgi(request):
+    """`port = await asgi(handle, **bounds)`: uvicorn with an ASGI door, on both of its parsers."""
+    async with AsyncExitStack() as started:
+
+        async def start(handle: Handle, **bounds: Any) -> int:
+            app = AsgiDoor(Handler(handle, bounds))
+            return await started.enter_async_context(uvicorn_with(app, request.param))
+
+        yield start
+
+
+@pytest.fixture
+async def connect():
+    """`client = await connect(port)`: closed when the test ends."""
+    opened: list[Client] = []
+
+    async def open_one(port: int) -> Client:
+        opened.append(await Client.connect(port))
+        return opened[-1]
+
+    yield open_one
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+def door_log(caplog):
+    """What the edge logged. Fails the test if there is an error nobody looked for."""
+    caplog.set_level(logging.INFO, logger="tidegate.edge")
+    return caplog
