@@ -480,6 +480,29 @@ async def test_a_known_key_serves_sixty_seconds_of_an_outage(
         await resolver.resolve(new_key().encode())
 
 
+async def test_an_outage_does_not_bring_back_a_key_that_was_seen_revoked(
+    config: Config,
+    open_another: OpenStore,
+    repository: Repository,
+    proxy: Any,
+    eventually: Eventually,
+) -> None:
+    store = await open_another(proxy.url)
+    resolver = KeyResolver(config, store)
+    await eventually(lambda: store.tracking.is_live)
+    created = await create(repository, "demo/laptop", store.tracking)
+    presented = created.key.encode()
+    await resolver.resolve(presented)
+    await proxy.cut()
+    await repository.revoke_key(created.stored.key_id)
+    await proxy.start()
+    await eventually(lambda: store.is_up)
+    await refused(resolver, presented)
+    await proxy.cut()
+    with pytest.raises(StoreUnavailable):
+        await resolver.resolve(presented)
+
+
 async def test_a_copy_is_read_again_after_its_lifetime(
     config: Config, store: Store, repository: Repository, eventually: Eventually
 ) -> None:

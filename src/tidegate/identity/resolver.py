@@ -151,7 +151,6 @@ class KeyResolver:
             self._copies.remove(read.digest)
             self._refusals.put(read)
         else:
-            self._refusals.remove(read.digest)
             self._copies.put(read)
 
     def _on_change(self, store_key: bytes | None) -> None:
