@@ -42,7 +42,9 @@ plain tuple, since a NamedTuple costs more to make than the rest of `send`'s boo
 
 
 class Pipeline(asyncio.Protocol):
-    """`on_push` takes RESP3 pushes; `on_end` is called once, after the last waiter has failed."""
+    """`on_push` takes RESP3 pushes; `on_end` is called once, after the last waiter has failed;
+    `ended` is done when the transport has let go.
+    """
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Pipeline(asyncio.Protocol):
         self._sweep_at = float("inf")
         self._sweeper: asyncio.TimerHandle | None = None
         self._was_made = False
+        self._has_ended = False
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -161,7 +164,9 @@ class Pipeline(asyncio.Protocol):
         waiter.exception()
         if str(reply).startswith("READONLY"):
             # The name now leads to a replica: a new connection may find the new primary.
-            self.abort("The store became read-only")
+            self._is_open = False
+            self._why_closed = "The store became read-only"
+            self._loop.call_soon(self.abort, self._why_closed)
 
     def _ask_by_source(
         self, waiter: asyncio.Future[Any], deadline: float, call: ScriptCall
@@ -226,9 +231,8 @@ class Pipeline(asyncio.Protocol):
         self._is_open = self._transport is not None
 
     def abort(self, why: str) -> None:
-        """End the link now; waiters fail when the transport confirms it."""
-        self._is_open = False
-        self._why_closed = why
+        """End the link now."""
+        self._end(why)
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abort()
@@ -240,16 +244,22 @@ class Pipeline(asyncio.Protocol):
             await asyncio.shield(self.ended)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        was_open, self._is_open = self._is_open, False
         self._transport = None
-        if was_open:
-            self._why_closed = "The connection to the store was lost"
+        self._end("The connection to the store was lost")
+        self.ended.set_result(None)
+
+    def _end(self, why: str) -> None:
+        """The one place where waiters fail for the loss of their link."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        self._is_open = False
+        self._why_closed = why
         if self._sweeper is not None:
             self._sweeper.cancel()
         self._unsent.clear()
         while self._waiting:
-            _fail(self._waiting.popleft()[0], self._why_closed)
-        self.ended.set_result(None)
+            _fail(self._waiting.popleft()[0], why)
         if self._on_end is not None:
             self._on_end(self)
 
