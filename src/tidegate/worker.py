@@ -32,7 +32,10 @@ EXPLAINED: Final = (ConfigError, GatewayError, PolicyNotLoaded, StoreRefused)
 
 
 def main() -> int:
-    link = SupervisorLink.from_arguments(sys.argv[1:])
+    try:
+        link = SupervisorLink.from_arguments(sys.argv[1:])
+    except EOFError:
+        return 1  # the supervisor ended while this process was starting
     assignment = Assignment.unpacked(link.snapshot)
     write_log_lines(debug=assignment.debug)
     needed = files_needed(assignment.config)

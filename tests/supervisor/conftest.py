@@ -1,11 +1,13 @@
 """Supervisors as real processes over tiny workers."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +69,7 @@ def run_supervisor(tmp_path: Path, clients: Any) -> Iterator[Run]:
         port: int = 0,
         bounds: dict[str, float] | None = None,
         expect_ready: bool = True,
+        controlling_terminal: int | None = None,
         **orders: Any,
     ) -> RunningSupervisor:
         snapshot = tmp_path / f"snapshot-{len(running)}.json"
@@ -84,6 +87,8 @@ def run_supervisor(tmp_path: Path, clients: Any) -> Iterator[Run]:
                 ],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                start_new_session=True,
+                preexec_fn=lambda: _take(controlling_terminal),
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             )
         supervisor = RunningSupervisor(process, snapshot, port, log, clients)
@@ -107,3 +112,8 @@ def run_supervisor(tmp_path: Path, clients: Any) -> Iterator[Run]:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def _take(terminal: int | None) -> None:
+    if terminal is not None:
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)

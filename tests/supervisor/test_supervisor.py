@@ -225,3 +225,20 @@ async def test_connections_made_before_the_workers_are_up_are_served(
         port = probe.getsockname()[1]
     supervisor = run_supervisor(port=port)
     assert (await supervisor.who())["pid"] in supervisor.workers()
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals here")
+async def test_a_closed_terminal_drains_where_sighup_alone_replaces(
+    run_supervisor: Any, clients: Any
+) -> None:
+    terminal, inside = os.openpty()
+    supervisor = run_supervisor(controlling_terminal=inside)
+    os.close(inside)
+    workers = supervisor.workers()
+    supervisor.signal(signal.SIGHUP)
+    await clients.eventually(lambda: "Replaced 2 workers" in supervisor.said())
+    await clients.eventually(lambda: not alive(workers))
+    workers = supervisor.workers()
+    os.close(terminal)
+    assert await supervisor.ended() == 0
+    assert not alive(workers)
