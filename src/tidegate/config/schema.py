@@ -71,7 +71,7 @@ class TokenBucket(Model):
 
     @model_validator(mode="after")
     def _is_countable(self) -> "TokenBucket":
-        # The script counts microseconds in doubles: exact up to 2**53 of them, 285 years.
+        # Beyond these the limiter's whole numbers could not be exact, and the intent is a typo.
         if self.rate.count > f.RATE_PER_S_MAX * self.rate.period_s:
             raise Wrong(f"a rate is at most {f.RATE_PER_S_MAX}/s", fields=("rate",))
         if self.burst * self.rate.period_s > f.FILL_S_MAX * self.rate.count:
