@@ -30,8 +30,8 @@ def main() -> int:
         print(f"bench: {unfit}", file=sys.stderr)
         return 1
     print(table(summaries))
-    print()
-    print("\n".join(verdicts(summaries)))
+    if said := verdicts(summaries):
+        print("\n" + "\n".join(said))
     against = objections(measured)
     path = kept(measured, summaries, seconds=options.seconds, valid=not against)
     print(f"\nAll rounds: {path}")

@@ -71,12 +71,19 @@ def tree(pid: int) -> list[int]:
 
 def cpu_us(pid: int) -> int:
     """User and system time of the tree, and of the children it has reaped."""
-    ticks = 0
-    for member in tree(pid):
-        # The name may hold blanks and brackets: the numbers begin after the last one.
-        fields = _read(Path(f"/proc/{member}/stat")).rpartition(")")[2].split()
-        ticks += sum(map(int, fields[11:15]))
-    return ticks * TICK_US
+    return sum(sum(_cpu_ticks(member)) for member in tree(pid)) * TICK_US
+
+
+def busiest(pid: int) -> int:
+    """The member of the tree that has used most by itself."""
+    return max(tree(pid), key=lambda member: sum(_cpu_ticks(member)[:2]))
+
+
+def _cpu_ticks(pid: int) -> list[int]:
+    """Its own user and system time, then those of its reaped children."""
+    # The name may hold blanks and brackets: the numbers begin after the last one.
+    fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return [int(field) for field in fields[11:15]]
 
 
 def peak_memory_kib(pid: int) -> int:
