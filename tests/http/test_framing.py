@@ -52,7 +52,11 @@ def test_a_request_body_ends_where_its_fields_say(fields, expected):
         ("1.1", ["content-length: "], BadRequest),
         ("1.1", ["content-length: ١"], BadRequest),
         ("1.1", ["transfer-encoding: chunked", "content-length: 1"], BadRequest),
-        ("1.1", ["transfer-encoding: identity", "transfer-encoding: chunked"], UnknownTransferCoding),
+        (
+            "1.1",
+            ["transfer-encoding: identity", "transfer-encoding: chunked"],
+            UnknownTransferCoding,
+        ),
         ("1.1", ["transfer-encoding: gzip, chunked"], UnknownTransferCoding),
         ("1.1", ["transfer-encoding: gzip"], BadRequest),
         ("1.1", ["transfer-encoding: ,chunked"], BadRequest),

@@ -5,7 +5,7 @@ no parser here; the rules see parsed fields only. The parser in use (llhttp) dec
 and refuses much by itself; these rules are stricter, so that no message is ever read in two ways.
 """
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final
 
 from tidegate.http.errors import BadGateway, BadRequest, ContentTooLarge, UnknownTransferCoding
@@ -15,7 +15,7 @@ CONTENT_LENGTH_DIGITS_MAX: Final = 18
 """10^18 - 1 bytes fits a signed 64-bit count; a longer number is nobody's honest length."""
 
 
-class Framing(Enum):
+class Framing(IntEnum):
     """What ends a message's body."""
 
     NONE = auto()
@@ -25,7 +25,7 @@ class Framing(Enum):
     """The sender closes the connection: responses only."""
 
 
-class State(Enum):
+class State(IntEnum):
     """Where a connection stands in reading one message."""
 
     IDLE = auto()
@@ -34,7 +34,7 @@ class State(Enum):
     CLOSED = auto()
 
 
-class Event(Enum):
+class Event(IntEnum):
     """What the parser or the transport reports."""
 
     INFORMATIONAL = auto()
@@ -53,7 +53,8 @@ NEXT: Final[dict[tuple[State, Event], State]] = {
     (State.BODY, Event.CLOSE): State.CLOSED,
     (State.DONE, Event.CLOSE): State.CLOSED,
 }
-"""Every legal step. What is not here is illegal."""
+"""Every legal step. What is not here is illegal. Numbers, because an Enum's hash is Python code:
+0.3 microseconds a look-up, four times a response."""
 
 
 class ProtocolViolation(Exception):
