@@ -4,7 +4,7 @@
 field that may be there once is never chosen from several (RFC 9110, section 5.3): two readers of
 one request must not see two callers. Names are compared as the loosest upstream would: WSGI and
 CGI map every character outside letters and digits to `_`, so `X_Tidegate_Tenant` is stripped too.
-Hot: 1 µs for ten fields.
+Hot: 2 µs for ten fields.
 """
 
 from typing import Final
@@ -49,13 +49,12 @@ def without_credentials(headers: Headers, auth_none: bool) -> Headers:
     X-API-Key and X-Tidegate-* belong to the gateway on every route. Authorization is dropped only
     where it held the key: not beside an X-API-Key, and never on a route with `auth: none`.
     """
-    keeps_authorization = auth_none or headers.get(b"x-api-key") is not None
-    return Headers(
-        field
-        for field in headers
-        if (field[0][:1] != b"x" or not _is_ours(field[0]))
-        and (keeps_authorization or field[0] != b"authorization" or _bearer(field[1]) is None)
-    )
+    kept = Headers([f for f in headers if f[0][:1] != b"x" or not _is_ours(f[0])])
+    if auth_none or headers.get(b"x-api-key") is not None:
+        return kept
+    if (authorization := kept.get(b"authorization")) and _bearer(authorization) is not None:
+        kept.remove_all((b"authorization",))
+    return kept
 
 
 def unauthorized(reason: str = "No API key is given") -> Unauthorized:
@@ -71,5 +70,7 @@ def _bearer(authorization: bytes) -> bytes | None:
 
 
 def _is_ours(name: bytes) -> bool:
+    if name[2:10] != b"tidegate" and name[2:5] != b"api":
+        return False
     spelling = name.translate(_SPELLING)
     return spelling == b"x-api-key" or spelling.startswith(b"x-tidegate-")
