@@ -25,6 +25,8 @@ from tidegate.upstream.upload import send_body
 JOINED_BODY_BYTES_MAX: Final = 64 * 1024
 """Up to here, copying the body behind the head is cheaper than a second write."""
 
+_BODY, _DONE = State.BODY, State.DONE
+
 
 class Owner(Protocol):
     """The pool, as a connection sees it."""
@@ -147,9 +149,9 @@ class Connection(asyncio.Protocol):
         except GatewayError as error:
             self._fail(failures.unusable(self._service, error.detail))
             return
-        if reader.state is State.DONE:
+        if reader.state is _DONE:
             self._finish(reply)
-        elif reader.state is State.BODY:
+        elif reader.state is _BODY:
             self._go_on(reply)
 
     def eof_received(self) -> None:

@@ -15,7 +15,10 @@ from tidegate.http.message import Request
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET: Final = re.compile(rb"[\x21-\x7e]+")
-_USUAL_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_USUAL_METHODS: Final = {
+    method: method.encode()
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+}
 _ANNOUNCES_EMPTY_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 """Methods that anticipate a body: they say `Content-Length: 0` (RFC 9110, section 8.6)."""
 
@@ -51,20 +54,17 @@ class HeadWriter:
 
         Raises BadRequest (method, target) or PolicyFailed (fields) before a byte is on the wire.
         """
-        method = request.method
-        if method not in _USUAL_METHODS:
-            _check_method(method)
+        method = _USUAL_METHODS.get(request.method) or _checked_method(request.method)
         target = request.target
-        is_path = target[:1] == b"/" or (target == b"*" and method == "OPTIONS")
+        is_path = target[:1] == b"/" or (target == b"*" and method == b"OPTIONS")
         if not is_path or _TARGET.fullmatch(target) is None:
             raise BadRequest("The target cannot be sent on: it must be one path without blanks")
         headers = request.headers
+        known = self._known_names
         # The list, not any(): every name must be looked at, also behind one that is left out.
-        left_out = [
-            name for name, _ in headers if name not in self._known_names and not self._admit(name)
-        ]
+        left_out = [name for name, _ in headers if name not in known and not self._admit(name)]
         kept = _without_own(headers) if left_out else headers
-        lines = [b"%b %b HTTP/1.1" % (method.encode(), target)]
+        lines = [b"%b %b HTTP/1.1" % (method, target)]
         lines.append(b"host: " + self._host(request, authority))
         lines += map(b": ".join, kept)
         if (framing := _framing_line(request)) is not None:
@@ -90,11 +90,12 @@ def _without_own(headers: Headers) -> Headers:
     return Headers(field for field in headers if field[0].lower() not in _WRITTEN_HERE)
 
 
-def _check_method(method: str) -> None:
+def _checked_method(method: str) -> bytes:
     if not method.isascii() or _TOKEN.fullmatch(method.encode()) is None:
         raise BadRequest("The method is not a token")
     if method == "CONNECT":
         raise BadRequest("CONNECT asks for a tunnel, which is not offered")
+    return method.encode()
 
 
 def _framing_line(request: Request) -> bytes | None:
