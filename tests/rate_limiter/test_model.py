@@ -160,7 +160,7 @@ moves = st.one_of(
 costs = st.one_of(st.integers(1, 5), st.integers(1, 30), st.integers(1, 10**6))
 starts = st.integers(10**15, 4 * 10**15)
 with_server = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -15,7 +15,7 @@
 -- All numbers are whole and below 2^53. The quotient of two such numbers, the dividend at most
 -- 2^52, is never rounded across a whole number: floor and ceil of it are exact.
 --
--- Hot, hence one table a limit, made at once, and no function for what is short.
+-- Hot, and what a script defines is made anew at each call: few functions, one array a limit.
 
 local LIMIT, RECORD, SIZE = '>I6I4I7I4', '>I6I7I4I4', 21
 local QUOTA = 0 -- identity % 2; a bucket is 1
@@ -23,10 +23,15 @@ local SECOND = 1000000
 local STEP_BACK = 60 * SECOND -- a clock this far behind a quota's window waits for it
 local KEPT_MAX = 8 -- records of limits that this caller does not have (any more)
 local floor, ceil, max = math.floor, math.ceil, math.max
-local pack, unpack = struct.pack, struct.unpack
+local read, write = struct.unpack, struct.pack
 
--- Start and end, in µs, of the UTC calendar month around `time`.
-local function month_window(time)
+-- Start and end, in µs, of the window of `period` seconds (0: a calendar month) around `time`, UTC.
+local function window(period, time)
+  if period > 0 then
+    local length = period * SECOND
+    local start = time - time % length
+    return start, start + length
+  end
   -- Days from 1970 to the first day of a month, both Gregorian; January of year 0 is month 0.
   -- Years are taken to begin in March, so that the leap day is the last.
   local function first_day(month)
@@ -42,39 +47,7 @@ local function month_window(time)
   return first_day(month) * 86400 * SECOND, first_day(month + 1) * 86400 * SECOND
 end
 
--- Start and end, in µs, of the window of `period` seconds (0: a calendar month) around `time`.
-local function window(period, time)
-  if period == 0 then return month_window(time) end
-  local length = period * SECOND
-  local start = time - time % length
-  return start, start + length
-end
-
--- What is spent in the window of now, the window's end, and whether the record was at odds with
--- it. After a small step back of the clock the window stays, so that nothing is granted twice;
--- after a large one, or a change of the period, what was spent counts in the window of now.
-local function quota_spent(period, at, part, now)
-  local start, close = window(period, now)
-  if not at or at <= now then return 0, close, false end
-  if at == close then return part, close, false end
-  if at > close and window(period, at - 1) - now <= STEP_BACK then return part, at, false end
-  return part, close, true
-end
-
--- Records of other limits that still count, since a gateway with another plan may be at work, and
--- when the last of them is of no more use.
-local function kept(state, limits, now)
-  local mine, others, latest, count = {}, '', 0, 0
-  for _, limit in ipairs(limits) do mine[limit.identity] = true end
-  for offset = 1, #state, SIZE do
-    local identity, at = unpack(RECORD, state, offset)
-    if not mine[identity] and at > now and count < KEPT_MAX then
-      others = others .. string.sub(state, offset, offset + SIZE - 1)
-      latest, count = max(latest, at), count + 1
-    end
-  end
-  return others, latest
-end
+-- Decide -------------------------------------------------------------------------------------
 
 local cost, now = tonumber(ARGV[1]), tonumber(ARGV[2])
 local is_server_time = now == nil
@@ -84,77 +57,91 @@ if is_server_time then
 end
 
 local admitted, mended = true, false
-local counted = {}
+local states, found, counted = {}, {}, {}
 for index = 1, #KEYS do
   local state, packed = redis.call('GET', KEYS[index]) or '', ARGV[index + 2]
-  local limits, found = {state = state, found = 0}, 0
+  local limits, known = {}, 0
   for position = 1, #packed / SIZE do
-    local identity, rate, emission, capacity = unpack(LIMIT, packed, (position - 1) * SIZE + 1)
+    local identity, rate, emission, capacity = read(LIMIT, packed, (position - 1) * SIZE + 1)
     local at, at_rate, part
     for offset = 1, #state, SIZE do
-      local other, a, r, p = unpack(RECORD, state, offset)
+      local other, other_at, other_rate, other_part = read(RECORD, state, offset)
       if other == identity then
-        at, at_rate, part, found = a, r, p, found + SIZE
+        at, at_rate, part, known = other_at, other_rate, other_part, known + 1
         break
       end
     end
-    local full, debt, close, is_mended = capacity * emission, 0, nil, false
+    local full, debt, close = capacity * emission, 0, false
     if identity % 2 == QUOTA then
-      debt, close, is_mended = quota_spent(rate, at, part, now)
+      local _, window_end = window(rate, now)
+      close = window_end
+      if at and at > now then
+        debt = part
+        if at > close and window(rate, at - 1) - now <= STEP_BACK then
+          -- The clock went back a little: the window stays, so that nothing is granted twice.
+          close = at
+        elseif at ~= close then
+          -- It went back far, or the period changed: what is spent counts in the window of now.
+          mended = true
+        end
+      end
     elseif at and at > now then
       debt = (at - now) * rate
       if at_rate == rate then debt = debt - part end
       if debt > full then
         -- The clock went back, or the plan gives less: empty, but never more than that.
-        debt, is_mended = full, true
+        debt, mended = full, true
       end
     end
     local refuses = debt + cost * emission > full
-    admitted, mended = admitted and not refuses, mended or is_mended
-    limits[position] = {
-      identity = identity, rate = rate, emission = emission, capacity = capacity,
-      debt = debt, close = close, refuses = refuses,
-    }
+    admitted = admitted and not refuses
+    limits[position] = {identity, rate, emission, capacity, debt, close, refuses}
   end
-  limits.found = found
-  counted[index] = limits
+  states[index], found[index], counted[index] = state, known, limits
 end
+
+-- Spend and answer ---------------------------------------------------------------------------
 
 local spent = admitted and cost or 0
 local reply, place = {admitted and 1 or 0}, 1
 for index = 1, #KEYS do
-  local limits, records, latest = counted[index], '', 0
+  local limits, state, records, latest = counted[index], states[index], '', 0
   for position = 1, #limits do
-    local limit = limits[position]
-    local rate, emission, capacity, close = limit.rate, limit.emission, limit.capacity, limit.close
-    local debt = limit.debt + spent * emission
-    local remaining, seconds = capacity, 0
+    local identity, rate, emission, capacity, debt, close, refuses = unpack(limits[position])
+    local remaining, seconds, at, part = capacity, 0, close, nil
+    debt = debt + spent * emission
     if close then
-      remaining, seconds = max(0, capacity - debt), ceil((close - now) / SECOND)
-      if debt > 0 then
-        records, latest = records .. pack(RECORD, limit.identity, close, rate, debt), max(latest, close)
-      end
+      remaining, seconds, part = max(0, capacity - debt), ceil((close - now) / SECOND), debt
     elseif debt > 0 then
-      local time = ceil(debt / rate)
-      local at = now + time
-      records = records .. pack(RECORD, limit.identity, at, rate, time * rate - debt)
-      latest = max(latest, at)
       local room = capacity * emission - debt
       remaining = floor(room / emission)
-      local wanted = (limit.refuses and cost <= capacity) and cost or remaining + 1
+      local wanted = (refuses and cost <= capacity) and cost or remaining + 1
       seconds = ceil(ceil((wanted * emission - room) / rate) / SECOND)
+      local time = ceil(debt / rate)
+      at, part = now + time, time * rate - debt
+    end
+    if debt > 0 then
+      records, latest = records .. write(RECORD, identity, at, rate, part), max(latest, at)
     end
     reply[place + 1], reply[place + 2], place = remaining, seconds, place + 2
   end
   -- A refusal is written only where the clock or the plan changed, so that waiting helps.
   if admitted or (mended and records ~= '') then
-    if #limits.state > limits.found then
-      local others, others_latest = kept(limits.state, limits, now)
-      records, latest = records .. others, max(latest, others_latest)
+    if #state > found[index] * SIZE then
+      -- Limits of another plan, or of this caller no more: they count on until they end.
+      local mine, count = {}, 0
+      for _, limit in ipairs(limits) do mine[limit[1]] = true end
+      for offset = 1, #state, SIZE do
+        local identity, at = read(RECORD, state, offset)
+        if not mine[identity] and at > now and count < KEPT_MAX then
+          records = records .. string.sub(state, offset, offset + SIZE - 1)
+          latest, count = max(latest, at), count + 1
+        end
+      end
     end
     if is_server_time then
       -- Rounded up: a state must not end before what it says does.
-      redis.call('SET', KEYS[index], records, 'PXAT', string.format('%.0f', ceil(latest / 1000)))
+      redis.call('SET', KEYS[index], records, 'PXAT', ceil(latest / 1000))
     else
       redis.call('SET', KEYS[index], records)
     end
