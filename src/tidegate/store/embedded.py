@@ -32,6 +32,8 @@ SOCKET_PATH_BYTES_MAX: Final = 100
 WATCH_PERIOD_S: Final = 1.0
 """A guard that died is replaced within it; on Linux sooner, since its server dies with it."""
 JOIN_POLL_S: Final = 0.02
+OVERCOMMIT: Final = "Memory overcommit must be enabled"
+"""A warning that every start gives on most machines; `*` marks the server's ordinary news."""
 SERVER_OPTIONS: Final = (
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no"),
     *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
@@ -107,11 +109,15 @@ class EmbeddedServer:
             self._spawned = None
 
     def last_words(self, lines_max: int = 5) -> str:
-        """Return the end of the server's log, for a message that says why it did not start."""
-        with suppress(OSError), self.log_path.open("rb") as log:
-            log.seek(max(0, self.log_path.stat().st_size - 4096))
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines_max:])
-        return ""
+        """Return the last complaints in the server's log, for a message why it did not start."""
+        try:
+            with self.log_path.open("rb") as log:
+                log.seek(max(0, self.log_path.stat().st_size - 8192))
+                lines = log.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        complaints = [line for line in lines if " * " not in line and OVERCOMMIT not in line]
+        return "\n".join(complaints[-lines_max:])
 
     def _spawn_guard(self, lock: int) -> subprocess.Popen[bytes]:
         """The process forks a guard in its own session, which holds `lock`, and ends at once."""

@@ -126,7 +126,7 @@ class Store:
     def _explained(self, error: StoreUnavailable) -> StoreUnavailable:
         """Return `error` with what the embedded server said last."""
         words = self._embedded.last_words() if self._embedded is not None else ""
-        return unavailable(f"{error.detail}\nIts log ends:\n{words}") if words else error
+        return unavailable(f"{error.detail}\nIts log says:\n{words}") if words else error
 
 
 async def open_store(
