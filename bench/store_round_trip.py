@@ -62,7 +62,8 @@ class Floor(asyncio.Protocol):
         if not self.unsent:
             self.loop.call_soon(self.flush)
         self.waiting.append(waiter)
-        self.unsent.append(hiredis.pack_command((b"EVALSHA", BUCKET.sha, 1, KEY, *ARGUMENTS)))
+        command: Any = (b"EVALSHA", BUCKET.sha, 1, KEY, *ARGUMENTS)  # hiredis types one item
+        self.unsent.append(hiredis.pack_command(command))
         return waiter
 
     def flush(self) -> None:
@@ -71,7 +72,7 @@ class Floor(asyncio.Protocol):
         self.transport.write(commands)
 
 
-def batched(client: "redis.asyncio.Redis[Any]") -> Ask:
+def batched(client: "redis.asyncio.Redis") -> Ask:
     """redis-py, with all that is asked in one tick in one pipeline."""
     loop = asyncio.get_running_loop()
     waiting: list[asyncio.Future[Any]] = []
