@@ -41,33 +41,61 @@ class Answer:
         return [value for field_name, value in self.fields if field_name == name]
 
 
-class Client:
-    """One connection. Reads are bounded in time; a reset is a ConnectionResetError."""
+class Reader(asyncio.StreamReader):
+    """A StreamReader that says when the end has arrived, read or not, and how.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    What came before a reset can still be read, as from a socket.
+    """
+
+    has_ended = False
+    was_reset = False
+
+    def feed_eof(self) -> None:
+        self.has_ended = True
+        super().feed_eof()
+
+    def set_exception(self, exc: BaseException) -> None:
+        self.was_reset = True
+        self.feed_eof()
+
+
+class Client:
+    """One connection. Reads are bounded in time."""
+
+    def __init__(self, reader: Reader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.wait_s = WAIT_S
 
     @classmethod
     async def connect(cls, port: int) -> Self:
-        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=2**20))
+        loop = asyncio.get_running_loop()
+        reader = Reader(limit=2**20, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_connection(lambda: protocol, "127.0.0.1", port)
+        return cls(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
-    async def send(self, octets: bytes, piece_bytes: int = 0) -> None:
-        """Send whole, or in pieces of which the server reads each by itself."""
+    async def send(self, octets: bytes, piece_bytes: int = 0, *, heeds_end: bool = False) -> None:
+        """Send whole, or in pieces of which the server reads each by itself.
+
+        With `heeds_end`, nothing more is sent once the server has closed its side.
+        """
         step = piece_bytes or len(octets) or 1
         try:
             for position in range(0, len(octets), step):
+                if heeds_end and self.reader.has_ended:
+                    return
                 self.writer.write(octets[position : position + step])
                 await self.writer.drain()
                 if piece_bytes:
-                    await asyncio.sleep(0)
-                    await asyncio.sleep(0)
+                    for _ in range(4):
+                        await asyncio.sleep(0)
         except (ConnectionError, RuntimeError):
             pass  # refused and closed before it was all sent; the answer may be there already
 
     async def answer(self, *, is_head: bool = False) -> Answer:
         """Return the next final answer; fail if it is not complete."""
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(self.wait_s):
             interim = []
             while True:
                 head = await self.reader.readuntil(b"\r\n\r\n")
@@ -83,12 +111,9 @@ class Client:
             return answer
 
     async def rest(self) -> bytes:
-        """Return what comes until the server closes; a reset after the answer is a close too."""
-        async with asyncio.timeout(WAIT_S):
-            try:
-                return await self.reader.read()
-            except ConnectionResetError:
-                return b""
+        """Return what comes until the server closes, in whatever way."""
+        async with asyncio.timeout(self.wait_s):
+            return await self.reader.read()
 
     async def _body(self, answer: Answer) -> bytes:
         if answer.get_all(b"transfer-encoding"):

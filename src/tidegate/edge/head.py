@@ -67,6 +67,9 @@ def read_head(
     # None, unlike 0, says that the client announced no length at all.
     request.content_length = length if framing is Framing.SIZED else None
     options = list_members(watched.get_all(b"connection") + watched.get_all(b"proxy-connection"))
+    if length != 0 and b"upgrade" in options and watched.get(b"upgrade") is not None:
+        # llhttp takes such a body for bytes of the other protocol, or for the next request.
+        raise BadRequest("A request that asks for another protocol may not have a body")
     if hosts:
         keep((b"host", hosts[0]))
     if named := set(options) - _OF_NO_FIELD:

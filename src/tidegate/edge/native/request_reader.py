@@ -12,7 +12,9 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from tidegate.edge.head import read_head
 from tidegate.edge.native.body import RequestBody
+from tidegate.edge.native.chunk_allowance import ChunkAllowance
 from tidegate.edge.native.exchange import Exchange, Wire
+from tidegate.edge.native.slices import Slices
 from tidegate.edge.native.state import DoorState
 from tidegate.http import GatewayError, HeaderField
 from tidegate.http.errors import (
@@ -24,12 +26,9 @@ from tidegate.http.errors import (
 )
 from tidegate.http.framing import Framing
 
-FRAMING_BYTES_PER_CHUNK: Final = 16
-"""Free for each chunk: its size, two line breaks, and no more than a short extension."""
 EMPTY_LINE_BYTES_MAX: Final = 4
 """Line breaks ignored ahead of a request line (RFC 9112, section 2.2)."""
 _LINE_BYTES_BESIDES_TARGET: Final = 64
-_END: Final = b"\r\n\r\n"
 _VERSIONS: Final = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 _NO_SUCH_VERSION: Final = ("Invalid HTTP version", "Pause on PRI/Upgrade")
 """What llhttp says of HTTP/1.2, 3.0 and the preface of HTTP/2."""
@@ -54,11 +53,10 @@ class RequestReader:
     """`exchange` is the one whose body is being read, `head_bytes` the part of a head so far."""
 
     __slots__ = (
+        "_allowance",
         "_body",
-        "_chunks",
         "_door",
         "_empty_line_bytes",
-        "_excess_bytes",
         "_fields",
         "_has_line",
         "_is_chunked",
@@ -66,8 +64,8 @@ class RequestReader:
         "_line",
         "_parser",
         "_remaining",
-        "_seam",
         "_sink",
+        "_slices",
         "exchange",
         "head_bytes",
     )
@@ -82,13 +80,12 @@ class RequestReader:
         self._line = b""
         self._has_line = False
         self._empty_line_bytes = 0
-        self._seam = b""
+        self._slices = Slices()
         self._body: RequestBody | None = None
         self._is_complete = False
         self._is_chunked = False
         self._remaining = 0
-        self._excess_bytes = 0
-        self._chunks = 0
+        self._allowance = ChunkAllowance()
 
     # What the connection calls.
 
@@ -128,7 +125,7 @@ class RequestReader:
             self._body.feed(piece)
 
     def on_chunk_header(self) -> None:
-        self._chunks += 1
+        self._allowance.chunks += 1
 
     def on_message_complete(self) -> None:
         self._is_complete = True
@@ -140,18 +137,17 @@ class RequestReader:
     ) -> int:
         if not self.head_bytes and buffer[position] in b"\r\n":
             return self._skip_empty_line(position)
-        boundary = self._boundary(buffer, position, end)
+        boundary = self._slices.boundary(buffer, position, end)
         stop = boundary or end
         if not self._has_line:
             self._read_line(buffer, position, stop)
         overflow = self.head_bytes + stop - position - self._door.bounds.header_bytes
         if overflow > 0:
             stop -= overflow
-        is_upgrade = False
         try:
             self._parser.feed_data(view[position:stop])
         except HttpParserUpgrade:
-            is_upgrade = True
+            pass  # no protocol but HTTP/1 is spoken here: the request is answered as plain
         except HttpParserError as error:
             self.refuse(_refusal(error))
             return stop
@@ -159,9 +155,9 @@ class RequestReader:
         if overflow > 0:
             self.refuse(self._too_large())
         elif boundary:
-            self._head_read(is_upgrade)
+            self._head_read()
         else:
-            self._remember_seam(view, position, stop)
+            self._slices.cut_at(view, position, stop)
             if not self._has_line and len(self._line) > self._line_bytes_max():
                 self.refuse(self._too_large())
         return stop
@@ -195,10 +191,10 @@ class RequestReader:
             )
         return HeadersTooLarge(f"The head may hold at most {self._door.bounds.header_bytes} bytes")
 
-    def _head_read(self, is_upgrade: bool) -> None:
+    def _head_read(self) -> None:
         is_complete, self._is_complete = self._is_complete, False
         try:
-            exchange = self._exchange(is_upgrade)
+            exchange = self._exchange()
             if is_complete is not (exchange.body is None):
                 raise BadRequest("The end of the body cannot be told")
         except GatewayError as error:
@@ -206,7 +202,8 @@ class RequestReader:
             return
         finally:
             self._fields = []
-            self._line = self._seam = b""
+            self._line = b""
+            self._slices.restart()
             self._has_line = False
             self._empty_line_bytes = self.head_bytes = 0
         self._sink.request_begun(exchange)
@@ -216,7 +213,7 @@ class RequestReader:
         elif exchange.closes:
             self._sink.last_request_read()
 
-    def _exchange(self, is_upgrade: bool) -> Exchange:
+    def _exchange(self) -> Exchange:
         """Return the exchange that the head begins; raise a GatewayError if it must not."""
         bounds = self._door.bounds
         parts = self._line.split(b" ")
@@ -245,12 +242,9 @@ class RequestReader:
         )
         if head.framing is Framing.NONE or request.content_length == 0:
             return exchange
-        if is_upgrade:
-            # The parser takes the body for bytes of the other protocol, or of the next request.
-            raise BadRequest("A request that asks for another protocol may not have a body")
         self._is_chunked = head.framing is Framing.CHUNKED
         self._remaining = request.content_length or 0
-        self._excess_bytes = self._chunks = 0
+        self._allowance.restart()
         exchange.body = RequestBody(self._sink, expects_continue=head.expects_continue)
         return exchange
 
@@ -266,8 +260,8 @@ class RequestReader:
     ) -> int:
         if self._is_chunked:
             # A chunked body ends in an empty line: so may a slice, and then it holds nothing else.
-            stop = self._boundary(buffer, position, end) or end
-            self._remember_seam(view, position, stop)
+            stop = self._slices.boundary(buffer, position, end) or end
+            self._slices.cut_at(view, position, stop)
         else:
             stop = min(end, position + self._remaining)
             self._remaining -= stop - position
@@ -284,12 +278,9 @@ class RequestReader:
         return stop
 
     def _check_chunks(self, body: RequestBody, fed: int, received: int) -> None:
-        """Bound what was neither body nor a chunk's due: extensions, zeros of a size, trailers."""
-        due = 2 * received + FRAMING_BYTES_PER_CHUNK * self._chunks
-        self._chunks = 0
-        self._excess_bytes = max(0, self._excess_bytes + fed - due)
         bounds = self._door.bounds
-        if self._excess_bytes > bounds.header_bytes or len(self._fields) > bounds.header_fields:
+        excess_bytes = self._allowance.excess_bytes(fed, received)
+        if excess_bytes > bounds.header_bytes or len(self._fields) > bounds.header_fields:
             self.refuse(BadRequest("The chunks carry too much besides the body"))
         elif body.received_bytes > self._door.body_bytes_max:
             self.refuse(
@@ -301,27 +292,11 @@ class RequestReader:
         self.exchange = self._body = None
         self._is_complete = False
         self._fields = []
-        self._seam = b""
+        self._slices.restart()
         if body is not None:
             body.complete()
         if exchange is not None and exchange.closes:
             self._sink.last_request_read()
-
-    # Slices.
-
-    def _boundary(self, buffer: bytes | bytearray, position: int, end: int) -> int:
-        """Return where the first empty line ends that ends in these bytes, or 0."""
-        if self._seam:
-            joint = self._seam + buffer[position : min(position + 3, end)]
-            found = joint.find(_END)
-            if found >= 0:
-                return position + found + 4 - len(self._seam)
-        found = buffer.find(_END, position, end)
-        return found + 4 if found >= 0 else 0
-
-    def _remember_seam(self, view: memoryview, position: int, stop: int) -> None:
-        """An empty line may be cut by the end of a read."""
-        self._seam = (self._seam + bytes(view[max(position, stop - 3) : stop]))[-3:]
 
 
 def _refusal(error: HttpParserError) -> GatewayError:

@@ -11,6 +11,7 @@ from typing import Final
 
 from tidegate.edge.native.connection import Connection
 from tidegate.edge.native.state import DoorState
+from tidegate.edge.native.sweep import close_if_quiet, sweep
 from tidegate.edge.pipeline import Pipeline, logger
 
 BACKLOG: Final = 1024
@@ -61,7 +62,7 @@ class NativeServer:
         server.close()
         door.is_draining = True
         for connection in tuple(door.connections):
-            connection.drain(loop.time())
+            close_if_quiet(connection, loop.time())
         if not await self._is_empty_within(door, timeout_s):
             logger.warning("%d connections were cut at the end of the drain", len(door.connections))
             for connection in tuple(door.connections):
@@ -90,4 +91,4 @@ class NativeServer:
         now = loop.time()
         door.tick(now)
         for connection in tuple(door.connections):
-            connection.sweep(now)
+            sweep(connection, now)
