@@ -112,6 +112,12 @@ async def test_a_request_that_cannot_be_written_reaches_nobody(serve, client, as
     assert counts(upstream).idle == 1
 
 
+async def test_switching_protocols_unasked_is_told_as_such(serve, client, ask):
+    server = await serve(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+    with pytest.raises(BadGateway, match="service test .* switched protocols"):
+        await client(server).send(ask())
+
+
 # What is tried again.
 
 
@@ -260,9 +266,10 @@ async def test_chunk_framing_alone_is_no_progress(serve, client, ask):
     count = iter(range(1, 100))
     server = await serve(drip)
     response = await client(server, timeouts=FAST).send(ask())
-    with pytest.raises(GatewayTimeout):
-        async for _ in response.body:
-            pass
+    async with asyncio.timeout(1):  # the drip goes on for two
+        assert await anext(response.body) == b"a"
+        with pytest.raises(GatewayTimeout):
+            await anext(response.body)
     await response.aclose(Outcome.ABORTED)
 
 
