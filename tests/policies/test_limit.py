@@ -47,3 +47,16 @@ async def test_a_plan_without_limits_has_no_limit_fields(tidegate_kit):
     answer = await kit.get("/api/x")
     assert answer.status == 200
     assert answer.header("x-ratelimit-limit") is None
+
+
+async def test_a_state_the_script_cannot_read_is_a_503_and_never_an_admission(
+    tidegate_kit, tidegate_store
+):
+    kit = await tidegate_kit(plan=BURST)
+    await kit.get("/api/x")
+    (state,) = await tidegate_store.execute("KEYS", "tg:limits:*")
+    await tidegate_store.execute("DEL", state)
+    await tidegate_store.execute("LPUSH", state, "foreign")
+    answer = await kit.get("/api/x")
+    assert (answer.status, answer.header("retry-after")) == (503, "1")
+    assert len(kit.upstream.requests) == 1

@@ -23,6 +23,11 @@ _JSON: Final = (b"content-type", b"application/json")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 
+STORE_WAIT_S: Final = 5.0
+DEGRADED_WAIT_S: Final = 0.5
+"""A worker that is replaced during an outage shall serve what needs no store, and soon."""
+
+
 class GatewayNotOpen(RuntimeError):
     """A request came before the gateway was opened."""
 
@@ -51,6 +56,7 @@ class Gateway:
         self._given_store = store
         self._require_store = require_store
         self._store: Store | None = None
+        self._resolver: KeyResolver | None = None
         self._snapshot: Snapshot | None = None
         self._identity = RequestIdentity()
         self._own = frozenset(
@@ -74,9 +80,14 @@ class Gateway:
     async def __aenter__(self) -> Self:
         store = self._given_store
         if store is None:
-            store = await open_store(self.config.redis, self._data_dir, require=self._require_store)
+            store = await open_store(
+                self.config.redis,
+                self._data_dir,
+                wait_s=STORE_WAIT_S if self._require_store else DEGRADED_WAIT_S,
+                require=self._require_store,
+            )
         try:
-            resolver = KeyResolver(self.config, store)
+            self._resolver = resolver = KeyResolver(self.config, store)
             parts = Parts(self.config.listen, resolver, Limiter(store), self._directory)
             self._snapshot = compile_snapshot(self.config, parts)
         except BaseException:
@@ -92,6 +103,9 @@ class Gateway:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        resolver, self._resolver = self._resolver, None
+        if resolver is not None:
+            resolver.close()
         snapshot, self._snapshot = self._snapshot, None
         store, self._store = self._store, None
         try:

@@ -4,13 +4,18 @@ The question leaves with `ask` where the caller is known by then, else when the 
 comes. Every answer to a limited request carries the limits' fields, errors of later policies too.
 """
 
+import logging
 from typing import Final
 
 from tidegate.config import Route
 from tidegate.http import GatewayError, Response
+from tidegate.http.errors import StoreUnavailable
 from tidegate.identity import Caller
 from tidegate.policies.policy import Context, Next, Policy, Request
 from tidegate.rate_limiter import Limiter, Subject
+from tidegate.store import CommandFailed
+
+logger = logging.getLogger("tidegate.policies")
 
 SUBJECTS_MAX: Final = 10_000
 """Compiled limits kept in a worker, as many as the resolver keeps callers."""
@@ -38,7 +43,14 @@ class Limit:
                 return await call_next(request)
         caller = context.caller
         assert caller is not None  # noqa: S101 - ask() queued for a caller
-        reply = await context.pending_limits
+        try:
+            reply = await context.pending_limits
+        except CommandFailed as error:
+            # The script itself failed: that is the store's state, and never an admission.
+            logger.error("the limits of tenant %s cannot be decided: %s", caller.tenant, error)
+            raise StoreUnavailable(
+                "The limits cannot be decided now", headers=((b"retry-after", b"1"),)
+            ) from error
         decision = self._limiter.decision(self._subject(caller), self._cost, reply)
         if not decision.allowed:
             raise decision.error()
