@@ -114,7 +114,7 @@ async def test_a_request_that_cannot_be_written_reaches_nobody(serve, client, as
 
 async def test_switching_protocols_unasked_is_told_as_such(serve, client, ask):
     server = await serve(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
-    with pytest.raises(BadGateway, match="service test .* switched protocols"):
+    with pytest.raises(BadGateway, match=r"service test .* switched protocols"):
         await client(server).send(ask())
 
 

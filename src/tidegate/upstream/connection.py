@@ -3,15 +3,14 @@
 It writes a head made elsewhere and the body, hands what arrives to the reader, and decides what
 becomes of the connection: back to its pool, or closed. It is closed whenever anything was left
 unclear: bytes nobody asked for, a cut message, an upload that was not finished.
-Times are deadlines that the pool's sweep compares; no timer is made for a request. Hot: a small
-answer costs one Future and one Response; the connection is back in the pool before it is awaited.
+Deadlines are compared by the pool's sweep: no timer for a request. Hot: one Future, one Response.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from math import inf
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 from tidegate.config.schema import Timeouts
 from tidegate.http.errors import GatewayError
@@ -20,6 +19,7 @@ from tidegate.http.message import Request, Response
 from tidegate.upstream import failures
 from tidegate.upstream.body_stream import BodyStream
 from tidegate.upstream.response_reader import Informational, ResponseReader
+from tidegate.upstream.tls import is_end_vouched_for
 from tidegate.upstream.upload import send_body
 
 JOINED_BODY_BYTES_MAX: Final = 64 * 1024
@@ -28,19 +28,22 @@ JOINED_BODY_BYTES_MAX: Final = 64 * 1024
 _BODY, _DONE = State.BODY, State.DONE
 
 
-class Owner(Protocol):
-    """The pool, as a connection sees it."""
-
-    def release(self, connection: "Connection") -> None: ...
-
-    def lost(self, connection: "Connection") -> None: ...
+Told: TypeAlias = "Callable[[Connection], None]"
 
 
 class Connection(asyncio.Protocol):
     def __init__(
-        self, owner: Owner, loop: asyncio.AbstractEventLoop, timeouts: Timeouts, service: str
+        self,
+        loop: asyncio.AbstractEventLoop,
+        timeouts: Timeouts,
+        service: str,
+        *,
+        on_free: Told,
+        on_closed: Told,
     ) -> None:
-        self._owner = owner
+        """`on_free`: may carry another exchange; `on_closed`: never again. Both told at once."""
+        self._on_free = on_free
+        self._on_closed = on_closed
         self._loop = loop
         self._timeouts = timeouts
         self._service = service
@@ -125,8 +128,7 @@ class Connection(asyncio.Protocol):
     def drained(self) -> asyncio.Future[None] | None:
         if not self._is_write_paused:
             return None
-        if self._drain is None or self._drain.done():
-            self._drain = self._loop.create_future()
+        self._drain = self._loop.create_future()
         self._note_unsent()
         self.deadline_s = self._loop.time() + self._timeouts.body_progress
         return self._drain
@@ -156,14 +158,14 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         reply = self._reply
-        if reply is not None and self._reader.feed_eof():
+        if reply is not None and is_end_vouched_for(self._transport) and self._reader.feed_eof():
             self._finish(reply)
         else:
-            self._end_early()
+            self.connection_lost(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._end_early()
-        self._transport = None
+        begun = self._has_received
+        self._fail(failures.cut_short(self._service, is_begun=begun, is_reused=self.is_reused))
 
     def pause_writing(self) -> None:
         self._is_write_paused = True
@@ -194,7 +196,7 @@ class Connection(asyncio.Protocol):
     def _begin_stream(self, reply: asyncio.Future[Response]) -> BodyStream:
         stream = BodyStream(self._loop, self._resume_reading, partial(self.abandon, reply))
         self._stream = stream
-        if self._reader.status >= 400 and self._upload is not None:
+        if self._reader.status >= 400:
             self._stop_upload()  # RFC 9112, section 9.5: the peer does not want the rest
         response = self._response(stream)
         response.on_close(stream.close)
@@ -206,14 +208,12 @@ class Connection(asyncio.Protocol):
         """The response is complete: decide about the connection, then hand the response over."""
         reader, stream = self._reader, self._stream
         self._reply = self._stream = None
-        if self._upload is not None:
-            self._stop_upload()
-        if self._is_read_paused:
-            self._resume_reading()
+        self._stop_upload()
+        self._resume_reading()
         self.deadline_s = inf
         if reader.is_reusable and self.is_open:
             self.is_reused = True
-            self._owner.release(self)
+            self._on_free(self)
         else:
             self._close()
         if stream is not None:
@@ -223,28 +223,15 @@ class Connection(asyncio.Protocol):
             reply.set_result(self._response(b"".join(reader.pieces)))
 
     def _response(self, body: bytes | BodyStream) -> Response:
-        reader = self._reader
-        return Response(
-            reader.status,
-            reader.headers,
-            body,
-            content_length=reader.length,
-            reason=reader.reason or None,
-        )
-
-    def _end_early(self) -> None:
-        """The peer closed the connection: a failure, unless it was idle."""
-        if self._has_received:
-            self._fail(failures.unusable(self._service, "it is incomplete"))
-        else:
-            self._fail(failures.unanswered(self._service, is_reused=self.is_reused))
+        read = self._reader
+        reason = read.reason or None
+        return Response(read.status, read.headers, body, content_length=read.length, reason=reason)
 
     def _fail(self, error: BaseException) -> None:
         """Close the connection; if an exchange is under way, that is how it ends."""
         reply, stream = self._reply, self._stream
         self._reply = self._stream = None
-        if self._upload is not None:
-            self._stop_upload()
+        self._stop_upload()
         self._close()
         if stream is not None:
             stream.end(error)
@@ -256,10 +243,11 @@ class Connection(asyncio.Protocol):
             return
         self.is_open = False
         self.deadline_s = inf
-        if self._transport is not None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
             # Not close(): that would wait for a peer to read what no longer matters to anybody.
-            self._transport.abort()
-        self._owner.lost(self)
+            transport.abort()
+        self._on_closed(self)
 
     def _resume_reading(self) -> None:
         if self._is_read_paused and self._transport is not None and self.is_open:
@@ -301,9 +289,9 @@ class Connection(asyncio.Protocol):
 
     def _stop_upload(self) -> None:
         """The rest of the request will not be sent, so nothing can follow it here."""
-        upload, self._upload = self._upload, None
-        self._reader.is_reusable = False
-        if upload is not None:
+        if self._upload is not None:
+            upload, self._upload = self._upload, None
+            self._reader.is_reusable = False
             upload.cancel()
 
     def _note_unsent(self) -> int:

@@ -33,8 +33,10 @@ class PoolFull(UpstreamUnavailable):
     """Every connection to the target is busy, and so is the queue or the wait was too long."""
 
 
-def unanswered(service: str, *, is_reused: bool) -> GatewayError:
-    """The peer closed the connection before the first byte of its answer."""
+def cut_short(service: str, *, is_begun: bool, is_reused: bool) -> GatewayError:
+    """The peer closed the connection before its answer was whole, or had even begun."""
+    if is_begun:
+        return unusable(service, "it is incomplete")
     kind = StaleConnection if is_reused else BadGateway
     return kind(f"Service {service} closed the connection without an answer")
 

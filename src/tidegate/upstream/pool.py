@@ -155,7 +155,9 @@ class Pool:
     async def _open(self, loop: asyncio.AbstractEventLoop) -> Connection:
         """Connect, in a slot that is already counted; the slot is freed if that fails."""
         target = self.target
-        connection = Connection(self, loop, self._timeouts, self._service)
+        connection = Connection(
+            loop, self._timeouts, self._service, on_free=self.release, on_closed=self.lost
+        )
         try:
             async with asyncio.timeout(self._timeouts.connect):
                 await loop.create_connection(
