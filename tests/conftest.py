@@ -171,3 +171,16 @@ def redis_server() -> Iterator[str]:
     process.terminate()
     process.wait()
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Show tracebacks in Python's own style where pytest's would end the whole run.
+
+    Up to 3.11.7 and 3.12.1 (Debian 12 has 3.11.2) parsing a file fails with a SystemError if a
+    collected object has something parsed meanwhile (CPython issue 106905); pytest parses a file for
+    each failed or expected to fail test.
+    """
+    version = sys.version_info
+    is_affected = version < (3, 11, 8) or (3, 12) <= version < (3, 12, 2)
+    if is_affected and config.option.tbstyle == "auto":
+        config.option.tbstyle = "native"
