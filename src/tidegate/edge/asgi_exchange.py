@@ -104,8 +104,14 @@ class AsgiExchange:
             if not self._is_gone or task is None or task.uncancel() > 0:
                 raise
 
-    async def send(self, response: Response, *, closes: bool) -> None:
-        """Send a whole response. Raises UnsafeResponse before anything has left."""
+    async def send(
+        self, response: Response, *, closes: bool, unread: AsgiBody | None = None
+    ) -> None:
+        """Send a whole response. Raises UnsafeResponse before anything has left.
+
+        A response that streams may be made of the request's body as it comes; if nothing of that
+        was pulled for the first piece, nothing will be.
+        """
         is_empty = self._method == "HEAD" or response.status in (204, 304)
         length = _length(response, is_empty=is_empty)
         fields = _fields(response, length)
@@ -118,6 +124,8 @@ class AsgiExchange:
         if not isinstance(body, bytes):
             async for piece in pieces_of(body, length):
                 await self._emit({"type": "http.response.body", "body": piece, "more_body": True})
+                if unread is not None and not unread.is_pulled:
+                    unread.has_ended.set()
             body = b""
         await self._emit({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -132,10 +140,10 @@ class AsgiExchange:
             except Exception as error:
                 closes = closes_connection(error)
                 response = answer_to(error)
-            if body is not None and (isinstance(response.body, bytes) or not body.is_pulled):
+            if body is not None and isinstance(response.body, bytes):
                 body.has_ended.set()
             try:
-                await self.send(response, closes=closes)
+                await self.send(response, closes=closes, unread=body)
                 outcome = Outcome.COMPLETE
             except UnsafeResponse as error:
                 await self.send(answer_to(error), closes=closes)

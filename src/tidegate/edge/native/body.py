@@ -37,7 +37,6 @@ class RequestBody:
         "is_awaiting_invitation",
         "is_complete",
         "is_discarding",
-        "is_pulled",
         "received_bytes",
         "waiting_bytes",
     )
@@ -50,7 +49,6 @@ class RequestBody:
         self.is_awaiting_invitation = expects_continue
         self.is_complete = False
         self.is_discarding = False
-        self.is_pulled = False
         self.received_bytes = 0
         self.discarded_bytes = 0
         self.waiting_bytes = 0
@@ -61,7 +59,6 @@ class RequestBody:
         return self
 
     async def __anext__(self) -> bytes:
-        self.is_pulled = True
         while not self._pieces:
             if self._error is not None:
                 raise self._error

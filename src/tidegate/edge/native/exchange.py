@@ -156,8 +156,8 @@ class Exchange:
         if body.is_awaiting_invitation:
             # The client may send the body all the same or not: what follows is ambiguous.
             return True
-        if body.is_pulled and not isinstance(response.body, bytes):
-            return False  # still being read while the answer streams
+        if not isinstance(response.body, bytes):
+            return False  # it may yet be read, while the answer streams
         length = None if self.request is None else self.request.content_length
         return length is not None and length - body.received_bytes > UNREAD_BYTES_MAX
 

@@ -64,8 +64,9 @@ class NativeServer:
         for connection in tuple(door.connections):
             close_if_quiet(connection, loop.time())
         if not await self._is_empty_within(door, timeout_s):
-            logger.warning("%d connections were cut at the end of the drain", len(door.connections))
-            for connection in tuple(door.connections):
+            late = tuple(door.connections)
+            logger.warning("the drain has lasted %g s: connections cut: %d", timeout_s, len(late))
+            for connection in late:
                 connection.reset()
             await self._is_empty_within(door, 1.0)
         if self._sweep_handle is not None:
@@ -80,7 +81,7 @@ class NativeServer:
             async with asyncio.timeout(timeout_s):
                 await empty.wait()
         except TimeoutError:
-            return False
+            return not door.connections
         finally:
             door.on_empty = None
         return True
