@@ -27,7 +27,7 @@ async def reads(request: Request) -> Response:
 )
 async def test_a_body_at_the_bound_passes(body, content_length):
     request = Request("POST", b"/", Headers(), body=body, content_length=content_length)
-    assert (await body_bound.build(ROUTE, 100)(request, reads)).status == 200
+    assert (await body_bound.build(ROUTE, 100, 100)(request, reads)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,18 @@ async def test_a_body_at_the_bound_passes(body, content_length):
 async def test_a_body_over_the_bound_is_413(body, content_length):
     request = Request("POST", b"/", Headers(), body=body, content_length=content_length)
     with pytest.raises(ContentTooLarge, match="10 bytes"):
-        await body_bound.build(ROUTE, 100)(request, reads)
+        await body_bound.build(ROUTE, 100, 100)(request, reads)
 
 
 async def test_an_announced_length_is_refused_before_a_byte_is_read():
     untouched = pieces(11)
     request = Request("POST", b"/", Headers(), body=untouched, content_length=11)
     with pytest.raises(ContentTooLarge):
-        await body_bound.build(ROUTE, 100)(request, reads)
+        await body_bound.build(ROUTE, 100, 100)(request, reads)
     assert await anext(untouched) == b"x" * 11
+
+
+def test_a_bound_that_the_doors_hold_already_costs_no_layer():
+    assert body_bound.build(Route.model_validate({"name": "r"}), 100, 100) is None
+    assert body_bound.build(Route.model_validate({"name": "r", "body_bytes": 100}), 10, 100) is None
+    assert body_bound.build(Route.model_validate({"name": "r"}), 10, 100) is not None

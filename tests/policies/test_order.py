@@ -28,6 +28,7 @@ async def test_the_order_of_a_route_with_everything(tidegate_kit, tmp_path: Path
             {"use": "second.py", "before": "limit"},
         ],
         directory=tmp_path,
+        route={"body_bytes": 1000},
     )
     assert names(kit) == [
         "request_identity",
@@ -43,7 +44,7 @@ async def test_the_order_of_a_route_with_everything(tidegate_kit, tmp_path: Path
 
 async def test_a_route_without_auth_has_neither_authenticate_nor_limit(tidegate_kit):
     kit = await tidegate_kit(route={"auth": []})
-    assert names(kit) == ["request_identity", "body_bound", "forward"]
+    assert names(kit) == ["request_identity", "forward"]
 
 
 async def test_nothing_is_asked_for_a_request_that_an_earlier_policy_may_refuse(

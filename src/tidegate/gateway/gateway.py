@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tidegate.config import Config, Settings, load
-from tidegate.gateway.snapshot import Snapshot, compile_snapshot
+from tidegate.gateway.snapshot import Snapshot, compile_snapshot, largest_body_bytes
 from tidegate.http import GatewayError, Headers, Request, Response
 from tidegate.http.errors import MethodNotAllowed, ServiceUnavailable
 from tidegate.identity import KeyResolver
@@ -50,6 +50,8 @@ class Gateway:
         With `require_store=False` the gateway opens even while the store cannot be reached.
         """
         self.config = config
+        self.body_bytes_max = largest_body_bytes(config)
+        """The largest request body, in bytes, that any route takes: the bound of the doors."""
         self.is_draining = False
         self._data_dir = data_dir
         self._directory = directory or Path.cwd()
@@ -88,7 +90,9 @@ class Gateway:
             )
         try:
             self._resolver = resolver = KeyResolver(self.config, store)
-            parts = Parts(self.config.listen, resolver, Limiter(store), self._directory)
+            parts = Parts(
+                self.config.listen, resolver, Limiter(store), self.body_bytes_max, self._directory
+            )
             self._snapshot = compile_snapshot(self.config, parts)
         except BaseException:
             if self._given_store is None:
@@ -124,11 +128,6 @@ class Gateway:
                 "for FastAPI in its lifespan"
             )
         return self._snapshot
-
-    @property
-    def body_bytes_max(self) -> int:
-        """The largest request body, in bytes, that any route takes."""
-        return self.snapshot.body_bytes_max
 
     @property
     def is_ready(self) -> bool:

@@ -32,17 +32,16 @@ class Snapshot:
     routes: tuple[CompiledRoute, ...]
     upstreams: tuple[Upstream, ...]
 
-    @property
-    def body_bytes_max(self) -> int:
-        """The largest body that any route takes: the bound of the doors."""
-        default = self.config.listen.bounds.body_bytes
-        bounds = (compiled.route.body_bytes for compiled in self.routes)
-        return max(default if bound is None else bound for bound in bounds)
-
     async def aclose(self) -> None:
         """Close the connections to all upstreams."""
         for upstream in self.upstreams:
             await upstream.aclose()
+
+
+def largest_body_bytes(config: Config) -> int:
+    """Return the bound of the doors: the default, or what a route takes beyond it."""
+    routes = (route for service in config.services for route in service.routes)
+    return max(config.listen.bounds.body_bytes, *(route.body_bytes or 0 for route in routes))
 
 
 def compile_snapshot(config: Config, parts: Parts) -> Snapshot:

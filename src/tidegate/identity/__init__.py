@@ -1,6 +1,11 @@
 """Identity: who calls, by which key, on which plan. Keys, tenants and plans of file and store."""
 
-from tidegate.identity.credentials import presented_key, unauthorized, without_credentials
+from tidegate.identity.credentials import (
+    is_gateways_own,
+    presented_key,
+    unauthorized,
+    without_credentials,
+)
 from tidegate.identity.errors import (
     InvalidObject,
     NameTaken,
@@ -40,6 +45,7 @@ __all__ = [
     "RevokedKey",
     "StoredKey",
     "Tenant",
+    "is_gateways_own",
     "is_well_formed",
     "new_key",
     "presented_key",

@@ -30,17 +30,19 @@ def presented_key(headers: Headers) -> bytes | None:
 
     A field that is present but empty counts as presented: it will not be found.
     """
-    keys = headers.get_all(b"x-api-key")
-    if keys:
-        if len(keys) > 1:
+    fields = dict(headers)
+    has_repeats = len(fields) != len(headers)
+    key = fields.get(b"x-api-key")
+    if key is not None:
+        if has_repeats and len(headers.get_all(b"x-api-key")) > 1:
             raise unauthorized("X-API-Key is given more than once")
-        return keys[0]
-    authorizations = headers.get_all(b"authorization")
-    if not authorizations:
+        return key
+    authorization = fields.get(b"authorization")
+    if authorization is None:
         return None
-    if len(authorizations) > 1:
+    if has_repeats and len(headers.get_all(b"authorization")) > 1:
         raise unauthorized("Authorization is given more than once")
-    return _bearer(authorizations[0])
+    return _bearer(authorization)
 
 
 def without_credentials(headers: Headers, auth_none: bool) -> Headers:
@@ -49,12 +51,20 @@ def without_credentials(headers: Headers, auth_none: bool) -> Headers:
     X-API-Key and X-Tidegate-* belong to the gateway on every route. Authorization is dropped only
     where it held the key: not beside an X-API-Key, and never on a route with `auth: none`.
     """
-    kept = Headers([f for f in headers if f[0][:1] != b"x" or not _is_ours(f[0])])
+    kept = Headers([f for f in headers if f[0][:1] != b"x" or not is_gateways_own(f[0])])
     if auth_none or headers.get(b"x-api-key") is not None:
         return kept
     if (authorization := kept.get(b"authorization")) and _bearer(authorization) is not None:
         kept.remove_all((b"authorization",))
     return kept
+
+
+def is_gateways_own(name: bytes) -> bool:
+    """Whether a field of this name, in lower case, belongs to the gateway: however it is spelt."""
+    if name[2:10] != b"tidegate" and name[2:5] != b"api":
+        return False
+    spelling = name.translate(_SPELLING)
+    return spelling == b"x-api-key" or spelling.startswith(b"x-tidegate-")
 
 
 def unauthorized(reason: str = "No API key is given") -> Unauthorized:
@@ -67,10 +77,3 @@ def _bearer(authorization: bytes) -> bytes | None:
     if authorization[:7].lower() != b"bearer ":
         return None
     return authorization[7:].strip(b" ")
-
-
-def _is_ours(name: bytes) -> bool:
-    if name[2:10] != b"tidegate" and name[2:5] != b"api":
-        return False
-    spelling = name.translate(_SPELLING)
-    return spelling == b"x-api-key" or spelling.startswith(b"x-tidegate-")

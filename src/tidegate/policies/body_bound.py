@@ -4,7 +4,7 @@ An announced length is refused before a byte is read; a chunked body is counted 
 The edge has a bound of its own, the largest of all routes, for what no route has claimed yet.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 from tidegate.config import Route
 from tidegate.http import Response
@@ -21,7 +21,7 @@ class BodyBound:
     def ask(self, request: Request, context: Context) -> None:
         """Nothing is asked; present so that policies behind this one may ask."""
 
-    async def __call__(self, request: Request, call_next: Next) -> Response:
+    def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
         body = request.body
         if isinstance(body, bytes):
             if len(body) > self._bytes_max:
@@ -30,7 +30,7 @@ class BodyBound:
             request.body = self._counted(body)
         elif request.content_length > self._bytes_max:
             raise self._too_large()
-        return await call_next(request)
+        return call_next(request)
 
     async def _counted(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         total = 0
@@ -44,5 +44,7 @@ class BodyBound:
         return ContentTooLarge(f"The body may hold at most {self._bytes_max} bytes on this route")
 
 
-def build(route: Route, bytes_max_default: int) -> Policy:
-    return BodyBound(bytes_max_default if route.body_bytes is None else route.body_bytes)
+def build(route: Route, bytes_max_default: int, bytes_max_of_doors: int) -> Policy | None:
+    """Return the policy, or None where the doors hold the same bound already."""
+    bytes_max = bytes_max_default if route.body_bytes is None else route.body_bytes
+    return None if bytes_max == bytes_max_of_doors else BodyBound(bytes_max)

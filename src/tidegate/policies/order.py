@@ -25,6 +25,8 @@ class Parts:
     listen: Listen
     resolver: KeyResolver
     limiter: Limiter
+    body_bytes_max: int
+    """The bound that the doors hold: the largest of all routes."""
     directory: Path
     """Where relative paths of the configuration start."""
     subjects: dict[Caller, Subject] = field(default_factory=dict)
@@ -44,7 +46,8 @@ def ordered(
         # Without a caller there is neither authenticate nor limit to stand before.
         yield from _own(route, "authenticate", parts)
         yield from _own(route, "limit", parts)
-    yield "body_bound", body_bound.build(route, parts.listen.bounds.body_bytes)
+    if bound := body_bound.build(route, parts.listen.bounds.body_bytes, parts.body_bytes_max):
+        yield "body_bound", bound
     yield from _own(route, "forward", parts)
     yield "forward", forward.build(route, upstream, parts.listen.trusted_proxies)
 

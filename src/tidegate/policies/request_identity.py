@@ -27,23 +27,25 @@ class RequestIdentity:
 
     def ask(self, request: Request, context: Context) -> None:
         """Nothing to ask of the store; the ids are set here, so that later asks may use them."""
-        request_id = traceparent = None
         headers = request.headers
-        for name, value in headers:
-            if name == b"x-request-id":
-                request_id = value
-            elif name == b"traceparent":
-                traceparent = value
+        fields = dict(headers)
+        has_repeats = len(fields) != len(headers)
+        request_id = fields.get(b"x-request-id")
         if request_id is None:
             request_id = b"%032x" % self._bits(128)
             headers.append((b"x-request-id", request_id))
-        elif _REQUEST_ID.fullmatch(request_id) is None or _repeated(headers, b"x-request-id"):
+        elif _REQUEST_ID.fullmatch(request_id) is None or (
+            has_repeats and _is_repeated(headers, b"x-request-id")
+        ):
             request_id = b"%032x" % self._bits(128)
             headers.replace(b"x-request-id", request_id)
         context.request_id = request_id
+        traceparent = fields.get(b"traceparent")
         if traceparent is None:
             headers.append((b"traceparent", self._new_traceparent()))
-        elif _TRACEPARENT.fullmatch(traceparent) is None or _repeated(headers, b"traceparent"):
+        elif _TRACEPARENT.fullmatch(traceparent) is None or (
+            has_repeats and _is_repeated(headers, b"traceparent")
+        ):
             # A trace that cannot be followed takes its state with it (section 3.3).
             headers.remove_all((b"traceparent", b"tracestate"))
             headers.append((b"traceparent", self._new_traceparent()))
@@ -55,10 +57,8 @@ class RequestIdentity:
             error.headers.append((b"x-request-id", request.context.request_id))
             raise
         headers = response.headers
-        for name, _ in headers:
-            if name == b"x-request-id":
-                headers.remove_all((b"x-request-id",))
-                break
+        if b"x-request-id" in dict(headers):
+            headers.remove_all((b"x-request-id",))
         headers.append((b"x-request-id", request.context.request_id))
         return response
 
@@ -69,7 +69,7 @@ class RequestIdentity:
         return b"00-%032x-%016x-00" % (bits(128) | 1, bits(64) | 1)
 
 
-def _repeated(headers: Headers, name: bytes) -> bool:
+def _is_repeated(headers: Headers, name: bytes) -> bool:
     return len(headers.get_all(name)) > 1
 
 

@@ -115,43 +115,57 @@ def decision(subject: Subject, cost: int, reply: Any) -> Decision:
     allowed = reply[0] == 1
     if not capacities:
         return Decision(subject, cost, allowed, (), (), None)
-    index = _tightest(subject, cost, allowed, reply)
+    index = (
+        _lowest_share(capacities, cost, reply) if allowed else _longest_wait(subject, cost, reply)
+    )
     figures = tuple(reply[1:])
+    remaining, seconds = figures[2 * index : 2 * index + 2]
     headers = (
         subject.limit_fields[index],
-        (b"x-ratelimit-remaining", b"%d" % figures[2 * index]),
-        (b"x-ratelimit-reset", b"%d" % figures[2 * index + 1]),
+        (b"x-ratelimit-remaining", b"%d" % remaining),
+        (b"x-ratelimit-reset", b"%d" % seconds),
         subject.policy_field,
         (b"ratelimit", subject.service_limit_format % figures),
     )
-    # The tightest limit of a refusal is the one with the longest wait.
     can_wait = not allowed and cost <= subject.cost_max
-    return Decision(
-        subject, cost, allowed, figures, headers, figures[2 * index + 1] if can_wait else None
-    )
+    return Decision(subject, cost, allowed, figures, headers, seconds if can_wait else None)
 
 
-def _tightest(subject: Subject, cost: int, allowed: bool, reply: list[Any]) -> int:
-    """Return the limit with the lowest remaining share; of a refusal, with the longest wait."""
-    tightest, found = 0, -1.0
+def _lowest_share(capacities: tuple[int, ...], cost: int, reply: list[Any]) -> int:
+    """Return the tightest limit of an admission: the one with the lowest remaining share."""
+    tightest, lowest, at = 0, 2.0, 1
+    for index, capacity in enumerate(capacities):
+        remaining, seconds = reply[at], reply[at + 1]
+        if not _is_possible(remaining, capacity - cost, seconds):
+            raise _unusable()
+        share = remaining / capacity
+        if share < lowest:
+            tightest, lowest = index, share
+        at += 2
+    return tightest
+
+
+def _longest_wait(subject: Subject, cost: int, reply: list[Any]) -> int:
+    """Return the tightest limit of a refusal: of those that refuse, the one that does longest."""
+    tightest, longest = -1, -1
     for index, capacity in enumerate(subject.capacities):
         remaining, seconds = reply[2 * index + 1], reply[2 * index + 2]
-        if type(remaining) is not int or type(seconds) is not int:
+        if not _is_possible(remaining, capacity, seconds):
             raise _unusable()
-        left_max = capacity - cost if allowed else capacity
-        if not 0 <= remaining <= left_max or not 0 <= seconds <= INTEGER_MAX:
-            raise _unusable()
-        if allowed:
-            tightness = 1 - remaining / capacity
-        elif remaining < cost:
-            tightness = float(seconds)
-        else:
-            continue
-        if tightness > found:
-            tightest, found = index, tightness
-    if found < 0:
+        if remaining < cost and seconds > longest:
+            tightest, longest = index, seconds
+    if tightest < 0:
         raise _unusable()
     return tightest
+
+
+def _is_possible(remaining: Any, remaining_max: int, seconds: Any) -> bool:
+    return (
+        type(remaining) is int
+        and type(seconds) is int
+        and 0 <= remaining <= remaining_max
+        and 0 <= seconds <= INTEGER_MAX
+    )
 
 
 def _unusable() -> StoreUnavailable:

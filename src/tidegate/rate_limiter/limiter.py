@@ -19,10 +19,13 @@ from tidegate.rate_limiter.limits import (
     tenant_state,
     tenant_states,
 )
-from tidegate.store import Script, Store
+from tidegate.store import Script, ScriptCall, Store
 
 DECIDE: Final = Script.of("decide", files(__package__).joinpath("decide.lua").read_text("utf-8"))
 
+CALLS_MAX: Final = 16
+"""Packed calls kept for one subject: as many different costs as routes may name before it pays less
+to remember them."""
 SCAN_COUNT: Final = 1000
 RESET_TIMEOUT_S: Final = 5.0
 """A reset walks the whole store; each step of it is short, but no request waits for it."""
@@ -40,7 +43,12 @@ class Limiter:
 
     def ask(self, subject: Subject, cost: int) -> asyncio.Future[Any]:
         """Queue the decision now; the reply awaits `decision`. Spends if it admits."""
-        return self._store.run(DECIDE, subject.keys, subject.arguments(cost))
+        call = subject.calls.get(cost)
+        if call is None:
+            call = ScriptCall(DECIDE, subject.keys, subject.arguments(cost))
+            if len(subject.calls) < CALLS_MAX:
+                subject.calls[cost] = call
+        return self._store.call(call)
 
     def decision(self, subject: Subject, cost: int, reply: Any) -> Decision:
         """Return what the reply to `ask` means. Raises StoreUnavailable if it is not one."""

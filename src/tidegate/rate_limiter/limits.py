@@ -5,7 +5,7 @@ for each caller, so that a decision costs the gateway one small tuple and a few 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import ceil
 from typing import Final
@@ -14,6 +14,7 @@ from tidegate.config.schema import Limit, Quota
 from tidegate.http.headers import HeaderField
 from tidegate.rate_limiter.header_fields import limit_field, policy_field, service_limit_format
 from tidegate.rate_limiter.units import Kind, Units, bucket_units
+from tidegate.store import ScriptCall
 
 KEY_PREFIX: Final = b"tg:limits:"
 IDENTITY_BYTES: Final = 6
@@ -35,6 +36,8 @@ class Subject:
     limit_fields: tuple[HeaderField, ...]
     policy_field: HeaderField
     service_limit_format: bytes
+    calls: dict[int, ScriptCall] = field(default_factory=dict)
+    """The script's calls by cost, packed once: few, because costs are the configuration's."""
 
     def arguments(self, cost: int, now: bytes = SERVER_TIME) -> Sequence[bytes]:
         """Return the script's arguments. `now` (µs since 1970) is for tests only."""

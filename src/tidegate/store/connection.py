@@ -16,7 +16,7 @@ from tidegate.http.errors import StoreUnavailable
 from tidegate.store.address import Address
 from tidegate.store.errors import CommandFailed, StoreRefused, unavailable
 from tidegate.store.link import CONNECT_TIMEOUT_S, open_link
-from tidegate.store.pipeline import Pipeline, pack
+from tidegate.store.pipeline import Pipeline, ScriptCall, pack
 from tidegate.store.scripts import Script
 
 BACKOFF_MIN_S: Final = 0.05
@@ -77,11 +77,11 @@ class Connection:
         A server that does not know it is sent the source for the same waiter; the script then runs
         after the commands that were queued meanwhile, and never twice.
         """
-        return self._pipeline.send(
-            pack((b"EVALSHA", script.sha, len(keys), *keys, *arguments)),
-            timeout_s,
-            (script, keys, arguments),
-        )
+        return self.call(ScriptCall(script, keys, arguments), timeout_s)
+
+    def call(self, call: ScriptCall, timeout_s: float | None = None) -> asyncio.Future[Any]:
+        """Queue a script call that was packed before: `run` without the packing."""
+        return self._pipeline.send(call.command, timeout_s, call)
 
     @property
     def is_up(self) -> bool:

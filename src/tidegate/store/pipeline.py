@@ -36,9 +36,23 @@ _NOTHING: Final = object()
 """What the reader gives for an incomplete reply; its default, False, is also RESP3's `#f`."""
 
 
-ScriptCall = tuple[Script, Sequence[bytes], Sequence[bytes | int]]
-"""Script, keys, arguments: what a waiter needs to ask again where the server lacks the script. A
-plain tuple, since a NamedTuple costs more to make than the rest of `send`'s bookkeeping."""
+class ScriptCall:
+    """A script with its keys and arguments, packed once and sent any number of times."""
+
+    __slots__ = ("_arguments", "_keys", "_script", "command")
+
+    def __init__(
+        self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes | int]
+    ) -> None:
+        self._script = script
+        self._keys = keys
+        self._arguments = arguments
+        self.command = pack((b"EVALSHA", script.sha, len(keys), *keys, *arguments))
+
+    def by_source(self) -> bytes:
+        """Return the same call for a server that does not know the hash."""
+        keys = self._keys
+        return pack((b"EVAL", self._script.source, len(keys), *keys, *self._arguments))
 
 
 class Pipeline(asyncio.Protocol):
@@ -177,8 +191,7 @@ class Pipeline(asyncio.Protocol):
         if not self._unsent:
             self._asked_at = self._loop.time()
             self._loop.call_soon(self._flush)
-        script, keys, arguments = call
-        command = pack((b"EVAL", script.source, len(keys), *keys, *arguments))
+        command = call.by_source()
         self._waiting.append((waiter, deadline, None))
         self._unsent.append(command)
         self._unsent_bytes += len(command)

@@ -29,7 +29,7 @@ FENCE_KEY: Final = b"tg:durable"
 
 
 class Store:
-    """Made by `open_store`. `execute` and `run` are the connection's own, without a detour."""
+    """Made by `open_store`. `execute`, `run` and `call` are the connection's own, no detour."""
 
     def __init__(self, address: Address, timeout_s: float, embedded: EmbeddedServer | None) -> None:
         repair = embedded.ensure_guard if embedded is not None else None
@@ -41,6 +41,7 @@ class Store:
         )
         self.execute = self.connection.execute
         self.run = self.connection.run
+        self.call = self.connection.call
         self.tracking = Tracking(address, before_connect=repair)
 
     @property

@@ -1,8 +1,21 @@
 """The way to the services: pools, an HTTP/1.1 client of our own, balancing, safe retries."""
 
 from tidegate.upstream.client import Upstream
-from tidegate.upstream.header_fields import add_forwarding_fields, add_via
+from tidegate.upstream.header_fields import (
+    FORWARDING_FIELDS,
+    add_forwarding_fields,
+    add_via,
+    via_field,
+)
 from tidegate.upstream.pool import Counts
 from tidegate.upstream.response_reader import Informational
 
-__all__ = ["Counts", "Informational", "Upstream", "add_forwarding_fields", "add_via"]
+__all__ = [
+    "FORWARDING_FIELDS",
+    "Counts",
+    "Informational",
+    "Upstream",
+    "add_forwarding_fields",
+    "add_via",
+    "via_field",
+]

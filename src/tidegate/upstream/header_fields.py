@@ -36,7 +36,8 @@ CLAIMS: Final = frozenset(
 )
 """Fields by which a proxy tells who its client is: believed of trusted peers alone."""
 
-_ALREADY_SAID: Final = CLAIMS | {b"via"}
+FORWARDING_FIELDS: Final = CLAIMS | {b"via"}
+"""Fields of a request that `add_forwarding_fields` reads, extends or replaces."""
 
 
 def add_forwarding_fields(
@@ -54,7 +55,7 @@ def add_forwarding_fields(
     then). What a trusted peer said stays: its list of addresses is extended, its scheme and host
     are kept.
     """
-    said = [name for name, _ in headers if name in _ALREADY_SAID]
+    said = [name for name, _ in headers if name in FORWARDING_FIELDS]
     if said and not is_peer_trusted:
         headers.remove_all(CLAIMS)
     add_via(headers, http_version)
