@@ -39,7 +39,7 @@ class Proxy:
         """Close every connection and take no new one."""
         if self._server is not None:
             self._server.close()
-            self._path.unlink()
+            self._path.unlink(missing_ok=True)  # from Python 3.13 on, close does it
             self._server = None
         self.flows.set()
         for writer in self._writers:
