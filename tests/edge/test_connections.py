@@ -119,9 +119,7 @@ async def test_a_client_that_resets_cancels_its_request(native, connect, eventua
     client = await connect(server.port)
     await client.send(GET)
     await wait_for(held.began)
-    sock = client.writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    client.close()
+    client.reset()
     await wait_for(held.cancelled)
     await eventually(lambda: server.connections == 0)
 

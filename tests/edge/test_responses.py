@@ -218,6 +218,29 @@ async def test_a_release_that_fails_is_logged_and_does_not_end_the_connection(
     assert len(door_log.records) == 2
 
 
+async def test_a_client_that_goes_does_not_cut_the_release(native, connect, eventually):
+    released = []
+    may_release = asyncio.Event()
+
+    async def release(outcome):
+        await may_release.wait()
+        released.append(outcome)
+
+    async def handle(request):
+        response = Response(200)
+        response.on_close(release)
+        return response
+
+    server = await native(handle)
+    client = await connect(server.port)
+    await client.send(GET)
+    await client.answer()
+    client.reset()
+    await eventually(lambda: server.connections == 0)
+    may_release.set()
+    await eventually(lambda: released == [Outcome.COMPLETE])
+
+
 async def test_a_client_that_does_not_read_holds_the_body_back(native, connect, eventually):
     made = 0
     outcomes = []

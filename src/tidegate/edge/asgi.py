@@ -9,14 +9,14 @@ as every mounted application sees it.
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import quote, unquote_to_bytes
 
 from tidegate.edge.asgi_exchange import AsgiExchange, Receive, Scope, Send
-from tidegate.edge.head import Head, read_head
+from tidegate.edge.head import Connection, read_head
 from tidegate.edge.pipeline import Pipeline, logger
 from tidegate.gateway import GatewayNotOpen
-from tidegate.http import GatewayError, problem_response
+from tidegate.http import GatewayError, Request, problem_response
 
 Opened = AbstractAsyncContextManager[Pipeline]
 
@@ -63,14 +63,14 @@ class AsgiDoor:
             if self._pipeline is None:
                 raise GatewayNotOpen(_NO_LIFESPAN)
             body_bytes_max = self._pipeline.body_bytes_max
-            head = head_of(scope, body_bytes_max)
+            request, connection = head_of(scope, body_bytes_max)
         except GatewayNotOpen as error:
             logger.error("%s", error)
             await exchange.send(problem_response(GatewayError(str(error))), closes=False)
         except GatewayError as error:
             await exchange.send(problem_response(error), closes=error.closes_connection)
         else:
-            await exchange.run(self._pipeline, head, body_bytes_max)
+            await exchange.run(self._pipeline, request, connection, body_bytes_max)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         """Open on start-up and close on shutdown, if this door owns its pipeline."""
@@ -90,18 +90,18 @@ class AsgiDoor:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def head_of(scope: Scope, body_bytes_max: int) -> Head:
+def head_of(scope: Scope, body_bytes_max: int) -> tuple[Request[Any], Connection]:
     """Return the request of an `http` scope, checked; raise a GatewayError if it must not be."""
     target = _path_below(scope)
     if scope["query_string"]:
         target = b"%b?%b" % (target, scope["query_string"])
-    head = read_head(
+    request, connection = read_head(
         scope["method"], target, scope["http_version"], scope["headers"], body_bytes_max
     )
     client = scope.get("client")
-    head.request.client = client[0] if client else ""
-    head.request.scheme = "https" if scope.get("scheme") == "https" else "http"
-    return head
+    request.client = client[0] if client else ""
+    request.scheme = "https" if scope.get("scheme") == "https" else "http"
+    return request, connection
 
 
 def _path_below(scope: Scope) -> bytes:

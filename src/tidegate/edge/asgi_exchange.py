@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Self
 
-from tidegate.edge.head import Head
+from tidegate.edge.head import Connection
 from tidegate.edge.pipeline import (
     Pipeline,
     UnsafeResponse,
@@ -18,7 +18,7 @@ from tidegate.edge.pipeline import (
     pieces_of,
     release,
 )
-from tidegate.http import HeaderField, Outcome, Response
+from tidegate.http import HeaderField, Outcome, Request, Response
 from tidegate.http.errors import BadRequest, ContentTooLarge
 from tidegate.http.framing import Framing
 from tidegate.http.headers import HOP_BY_HOP
@@ -91,14 +91,20 @@ class AsgiExchange:
         self._emit = send
         self._is_gone = False
 
-    async def run(self, pipeline: Pipeline, head: Head, body_bytes_max: int) -> None:
+    async def run(
+        self,
+        pipeline: Pipeline,
+        request: Request[Any],
+        connection: Connection,
+        body_bytes_max: int,
+    ) -> None:
         """Answer the request; return quietly if the client goes away."""
         try:
-            body = await self._settled_body(head, body_bytes_max)
+            body = await self._settled_body(request, connection, body_bytes_max)
         except ClientGone:
             return
         try:
-            await self._answer(pipeline, head, body)
+            await self._answer(pipeline, request, body)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not self._is_gone or task is None or task.uncancel() > 0:
@@ -129,14 +135,16 @@ class AsgiExchange:
             body = b""
         await self._emit({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def _answer(self, pipeline: Pipeline, head: Head, body: AsgiBody | None) -> None:
+    async def _answer(
+        self, pipeline: Pipeline, request: Request[Any], body: AsgiBody | None
+    ) -> None:
         response: Response | None = None
         outcome = Outcome.ABORTED
         closes = False
         watcher = asyncio.create_task(self._watch(body, asyncio.current_task()))
         try:
             try:
-                response = await pipeline.handle(head.request)
+                response = await pipeline.handle(request)
             except Exception as error:
                 closes = closes_connection(error)
                 response = answer_to(error)
@@ -153,17 +161,22 @@ class AsgiExchange:
             if response is not None:
                 await release(response, outcome)
 
-    async def _settled_body(self, head: Head, bytes_max: int) -> AsgiBody | None:
+    async def _settled_body(
+        self, request: Request[Any], connection: Connection, bytes_max: int
+    ) -> AsgiBody | None:
         """Give the request its body, and return it if it is still to be received."""
-        request = head.request
         length = request.content_length
-        if head.framing is Framing.NONE and self._is_http1:
+        if connection.framing is Framing.NONE and self._is_http1:
             return None
         body = AsgiBody(self._receive, bytes_max)
-        if head.framing is Framing.NONE:
+        if connection.framing is Framing.NONE:
             # Later versions frame a body that no field announces.
             await body.fetch()
-        elif length is not None and length <= WHOLE_BODY_BYTES_MAX and not head.expects_continue:
+        elif (
+            length is not None
+            and length <= WHOLE_BODY_BYTES_MAX
+            and not connection.expects_continue
+        ):
             while not body.is_complete:
                 await body.fetch()
         if body.is_complete:

@@ -8,7 +8,7 @@ a gateway's. Fields that concern one connection end here. Hot: one pass over the
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tidegate.http import HeaderField, Headers, Request
 from tidegate.http.errors import BadRequest, ExpectationFailed, MethodNotImplemented
@@ -24,16 +24,19 @@ _OF_NO_FIELD: Final = frozenset({b"close", b"keep-alive", b"upgrade"})
 _TARGET_KEPT_BYTES_MAX: Final = 256
 
 
-class Head:
-    """What the head of one request says. `options` are those of its Connection fields."""
+class Connection(NamedTuple):
+    """What a head says besides the request: how its body ends, and what becomes of the connection.
 
-    __slots__ = ("expects_continue", "framing", "options", "request")
+    `options` are those of the Connection fields.
+    """
 
-    def __init__(self, request: Request[Any], framing: Framing, options: list[bytes]) -> None:
-        self.request = request
-        self.framing = framing
-        self.options = options
-        self.expects_continue = False
+    framing: Framing
+    options: frozenset[bytes]
+    expects_continue: bool
+
+
+_PLAIN: Final = Connection(Framing.NONE, frozenset(), expects_continue=False)
+"""Of most requests: no body, and not a word about the connection."""
 
 
 def read_head(
@@ -42,52 +45,53 @@ def read_head(
     http_version: str,
     fields: Iterable[HeaderField],
     body_bytes_max: int,
-) -> Head:
-    """Return the head if it can be read in one way only; raise a GatewayError if not."""
+) -> tuple[Request[Any], Connection]:
+    """Return the request if it can be read in one way only; raise a GatewayError if not."""
     headers = Headers()
-    watched = Headers()
-    keep = headers.append
+    hosts: list[bytes] = []
+    watched: list[HeaderField] = []
     for name, value in fields:
         name = name.lower()
-        if name in _WATCHED:
-            watched.append((name, value.strip(_BLANKS)))
+        value = value.strip(_BLANKS)
+        if name not in _WATCHED:
+            headers.append((name, value))
+        elif name == b"host":
+            hosts.append(value)
         else:
-            keep((name, value.strip(_BLANKS)))
-    hosts = watched.get_all(b"host")
+            watched.append((name, value))
     if method == "CONNECT":
         raise MethodNotImplemented("This is no forward proxy: CONNECT is not supported")
-    if target == b"*" and method != "OPTIONS":
+    if len(hosts) == 1 and len(target) <= _TARGET_KEPT_BYTES_MAX:
+        host, path, query = _remembered_target(target, hosts[0])
+    else:
+        host, path, query = parse_target(target, hosts, http_version)
+    if path == b"*" and method != "OPTIONS":
         raise BadRequest("The target `*` is for OPTIONS alone")
-    host, path, query = _parsed_target(target, hosts, http_version)
-    if len(watched) == 1 and hosts:
-        keep(watched[0])
-        return Head(_request(method, path, headers, query, host, http_version), Framing.NONE, [])
-    framing, length = request_framing(http_version, watched, body_bytes_max)
-    request = _request(method, path, headers, query, host, http_version)
+    if hosts:
+        headers.append((b"host", hosts[0]))
+    request: Request[Any] = Request(
+        method, path, headers, query=query, host=host, http_version=http_version
+    )
+    if not watched:
+        return request, _PLAIN
+    return request, _connection(request, Headers(watched), body_bytes_max)
+
+
+def _connection(request: Request[Any], watched: Headers, body_bytes_max: int) -> Connection:
+    """Settle the body's length, and take out what Connection names."""
+    framing, length = request_framing(request.http_version, watched, body_bytes_max)
     # None, unlike 0, says that the client announced no length at all.
     request.content_length = length if framing is Framing.SIZED else None
-    options = list_members(watched.get_all(b"connection") + watched.get_all(b"proxy-connection"))
+    options = frozenset(
+        list_members(watched.get_all(b"connection") + watched.get_all(b"proxy-connection"))
+    )
     if length != 0 and b"upgrade" in options and watched.get(b"upgrade") is not None:
         # llhttp takes such a body for bytes of the other protocol, or for the next request.
         raise BadRequest("A request that asks for another protocol may not have a body")
-    if hosts:
-        keep((b"host", hosts[0]))
-    if named := set(options) - _OF_NO_FIELD:
-        headers.remove_all(named)
-    head = Head(request, framing, options)
-    head.expects_continue = _expects_continue(http_version, watched, framing)
-    return head
-
-
-def _request(
-    method: str,
-    path: bytes,
-    headers: Headers,
-    query: bytes | None,
-    host: bytes,
-    http_version: str,
-) -> Request[Any]:
-    return Request(method, path, headers, query=query, host=host, http_version=http_version)
+    if named := options - _OF_NO_FIELD:
+        request.headers.remove_all(named)
+    expects_continue = _expects_continue(request.http_version, watched, framing)
+    return Connection(framing, options, expects_continue)
 
 
 def _expects_continue(http_version: str, watched: Headers, framing: Framing) -> bool:
@@ -99,12 +103,6 @@ def _expects_continue(http_version: str, watched: Headers, framing: Framing) -> 
     if any(expectation != b"100-continue" for expectation in expectations):
         raise ExpectationFailed("The only expectation that can be met is 100-continue")
     return framing is not Framing.NONE
-
-
-def _parsed_target(target: bytes, hosts: list[bytes], http_version: str) -> Target:
-    if len(hosts) == 1 and len(target) <= _TARGET_KEPT_BYTES_MAX:
-        return _remembered_target(target, hosts[0])
-    return parse_target(target, hosts, http_version)
 
 
 @lru_cache(maxsize=1024)

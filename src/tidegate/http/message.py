@@ -122,6 +122,11 @@ class Response:
             self._closers = []
         self._closers.append(release)
 
+    @property
+    def needs_release(self) -> bool:
+        """Whether `aclose` has anything to do."""
+        return self._closers is not None
+
     async def aclose(self, outcome: Outcome) -> None:
         """Release what the response holds. Safe to call twice; the second call does nothing."""
         closers, self._closers = self._closers, None

@@ -210,8 +210,13 @@ class Connection(asyncio.BufferedProtocol):
         return position
 
     def _is_full(self) -> bool:
-        return self._waiting_bytes > WAITING_BYTES_HIGH or (
-            len(self._waiting) >= self.door.bounds.requests_ahead and self.reader.exchange is None
+        # Whatever waits holds bytes, so most of the time this is one comparison.
+        return self._waiting_bytes > 0 and (
+            self._waiting_bytes > WAITING_BYTES_HIGH
+            or (
+                len(self._waiting) >= self.door.bounds.requests_ahead
+                and self.reader.exchange is None
+            )
         )
 
     def _after_parsing(self) -> None:

@@ -51,6 +51,7 @@ class Exchange:
 
     __slots__ = (
         "_door",
+        "_outlet",
         "_wire",
         "body",
         "closes",
@@ -65,6 +66,7 @@ class Exchange:
     def __init__(self, door: DoorState, wire: Wire, request: Request[Any] | None) -> None:
         self._door = door
         self._wire = wire
+        self._outlet = wire.outlet
         self.request = request
         self.body: RequestBody | None = None
         self.closes = False
@@ -81,11 +83,21 @@ class Exchange:
         response: Response | None = None
         outcome = Outcome.ABORTED
         try:
-            response = await self._response()
-            await self._send(response)
+            try:
+                response = await self._door.handle(self._settled_request())
+            except Exception as error:
+                if closes_connection(error):
+                    self.closes = True
+                response = answer_to(error)
+            framing = self._write_head(response)
+            if framing is not None:
+                await self._stream(response, framing)
+            if self._outlet.is_paused:
+                await self._outlet.drained()
             outcome = Outcome.COMPLETE
         except UnsafeResponse as error:
-            await self._answer_unsafe(error)
+            # Nothing has left yet: the client gets a 500 of our own.
+            self._write_head(answer_to(error))
         except Exception as error:
             logger.warning("a response was cut: %s", error, exc_info=not _is_expected(error))
             self._wire.reset()
@@ -94,51 +106,53 @@ class Exchange:
             self._wire.reset()
             raise
         finally:
-            if response is not None:
+            if response is not None and (response.needs_release or outcome is Outcome.ABORTED):
                 # From here on the connection no longer cancels the task.
                 self.is_releasing = True
                 await release(response, outcome)
             self._wire.exchange_ended(self)
 
-    async def _response(self) -> Response:
-        """Return the core's response, or the one that tells of its failure."""
-        if self.failure is not None or self.request is None:
+    def _settled_request(self) -> Request[Any]:
+        """Return the request with its body; raise the failure that takes its place."""
+        if self.failure is not None:
             self.closes = True
-            return answer_to(self.failure or GatewayError())
+            raise self.failure
+        request = self.request
+        assert request is not None  # noqa: S101 - there is a failure otherwise
         body = self.body
         if body is not None:
-            self.request.body = body.take_whole() if body.is_complete else body
-        try:
-            return await self._door.pipeline.handle(self.request)
-        except Exception as error:
-            if closes_connection(error):
-                self.closes = True
-            return answer_to(error)
+            request.body = body.take_whole() if body.is_complete else body
+        return request
 
-    async def _send(self, response: Response) -> None:
+    def _write_head(self, response: Response) -> Framing | None:
+        """Write the head, with the body if it is bytes; return the framing of one that is not.
+
+        Raises UnsafeResponse.
+        """
         request = self.request
-        method = "GET" if request is None else request.method
-        http_version = "1.1" if request is None else request.http_version
+        if request is None:
+            method, http_version = "GET", "1.1"
+        else:
+            method, http_version = request.method, request.http_version
         framing = response_framing(response, method, http_version)
-        if self._must_close(response, framing):
+        if not self.closes and self._must_close(response, framing):
             self.closes = True
         head = response_head(response, framing, http_version, self._door.date, closes=self.closes)
         self.is_answered = True
-        outlet = self._wire.outlet
+        body = response.body
         if framing is Framing.NONE:
-            outlet.write(head)
-        elif isinstance(response.body, bytes):
-            outlet.write(head + response.body)
+            self._outlet.write(head)
+        elif isinstance(body, bytes):
+            self._outlet.write(head + body)
         else:
-            outlet.write(head)
-            await self._stream(response, framing)
-        if outlet.is_paused:
-            await outlet.drained()
+            self._outlet.write(head)
+            return framing
+        return None
 
     async def _stream(self, response: Response, framing: Framing) -> None:
         """Write the pieces as they come; raise if they are not what the head announced."""
-        outlet = self._wire.outlet
-        assert not isinstance(response.body, bytes)  # noqa: S101 - see _send
+        outlet = self._outlet
+        assert not isinstance(response.body, bytes)  # noqa: S101 - see _write_head
         async for piece in pieces_of(response.body, response.content_length):
             outlet.write(chunk(piece) if framing is Framing.CHUNKED else piece)
             if outlet.is_paused:
@@ -160,11 +174,6 @@ class Exchange:
             return False  # it may yet be read, while the answer streams
         length = None if self.request is None else self.request.content_length
         return length is not None and length - body.received_bytes > UNREAD_BYTES_MAX
-
-    async def _answer_unsafe(self, error: UnsafeResponse) -> None:
-        """Nothing has left yet: the client gets a 500 of our own."""
-        response = answer_to(error)
-        await self._send(response)
 
 
 def _is_expected(error: Exception) -> bool:

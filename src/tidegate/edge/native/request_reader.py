@@ -140,7 +140,12 @@ class RequestReader:
         boundary = self._slices.boundary(buffer, position, end)
         stop = boundary or end
         if not self._has_line:
-            self._read_line(buffer, position, stop)
+            line_end = -1 if self._line else buffer.find(b"\r\n", position, stop)
+            if line_end >= 0:
+                self._line = bytes(view[position:line_end])
+                self._has_line = True
+            else:
+                self._read_cut_line(buffer, position, stop)
         overflow = self.head_bytes + stop - position - self._door.bounds.header_bytes
         if overflow > 0:
             stop -= overflow
@@ -168,13 +173,8 @@ class RequestReader:
             self.refuse(BadRequest("The request begins with too many empty lines"))
         return position + 1
 
-    def _read_line(self, buffer: bytes | bytearray, position: int, stop: int) -> None:
-        """Keep the raw request line; it may come in any number of reads."""
-        line_end = -1 if self._line else buffer.find(b"\r\n", position, stop)
-        if line_end >= 0:
-            self._line = bytes(buffer[position:line_end])
-            self._has_line = True
-            return
+    def _read_cut_line(self, buffer: bytes | bytearray, position: int, stop: int) -> None:
+        """Keep what there is of a request line that comes in several reads."""
         self._line += buffer[position:stop]
         line_end = self._line.find(b"\r\n")
         if line_end >= 0:
@@ -229,23 +229,22 @@ class RequestReader:
             raise TargetTooLong(f"The target may hold at most {bounds.target_bytes} bytes")
         if len(self._fields) > bounds.header_fields:
             raise HeadersTooLarge(f"The head may hold at most {bounds.header_fields} fields")
-        head = read_head(
+        request, (framing, options, expects_continue) = read_head(
             method.decode("ascii"), target, http_version, self._fields, self._door.body_bytes_max
         )
-        request = head.request
         request.client = self._sink.client
         exchange = Exchange(self._door, self._sink, request)
         exchange.head_bytes = self.head_bytes
-        options = head.options
-        exchange.closes = b"close" in options or (
-            http_version == "1.0" and b"keep-alive" not in options
-        )
-        if head.framing is Framing.NONE or request.content_length == 0:
+        if options or http_version == "1.0":
+            exchange.closes = b"close" in options or (
+                http_version == "1.0" and b"keep-alive" not in options
+            )
+        if framing is Framing.NONE or request.content_length == 0:
             return exchange
-        self._is_chunked = head.framing is Framing.CHUNKED
+        self._is_chunked = framing is Framing.CHUNKED
         self._remaining = request.content_length or 0
         self._allowance.restart()
-        exchange.body = RequestBody(self._sink, expects_continue=head.expects_continue)
+        exchange.body = RequestBody(self._sink, expects_continue=expects_continue)
         return exchange
 
     # Bodies.

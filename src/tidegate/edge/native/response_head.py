@@ -35,7 +35,7 @@ def response_framing(response: Response, method: str, http_version: str) -> Fram
 def response_head(
     response: Response, framing: Framing, http_version: str, date: bytes, *, closes: bool
 ) -> bytes:
-    """Return the head up to its empty line. `date` is the line to use if the response has none.
+    """Return the head with its empty line. `date`, for a response that has none, holds both.
 
     Raises UnsafeResponse.
     """
@@ -45,18 +45,18 @@ def response_head(
         lines.append(b"transfer-encoding: chunked")
     elif framing is not Framing.CLOSE and (length := _length(response, framing)) is not None:
         lines.append(b"content-length: %d" % length)
-    if response.headers.get(b"date") is None:
-        lines.append(date)
     if closes:
         lines.append(b"connection: close")
     elif http_version == "1.0":
         lines.append(b"connection: keep-alive")
-    line_breaks = len(lines) + 1
-    lines.append(b"\r\n")
+    lines.append(b"")
+    line_breaks = len(lines) - 1
     head = b"\r\n".join(lines)
     if head.count(b"\n") != line_breaks or head.count(b"\r") != line_breaks or b"\0" in head:
         raise UnsafeResponse("a response field holds a line break or NUL")
-    return head
+    if b"\r\ndate: " in head:
+        return head + b"\r\n"
+    return head + date
 
 
 def _length(response: Response, framing: Framing) -> int | None:

@@ -26,7 +26,8 @@ class DoorState:
 
     def __init__(self, pipeline: Pipeline) -> None:
         bounds = pipeline.config.listen.bounds
-        self.pipeline = pipeline
+        self.handle = pipeline.handle
+        self._pipeline = pipeline
         self.bounds = bounds
         self.sweep_s = _sweep_s(
             bounds.header_timeout, bounds.keepalive_timeout, bounds.body_timeout
@@ -40,6 +41,7 @@ class DoorState:
         self.is_draining = False
         self.clock = 0.0
         self.date = b""
+        """The field and the empty line that ends a head."""
         self.body_bytes_max = 0
 
     def admits(self, address: str) -> bool:
@@ -68,8 +70,8 @@ class DoorState:
     def tick(self, now: float) -> None:
         """Move the clock, and read anew what changes with time or with the configuration."""
         self.clock = now
-        self.date = b"date: %b" % formatdate(time.time(), usegmt=True).encode()
-        self.body_bytes_max = self.pipeline.body_bytes_max
+        self.date = b"date: %b\r\n\r\n" % formatdate(time.time(), usegmt=True).encode()
+        self.body_bytes_max = self._pipeline.body_bytes_max
 
 
 def _sweep_s(*timeouts_s: float) -> float:
