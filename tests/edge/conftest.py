@@ -23,9 +23,9 @@ Handle = Callable[[Request[Any]], Awaitable[Response]]
 
 
 def pytest_asyncio_loop_factories(config, item):
-    """The native door is made for uvloop; test_loops.py runs it on asyncio's own as well."""
+    """The doors are made for uvloop; tests of connections run on asyncio's own loop as well."""
     factories = {"uvloop": uvloop.new_event_loop}
-    if "on_both_loops" in item.keywords:
+    if item.path.name == "test_connections.py":
         factories["asyncio"] = asyncio.new_event_loop
     return factories
 

@@ -188,3 +188,19 @@ async def test_draining_cuts_what_does_not_end(native, connect):
     assert await client.rest() == b""
     assert client.reader.was_reset
     assert server.connections == 0
+
+
+async def test_a_connection_may_be_cut_while_it_is_not_read(native, connect, eventually, door_log):
+    held = Held()
+    server = await native(held)
+    client = await connect(server.port)
+    size = 16 * 2**20
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
+    sending = asyncio.create_task(client.send(post + b"b" * size))
+    await eventually(lambda: server.connections)
+    (connection,) = server._door.connections
+    await eventually(lambda: connection.is_read_paused)
+    await server.drain(0)
+    await wait_for(held.cancelled)
+    await sending
+    assert [record.levelname for record in door_log.records] == ["WARNING"]

@@ -25,6 +25,13 @@ WAITING_BYTES_LOW: Final = 16 * 1024
 REFUSED_AT_ONCE_MAX: Final = 256
 """Connections over the bound that are told so; those beyond are cut."""
 
+# Members of an Enum by their own names: looking one up on its class costs 85 ns (Python 3.11).
+_OPEN: Final = Phase.OPEN
+_LAST: Final = Phase.LAST
+_LINGERING: Final = Phase.LINGERING
+_CLOSING: Final = Phase.CLOSING
+_GONE: Final = Phase.GONE
+
 
 class Connection(asyncio.BufferedProtocol):
     """Made by the server for each accepted socket."""
@@ -56,7 +63,7 @@ class Connection(asyncio.BufferedProtocol):
         self.door = door
         self._loop = loop
         self.reader = RequestReader(door, self)
-        self.phase = Phase.OPEN
+        self.phase: Phase = _OPEN
         self.current: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._waiting_bytes = 0
@@ -91,13 +98,13 @@ class Connection(asyncio.BufferedProtocol):
         return self.door.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self.phase is not Phase.OPEN:
+        if self.phase is not _OPEN:
             self._has_ignored = True
             return
         if not self.reader.head_bytes:
             self.since = self.door.clock
         stop = self._parse(self.door.buffer, self.door.view, nbytes)
-        if stop < nbytes and self.phase is Phase.OPEN:
+        if stop < nbytes and self.phase is _OPEN:
             self._held = bytes(self.door.view[stop:nbytes])
         self._after_parsing()
 
@@ -106,7 +113,7 @@ class Connection(asyncio.BufferedProtocol):
         self.is_eof = True
         self.since = self.door.clock
         unfinished = self.reader.exchange
-        if self.phase is Phase.LINGERING or self.current is None:
+        if self.phase is _LINGERING or self.current is None:
             return False
         if unfinished is self.current:
             self.reset()
@@ -114,11 +121,11 @@ class Connection(asyncio.BufferedProtocol):
         if unfinished is not None:
             self._waiting.remove(unfinished)
             self.reader.abandon(_cut())
-        self.phase = Phase.LAST
+        self.phase = _LAST
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.phase = Phase.GONE
+        self.phase = _GONE
         self.outlet.is_closed = True
         self.door.remove(self)
         self._waiting.clear()
@@ -145,8 +152,8 @@ class Connection(asyncio.BufferedProtocol):
             self._waiting_bytes += exchange.head_bytes
 
     def last_request_read(self) -> None:
-        if self.phase is Phase.OPEN:
-            self.phase = Phase.LAST
+        if self.phase is _OPEN:
+            self.phase = _LAST
 
     def input_refused(self) -> None:
         self.last_request_read()
@@ -172,17 +179,17 @@ class Connection(asyncio.BufferedProtocol):
             self.outlet.write(CONTINUE)
 
     def reset(self) -> None:
-        if self.phase is Phase.CLOSING:
+        if self.phase is _CLOSING:
             self._transport.abort()
-        elif self.phase is not Phase.GONE:
-            self.phase = Phase.CLOSING
+        elif self.phase is not _GONE:
+            self.phase = _CLOSING
             self.outlet.reset()
 
     def exchange_ended(self, exchange: Exchange) -> None:
         self.current = None
         if exchange.body is not None:
             exchange.body.discard()
-        if self.phase is Phase.CLOSING or self.phase is Phase.GONE:
+        if self.phase is _CLOSING or self.phase is _GONE:
             return
         self.since = self.door.clock
         if exchange.closes:
@@ -194,7 +201,7 @@ class Connection(asyncio.BufferedProtocol):
             following.start(self._loop)
         if self.is_read_paused and self._waiting_bytes <= WAITING_BYTES_LOW:
             self._go_on_reading()
-        elif self.current is None and self.phase is Phase.LAST:
+        elif self.current is None and self.phase is _LAST:
             self._close()
 
     # Own steps.
@@ -203,9 +210,9 @@ class Connection(asyncio.BufferedProtocol):
         """Parse as far as the bounds allow; return where it stopped."""
         reader = self.reader
         position = 0
-        while position < end and self.phase is Phase.OPEN and not self._is_full():
+        while position < end and self.phase is _OPEN and not self._is_full():
             position = reader.feed(buffer, view, position, end)
-        if position < end and self.phase is not Phase.OPEN:
+        if position < end and self.phase is not _OPEN:
             self._has_ignored = True
         return position
 
@@ -222,7 +229,7 @@ class Connection(asyncio.BufferedProtocol):
     def _after_parsing(self) -> None:
         current = self.current
         if current is None:
-            if self.phase is Phase.LAST or self._is_too_much_unread():
+            if self.phase is _LAST or self._is_too_much_unread():
                 self._close()
         elif current.task is None:
             current.start(self._loop)
@@ -235,7 +242,7 @@ class Connection(asyncio.BufferedProtocol):
         held, self._held = self._held, b""
         if held:
             stop = self._parse(held, memoryview(held), len(held))
-            if self.phase is Phase.OPEN:
+            if self.phase is _OPEN:
                 self._held = held[stop:]
         if not self._held and not self._is_full():
             self.is_read_paused = False
@@ -263,7 +270,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.is_eof or is_all_read:
             self.close_now()
             return
-        self.phase = Phase.LINGERING
+        self.phase = _LINGERING
         self.since = self.door.clock
         self.outlet.finish()
         if self.is_read_paused:
@@ -271,7 +278,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def close_now(self) -> None:
-        self.phase = Phase.CLOSING
+        self.phase = _CLOSING
         self.since = self.door.clock
         self.outlet.close()
 

@@ -28,6 +28,13 @@ from tidegate.http.framing import LAST_CHUNK, Framing, chunk
 UNREAD_BYTES_MAX: Final = 64 * 1024
 """So much of a body that nobody wanted is read and dropped to keep its connection."""
 
+# Members of an Enum by their own names: looking one up on its class costs 85 ns (Python 3.11).
+_ABORTED: Final = Outcome.ABORTED
+_COMPLETE: Final = Outcome.COMPLETE
+_NONE: Final = Framing.NONE
+_CLOSE: Final = Framing.CLOSE
+_CHUNKED: Final = Framing.CHUNKED
+
 
 class Wire(Source, Protocol):
     """The connection, as an exchange sees it."""
@@ -81,7 +88,7 @@ class Exchange:
 
     async def _run(self) -> None:
         response: Response | None = None
-        outcome = Outcome.ABORTED
+        outcome: Outcome = _ABORTED
         try:
             try:
                 response = await self._door.handle(self._settled_request())
@@ -94,7 +101,7 @@ class Exchange:
                 await self._stream(response, framing)
             if self._outlet.is_paused:
                 await self._outlet.drained()
-            outcome = Outcome.COMPLETE
+            outcome = _COMPLETE
         except UnsafeResponse as error:
             # Nothing has left yet: the client gets a 500 of our own.
             self._write_head(answer_to(error))
@@ -106,7 +113,7 @@ class Exchange:
             self._wire.reset()
             raise
         finally:
-            if response is not None and (response.needs_release or outcome is Outcome.ABORTED):
+            if response is not None and (response.needs_release or outcome is _ABORTED):
                 # From here on the connection no longer cancels the task.
                 self.is_releasing = True
                 await release(response, outcome)
@@ -140,7 +147,7 @@ class Exchange:
         head = response_head(response, framing, http_version, self._door.date, closes=self.closes)
         self.is_answered = True
         body = response.body
-        if framing is Framing.NONE:
+        if framing is _NONE:
             self._outlet.write(head)
         elif isinstance(body, bytes):
             self._outlet.write(head + body)
@@ -154,15 +161,15 @@ class Exchange:
         outlet = self._outlet
         assert not isinstance(response.body, bytes)  # noqa: S101 - see _write_head
         async for piece in pieces_of(response.body, response.content_length):
-            outlet.write(chunk(piece) if framing is Framing.CHUNKED else piece)
+            outlet.write(chunk(piece) if framing is _CHUNKED else piece)
             if outlet.is_paused:
                 await outlet.drained()
-        if framing is Framing.CHUNKED:
+        if framing is _CHUNKED:
             outlet.write(LAST_CHUNK)
 
     def _must_close(self, response: Response, framing: Framing) -> bool:
         """Whether the connection cannot, or shall not, carry another request after this one."""
-        if framing is Framing.CLOSE or (self._door.is_draining and not self._wire.has_followers):
+        if framing is _CLOSE or (self._door.is_draining and not self._wire.has_followers):
             return True
         body = self.body
         if body is None or body.is_complete:

