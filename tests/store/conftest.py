@@ -28,10 +28,14 @@ def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The transports of both loops differ in when they read, pause and let go."""
-    factories = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-    if item.path.name in ("test_connection.py", "test_tracking.py"):
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+        "asyncio": asyncio.new_event_loop,
+        "uvloop": uvloop.new_event_loop,
+    }
+    if item.path.name == "test_connection.py":
         return factories
-    return {"asyncio": asyncio.new_event_loop}
+    name = "uvloop" if item.path.name == "test_tracking.py" else "asyncio"
+    return {name: factories[name]}
 
 
 @pytest.fixture(params=["valkey", "redis"])
