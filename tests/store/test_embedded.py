@@ -373,3 +373,19 @@ def test_the_log_is_kept_bounded(tmp_path: Path) -> None:
     log.write_bytes(b"x" * (LOG_BYTES_MAX + 1))
     keep_bounded(str(log))
     assert [file.name for file in tmp_path.iterdir()] == ["valkey.log.1"]
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.08])
+async def test_a_cancelled_opening_gives_its_share_back(
+    directory: Path, eventually: Eventually, after_s: float
+) -> None:
+    before = asyncio.all_tasks()
+    opening = asyncio.create_task(open_here(directory))
+    await asyncio.sleep(after_s)
+    opening.cancel()
+    await asyncio.wait([opening])
+    assert opening.cancelled() or after_s
+    if not opening.cancelled():
+        await opening.result().aclose()
+    assert asyncio.all_tasks() == before
+    await eventually(lambda: not pids(directory))
