@@ -25,6 +25,13 @@ class Framing(IntEnum):
     """The sender closes the connection: responses only."""
 
 
+_NONE, _SIZED, _CLOSE = Framing.NONE, Framing.SIZED, Framing.CLOSE
+"""Naming a member of an Enum costs 0.1 microseconds in Python 3.11."""
+
+_BODILESS: Final = frozenset({204, 304})
+"""Statuses whose responses end with the head (RFC 9112, section 6.3)."""
+
+
 class State(IntEnum):
     """Where a connection stands in reading one message."""
 
@@ -84,7 +91,7 @@ def request_framing(
         return Framing.NONE, 0
     if len(lengths) > 1:
         raise BadRequest("Content-Length is given more than once")
-    length = _content_length(lengths[0])
+    length = content_length(lengths[0])
     if length is None:
         raise BadRequest("Content-Length must be a plain decimal number of bytes")
     if length > content_length_max:
@@ -100,20 +107,23 @@ def response_framing(method: str, status: int, headers: Headers) -> tuple[Framin
     """
     codings = headers.get_all(b"transfer-encoding")
     lengths = headers.get_all(b"content-length")
-    length = _content_length(lengths[0]) if lengths else None
+    length = content_length(lengths[0]) if lengths else None
     if lengths and (length is None or len(lengths) > 1):
         raise BadGateway("The upstream sent a Content-Length that is not one plain number")
     if codings and lengths:
         raise BadGateway("The upstream sent both Transfer-Encoding and Content-Length")
-    if method == "HEAD" or status in (204, 304):
-        return Framing.NONE, length
-    if codings:
+    if codings and method != "HEAD" and status not in _BODILESS:
         if list_members(codings) != [b"chunked"]:
             raise BadGateway("The upstream sent a transfer coding other than one `chunked`")
         return Framing.CHUNKED, None
-    if length is not None:
-        return Framing.SIZED, length
-    return Framing.CLOSE, None
+    return plain_response_framing(method, status, length), length
+
+
+def plain_response_framing(method: str, status: int, length: int | None) -> Framing:
+    """Return the same for a response without Transfer-Encoding, `length` being all it announces."""
+    if method == "HEAD" or status in _BODILESS:
+        return _NONE
+    return _CLOSE if length is None else _SIZED
 
 
 def chunk(piece: bytes) -> bytes:
@@ -136,7 +146,7 @@ def _check_codings(http_version: str, codings: list[bytes], lengths: list[bytes]
         raise UnknownTransferCoding("Only the transfer coding `chunked` is supported")
 
 
-def _content_length(value: bytes) -> int | None:
+def content_length(value: bytes) -> int | None:
     """Return the number, or None unless it is plain ASCII digits without a leading zero."""
     if not value.isdigit() or len(value) > CONTENT_LENGTH_DIGITS_MAX:
         return None

@@ -224,8 +224,9 @@ class Connection(asyncio.Protocol):
 
     def _response(self, body: bytes | BodyStream) -> Response:
         read = self._reader
-        reason = read.reason or None
-        return Response(read.status, read.headers, body, content_length=read.length, reason=reason)
+        return Response(
+            read.status, read.headers, body, content_length=read.length, reason=read.reason
+        )
 
     def _fail(self, error: BaseException) -> None:
         """Close the connection; if an exchange is under way, that is how it ends."""

@@ -1,25 +1,39 @@
 """Reads responses from one connection, without I/O: where each begins, what it says, how it ends.
 
-The parser in use (llhttp) reads heads and chunks; where a message ends is decided here, because
-it cannot be told that a request was HEAD, sees no end of input, and lets other protocols, odd
-statuses and NUL pass. So the end of a head is found by its blank line, the parser is fed exactly
-that, and bodies of known size are counted. Each final head gets a parser of its own.
-RFC 9112, sections 4, 6.3 and 8. Hot: a small answer is one search, one parse and one slice.
+The parser in use (llhttp) judges heads and reads chunks; where a message ends is decided here,
+because it cannot be told that a request was HEAD, sees no end of input, and lets other protocols,
+odd statuses and NUL pass. So the end of a head is found by its blank line, a parser of its own is
+fed exactly that, and bodies of known size are counted. RFC 9112, sections 4, 6.3 and 8.
+Hot: a small answer is one search, one parse, a look-up for each line, and one slice.
 """
 
-import re
 from collections.abc import Callable
 from typing import Final
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpResponseParser
 
 from tidegate.http.errors import BadGateway
-from tidegate.http.framing import Event, Framing, State, advance, response_framing
-from tidegate.http.headers import HOP_BY_HOP, Headers, connection_options
+from tidegate.http.framing import (
+    Event,
+    Framing,
+    State,
+    advance,
+    plain_response_framing,
+    response_framing,
+)
+from tidegate.http.headers import Headers, connection_options
 from tidegate.upstream.chunked_body import ChunkedBody
-from tidegate.upstream.header_fields import add_via, via_field
+from tidegate.upstream.field_lines import IGNORED, FieldLines
+from tidegate.upstream.header_fields import add_via
+from tidegate.upstream.response_head import (
+    END_OF_HEAD,
+    HEAD_BYTES_MAX,
+    PartialHead,
+    StatusLine,
+    StatusLines,
+    judge,
+)
 
-HEAD_BYTES_MAX: Final = 32 * 1024
 HEADER_FIELDS_MAX: Final = 100
 INFORMATIONAL_MAX: Final = 16
 """1xx heads before the answer; more is a peer that never gets to the point."""
@@ -29,13 +43,16 @@ Informational = Callable[[int, Headers], None]
 
 # In Python 3.11 a member of an Enum costs 0.1 microseconds each time it is named.
 _IDLE, _BODY, _DONE = State.IDLE, State.BODY, State.DONE
-_SIZED, _CHUNKED, _CLOSE = Framing.SIZED, Framing.CHUNKED, Framing.CLOSE
+_NONE, _SIZED, _CHUNKED, _CLOSE = Framing.NONE, Framing.SIZED, Framing.CHUNKED, Framing.CLOSE
 
-_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])")
-_SAMPLE: Final = b"HTTP/1.1 200"
-_END_OF_HEAD: Final = b"\r\n\r\n"
-_NOT_IN_REASON: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_SET_ASIDE: Final = HOP_BY_HOP | {b"content-length", b"via"}
+_AT_HEAD: Final = advance(_IDLE, Event.HEAD)
+_AT_END: Final = advance(_AT_HEAD, Event.END)
+_AT_REUSE: Final = advance(_AT_END, Event.REUSE)
+"""Steps of the table that every response takes, looked up once; each is guarded by its state."""
+
+_FIELD_LINES: Final = FieldLines()
+_STATUS_LINES: Final = StatusLines()
+"""For all connections of the worker: what a line says does not depend on who sent it."""
 
 
 class ResponseReader:
@@ -47,16 +64,11 @@ class ResponseReader:
 
     __slots__ = (
         "_chunked",
-        "_head_bytes",
         "_informational_left",
-        "_last_bytes",
         "_method",
         "_on_informational",
-        "_parser",
+        "_partial",
         "_remaining",
-        "_set_aside",
-        "_start",
-        "_version",
         "framing",
         "headers",
         "is_reusable",
@@ -71,25 +83,23 @@ class ResponseReader:
         self.state = _IDLE
         self.pieces: list[bytes] = []
         self.status = 0
-        self.reason = b""
+        self.reason: bytes | None = None
         self.headers = Headers()
-        self.framing = Framing.NONE
+        self.framing = _NONE
         self.length: int | None = None
         self.is_reusable = True
         """Whether the next response may be read here: nothing was left unclear."""
-        self._set_aside = Headers()
         self._method = ""
         self._on_informational: Informational | None = None
-        self._informational_left = 0
+        self._informational_left = INFORMATIONAL_MAX
+        self._partial: PartialHead | None = None
         self._chunked: ChunkedBody | None = None
         self._remaining = 0
-        self._begin_head()
 
     def start(self, method: str, on_informational: Informational | None = None) -> None:
         """Expect the response to a request with `method`."""
         if self.state is _DONE:
-            self.state = advance(_DONE, Event.REUSE)
-            self._begin_head()
+            self.state = _AT_REUSE
         self._method = method
         self._on_informational = on_informational
         self._informational_left = INFORMATIONAL_MAX
@@ -116,107 +126,75 @@ class ResponseReader:
 
     # Heads.
 
-    def _begin_head(self) -> None:
-        self._parser: HttpResponseParser | None = None
-        self._start = b""
-        self._last_bytes = b""
-        self._head_bytes = 0
-        self.reason = b""
-        self.headers = Headers()
-        self._set_aside = Headers()
-
     def _read_heads(self, received: bytes) -> bytes:
         """Read informational heads and the final one; return what follows the final one."""
         while received:
-            parser = self._parser
-            if parser is None:
-                if self._start:
-                    received = self._start + received
-                line = _STATUS_LINE.match(received)
-                if line is None:
-                    self._start = _start_of_response(received)
+            if self._partial is None and (end := received.find(END_OF_HEAD) + 4) >= 4:
+                head = received[:end]
+                if end > HEAD_BYTES_MAX:
+                    raise BadGateway("its header fields exceed the bound")
+                lines = head.split(b"\r\n")
+                said = _STATUS_LINES[lines[0]]
+                judge(head, HttpResponseParser(None))
+            else:
+                partial = self._partial = self._partial or PartialHead()
+                end = partial.feed(received)
+                if not end:
                     return b""
-                self._version = "1.1" if line[1] == b"1" else "1.0"
-                self.status = int(line[2])
-                if self.status == 101:
-                    raise BadGateway("it switched protocols without being asked to")
-                parser = self._parser = HttpResponseParser(self)
-            seam = self._last_bytes + received
-            end = seam.find(_END_OF_HEAD)
-            if end < 0:
-                self._feed_head(parser, received)
-                self._last_bytes = seam[-3:]
-                return b""
-            cut = end + 4 - len(self._last_bytes)
-            self._feed_head(parser, received[:cut])
-            received = received[cut:]
-            if self.status >= 200:
-                self._finish_head()
+                self._partial = None
+                lines = partial.head.split(b"\r\n")
+                said = _STATUS_LINES[lines[0]]
+            received = received[end:]
+            if len(lines) > HEADER_FIELDS_MAX + 3:  # besides the status line and what ends it
+                raise BadGateway("it sent more header fields than the bound")
+            if said[0] >= 200:
+                self._take_head(said, lines[1:-2])
                 return received
-            self._finish_informational()
+            self._take_informational(said, lines[1:-2])
         return b""
 
-    def _feed_head(self, parser: HttpResponseParser, received: bytes) -> None:
-        self._head_bytes += len(received)
-        if self._head_bytes > HEAD_BYTES_MAX:
-            raise BadGateway("its header fields exceed the bound")
-        try:
-            parser.feed_data(received)
-        except HttpParserError as error:
-            raise BadGateway(f"its header is malformed: {error}") from error
+    def _take_head(self, said: StatusLine, lines: list[bytes]) -> None:
+        status, self.reason, version, via = said
+        headers = Headers()
+        length = None
+        is_plain = True
+        for line in lines:
+            field, note = _FIELD_LINES[line]
+            if note is None:
+                headers.append(field)
+            elif note >= 0 and length is None:
+                length = note
+            elif note != IGNORED:
+                is_plain = False
+        # RFC 9112, section 6.1: chunked in HTTP/1.0 is read, but the connection is not trusted.
+        is_kept = version == "1.1"
+        if is_plain:
+            headers.append(via)
+            framing = plain_response_framing(self._method, status, length)
+        else:
+            aside = _aside(lines)
+            framing, length = response_framing(self._method, status, aside)
+            is_kept = _finish_fields(headers, aside, version) and is_kept
+        self.status, self.headers, self.framing, self.length = status, headers, framing, length
+        self.is_reusable = is_kept and framing is not _CLOSE
+        self.state = _AT_HEAD
+        if framing is _CHUNKED:
+            self._chunked = ChunkedBody()
+        elif framing is _SIZED and length:
+            self._remaining = length
+        elif framing is not _CLOSE:
+            self.state = _AT_END
 
-    def _finish_informational(self) -> None:
+    def _take_informational(self, said: StatusLine, lines: list[bytes]) -> None:
         self._informational_left -= 1
         if self._informational_left < 0:
             raise BadGateway("it sent too many interim responses")
-        if self._on_informational is not None and self.status != 100:
-            self._on_informational(self.status, self._end_to_end())
+        status, _, version, _ = said
+        if self._on_informational is not None and status != 100:
+            headers = Headers(f for f, note in map(_FIELD_LINES.__getitem__, lines) if note is None)
+            _finish_fields(headers, _aside(lines), version)
+            self._on_informational(status, headers)
         self.state = advance(self.state, Event.INFORMATIONAL)
-        self._begin_head()
-
-    def _finish_head(self) -> None:
-        if self.reason and _NOT_IN_REASON.search(self.reason) is not None:
-            raise BadGateway("its reason phrase holds a control character")
-        self.framing, self.length = response_framing(self._method, self.status, self._set_aside)
-        # RFC 9112, section 6.1: chunked in HTTP/1.0 is read, but the connection is not trusted.
-        self.is_reusable = self._version == "1.1" and self.framing is not _CLOSE
-        self.headers = self._end_to_end()
-        self.state = advance(self.state, Event.HEAD)
-        if self.framing is _SIZED:
-            self._remaining = self.length or 0
-            if self._remaining:
-                return
-        elif self.framing is _CHUNKED:
-            self._chunked = ChunkedBody()
-            return
-        elif self.framing is _CLOSE:
-            return
-        self.state = advance(self.state, Event.END)
-
-    def _end_to_end(self) -> Headers:
-        """Return the fields to pass on: without hop-by-hop ones, with our mark in Via."""
-        headers, aside = self.headers, self._set_aside
-        if len(headers) + len(aside) > HEADER_FIELDS_MAX:
-            raise BadGateway("it sent more header fields than the bound")
-        is_via_kept = True
-        for name, value in aside:
-            if name == b"connection" and value.lower() != b"keep-alive":
-                is_via_kept = self._obey(connection_options(aside))
-                break
-        for field in aside:
-            if field[0] == b"via" and is_via_kept:
-                headers.extend(field for field in aside if field[0] == b"via")
-                add_via(headers, self._version)
-                return headers
-        headers.append(via_field(self._version))
-        return headers
-
-    def _obey(self, options: frozenset[bytes]) -> bool:
-        """Do what Connection says; return whether Via was spared."""
-        if b"close" in options:
-            self.is_reusable = False
-        self.headers.remove_all(options)
-        return b"via" not in options
 
     # Bodies.
 
@@ -241,22 +219,17 @@ class ResponseReader:
             self._chunked = None
         self.state = advance(self.state, Event.END)
 
-    # What the parser calls.
 
-    def on_status(self, reason: bytes) -> None:
-        self.reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name in _SET_ASIDE:
-            self._set_aside.append((name, value.strip(b" \t")))
-        else:
-            self.headers.append((name, value.strip(b" \t")))
+def _aside(lines: list[bytes]) -> Headers:
+    """Return the fields that are not passed on as they are."""
+    return Headers(f for f, note in (_FIELD_LINES[line] for line in lines) if note is not None)
 
 
-def _start_of_response(received: bytes) -> bytes:
-    """Return `received` if a response can begin so but more is needed to tell; else raise."""
-    # What is missing is filled from a proper start, so that a wrong byte is seen at once.
-    if _STATUS_LINE.match(received + _SAMPLE[len(received) :]) is None:
-        raise BadGateway("it did not answer with an HTTP/1.1 response")
-    return received
+def _finish_fields(headers: Headers, aside: Headers, version: str) -> bool:
+    """Obey Connection and complete Via; return whether the peer keeps the connection."""
+    options = connection_options(aside)
+    headers.remove_all(options)
+    if b"via" not in options:
+        headers.extend(field for field in aside if field[0] == b"via")
+    add_via(headers, version)
+    return b"close" not in options
