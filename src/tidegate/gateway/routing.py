@@ -63,11 +63,10 @@ class _Paths(Generic[RouteT]):
         if (exact := self.exact.get(path)) is not None:
             return exact, 0
         prefixes = self.prefixes
-        # Only as many segments as the deepest prefix has can matter, however long the path is.
-        segments = path.split(b"/", self.depth_max + 1)
         end = len(path)
-        if len(segments) > self.depth_max + 1:
-            end -= len(segments[-1]) + 1
+        if path.count(b"/") > self.depth_max:
+            # Only as many segments as the deepest prefix has can matter, however long the path is.
+            end -= len(path.split(b"/", self.depth_max + 1)[-1]) + 1
         while end > 0:
             if (found := prefixes.get(path[:end])) is not None:
                 return found, end

@@ -136,7 +136,12 @@ def _lowest_share(capacities: tuple[int, ...], cost: int, reply: list[Any]) -> i
     tightest, lowest, at = 0, 2.0, 1
     for index, capacity in enumerate(capacities):
         remaining, seconds = reply[at], reply[at + 1]
-        if not _is_possible(remaining, capacity - cost, seconds):
+        if (
+            type(remaining) is not int
+            or type(seconds) is not int
+            or not 0 <= remaining <= capacity - cost
+            or not 0 <= seconds <= INTEGER_MAX
+        ):
             raise _unusable()
         share = remaining / capacity
         if share < lowest:
@@ -150,22 +155,18 @@ def _longest_wait(subject: Subject, cost: int, reply: list[Any]) -> int:
     tightest, longest = -1, -1
     for index, capacity in enumerate(subject.capacities):
         remaining, seconds = reply[2 * index + 1], reply[2 * index + 2]
-        if not _is_possible(remaining, capacity, seconds):
+        if (
+            type(remaining) is not int
+            or type(seconds) is not int
+            or not 0 <= remaining <= capacity
+            or not 0 <= seconds <= INTEGER_MAX
+        ):
             raise _unusable()
         if remaining < cost and seconds > longest:
             tightest, longest = index, seconds
     if tightest < 0:
         raise _unusable()
     return tightest
-
-
-def _is_possible(remaining: Any, remaining_max: int, seconds: Any) -> bool:
-    return (
-        type(remaining) is int
-        and type(seconds) is int
-        and 0 <= remaining <= remaining_max
-        and 0 <= seconds <= INTEGER_MAX
-    )
 
 
 def _unusable() -> StoreUnavailable:
