@@ -47,6 +47,8 @@ class Upstream:
             self._pools.append(pool)
             self._writers[pool] = HeadWriter(host_rule(service.host, target.scheme))
         self._balancer = Balancer(self._pools)
+        self._only = next(iter(self._writers.items())) if len(self._pools) == 1 else None
+        """Pool and writer of a lone target: there is nothing to choose."""
 
     async def send(
         self, request: Request, on_informational: Informational | None = None
@@ -56,8 +58,12 @@ class Upstream:
         Raises BadGateway, GatewayTimeout or UpstreamUnavailable; BadRequest or PolicyFailed for a
         request that cannot be written safely; and whatever a streamed request body raises.
         """
-        pool = self._balancer.pick()
-        head = self._writers[pool].head(request, pool.target.authority)
+        if (only := self._only) is not None:
+            pool, writer = only
+        else:
+            pool = self._balancer.pick()
+            writer = self._writers[pool]
+        head = writer.head(request, pool.authority)
         connection = pool.take()
         if connection is None:
             return await self._send_anew(request, pool, on_informational)
@@ -99,7 +105,7 @@ class Upstream:
         """Send on a connection that has to be opened or waited for; of `pool` if it can be had."""
         pool, connection = await self._connect(pool, is_fresh=is_fresh)
         try:
-            head = self._writers[pool].head(request, pool.target.authority)
+            head = self._writers[pool].head(request, pool.authority)
         except GatewayError:
             connection.close()
             raise

@@ -46,6 +46,7 @@ class Connection(asyncio.Protocol):
         self._on_closed = on_closed
         self._loop = loop
         self._timeouts = timeouts
+        self._first_byte_s = timeouts.first_byte
         self._service = service
         self._reader = ResponseReader()
         self._transport: asyncio.Transport | None = None
@@ -83,13 +84,15 @@ class Connection(asyncio.Protocol):
             self._upload = self._loop.create_task(upload)
             self._upload.add_done_callback(partial(self._on_upload_done, reply))
             return reply
-        if len(body) <= JOINED_BODY_BYTES_MAX:
+        self.deadline_s = self._loop.time() + self._first_byte_s
+        if not body:
+            self.write(head)
+        elif len(body) <= JOINED_BODY_BYTES_MAX:
             self.write(head + body)
         else:
             self.write(head)
             self.write(body)
             self._note_unsent()
-        self.deadline_s = self._loop.time() + self._timeouts.first_byte
         return reply
 
     def abandon(self, reply: asyncio.Future[Response]) -> None:
@@ -208,8 +211,10 @@ class Connection(asyncio.Protocol):
         """The response is complete: decide about the connection, then hand the response over."""
         reader, stream = self._reader, self._stream
         self._reply = self._stream = None
-        self._stop_upload()
-        self._resume_reading()
+        if self._upload is not None:
+            self._stop_upload()
+        if self._is_read_paused:
+            self._resume_reading()
         self.deadline_s = inf
         if reader.is_reusable and self.is_open:
             self.is_reused = True
@@ -220,7 +225,9 @@ class Connection(asyncio.Protocol):
             stream.put(reader.pieces)
             stream.end()
         elif not reply.done():
-            reply.set_result(self._response(b"".join(reader.pieces)))
+            pieces = reader.pieces
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            reply.set_result(self._response(body))
 
     def _response(self, body: bytes | BodyStream) -> Response:
         read = self._reader
@@ -277,7 +284,7 @@ class Connection(asyncio.Protocol):
         if self._stream is not None:
             self._expect_progress()
         else:
-            self.deadline_s = self._loop.time() + self._timeouts.first_byte
+            self.deadline_s = self._loop.time() + self._first_byte_s
 
     def _on_upload_done(self, reply: asyncio.Future[Response], task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

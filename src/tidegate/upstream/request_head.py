@@ -2,7 +2,8 @@
 
 This is the last place where one request could become two: the method must be a token, the target
 one word, names tokens, and no CR, LF or NUL may hide in any part, whoever put it there. Framing
-fields are written from the body alone. Cost: one pass over the names and three scans of the head.
+fields are written from the body alone. Cost: one pass over the fields; foreign parts are joined by
+themselves, since three searches for one byte cost a tenth of counting line breaks in the head.
 """
 
 import re
@@ -10,17 +11,20 @@ from collections.abc import Callable
 from typing import Final
 
 from tidegate.http.errors import BadRequest, PolicyFailed
-from tidegate.http.headers import HOP_BY_HOP, Headers
+from tidegate.http.headers import HOP_BY_HOP
 from tidegate.http.message import Request
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET: Final = re.compile(rb"[\x21-\x7e]+")
+_is_target: Final = re.compile(rb"[\x21-\x7e]+").fullmatch
 _USUAL_METHODS: Final = {
     method: method.encode()
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 }
-_ANNOUNCES_EMPTY_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_ANNOUNCES_EMPTY_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 """Methods that anticipate a body: they say `Content-Length: 0` (RFC 9110, section 8.6)."""
+
+_VERSION_AND_HOST: Final = b" HTTP/1.1\r\nhost: "
+_CR, _LF = b"\r\n"
 
 _WRITTEN_HERE: Final = HOP_BY_HOP | {b"content-length", b"expect", b"host"}
 """Fields that this writer alone decides on; a copy in the message is left out."""
@@ -47,7 +51,7 @@ class HeadWriter:
 
     def __init__(self, host: HostRule) -> None:
         self._host = host
-        self._known_names: set[bytes] = set()
+        self._known_names: dict[bytes, bytes] = {}
 
     def head(self, request: Request, authority: bytes) -> bytes:
         """Return request line and fields, with the blank line that ends them.
@@ -55,39 +59,43 @@ class HeadWriter:
         Raises BadRequest (method, target) or PolicyFailed (fields) before a byte is on the wire.
         """
         method = _USUAL_METHODS.get(request.method) or _checked_method(request.method)
-        target = request.target
+        target = request.path if request.query is None else request.target
         is_path = target[:1] == b"/" or (target == b"*" and method == b"OPTIONS")
-        if not is_path or _TARGET.fullmatch(target) is None:
+        if not is_path or _is_target(target) is None:
             raise BadRequest("The target cannot be sent on: it must be one path without blanks")
-        headers = request.headers
+        # Even places hold what is written or checked here, odd ones what others have chosen.
+        parts = [method, b" " + target, _VERSION_AND_HOST, self._host(request, authority)]
         known = self._known_names
-        # The list, not any(): every name must be looked at, also behind one that is left out.
-        left_out = [name for name, _ in headers if name not in known and not self._admit(name)]
-        kept = _without_own(headers) if left_out else headers
-        lines = [b"%b %b HTTP/1.1" % (method, target)]
-        lines.append(b"host: " + self._host(request, authority))
-        lines += map(b": ".join, kept)
-        if (framing := _framing_line(request)) is not None:
-            lines.append(framing)
-        head = b"\r\n".join(lines)
-        breaks = len(lines) - 1
-        if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
+        for name, value in request.headers:
+            try:
+                parts.append(known[name])
+            except KeyError:
+                if (before := self._admitted(name)) is None:
+                    continue
+                parts.append(before)
+            parts.append(value)
+        foreign = b"".join(parts[1::2])
+        if _LF in foreign or _CR in foreign or 0 in foreign:
             raise PolicyFailed("A header field to be sent upstream holds CR, LF or NUL")
-        return head + b"\r\n\r\n"
+        if request.body == b"" and method not in _ANNOUNCES_EMPTY_BODY:
+            parts.append(b"\r\n\r\n")
+        else:
+            parts.append(_framing_line(request))
+        return b"".join(parts)
 
-    def _admit(self, name: bytes) -> bool:
-        """Return whether the field may be sent as it is; raise PolicyFailed if it never may."""
+    def _admitted(self, name: bytes) -> bytes | None:
+        """Return what is written before the value, or None for a field that is left out.
+
+        Raises PolicyFailed for one that may never be sent.
+        """
         if name.lower() in _WRITTEN_HERE:
-            return False
+            return None
         if _TOKEN.fullmatch(name) is None:
             raise PolicyFailed("A header field to be sent upstream has a name that is no token")
+        before = b"\r\n%b: " % name
         if len(self._known_names) < _KNOWN_NAMES_MAX:
-            self._known_names.add(name)
-        return True
-
-
-def _without_own(headers: Headers) -> Headers:
-    return Headers(field for field in headers if field[0].lower() not in _WRITTEN_HERE)
+            self._known_names[name] = before
+        return before
 
 
 def _checked_method(method: str) -> bytes:
@@ -98,13 +106,11 @@ def _checked_method(method: str) -> bytes:
     return method.encode()
 
 
-def _framing_line(request: Request) -> bytes | None:
-    """Return the one field that says where the body ends (RFC 9112, section 6), if it has one."""
+def _framing_line(request: Request) -> bytes:
+    """Return the field that says where the body ends (RFC 9112, section 6), and the head's end."""
     body = request.body
     if isinstance(body, bytes):
-        if body or request.method in _ANNOUNCES_EMPTY_BODY:
-            return b"content-length: %d" % len(body)
-        return None
+        return b"\r\ncontent-length: %d\r\n\r\n" % len(body)
     if request.content_length is not None:
-        return b"content-length: %d" % request.content_length
-    return b"transfer-encoding: chunked"
+        return b"\r\ncontent-length: %d\r\n\r\n" % request.content_length
+    return b"\r\ntransfer-encoding: chunked\r\n\r\n"

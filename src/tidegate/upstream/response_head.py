@@ -31,12 +31,15 @@ StatusLine = tuple[int, bytes | None, str, HeaderField]
 """Status, reason phrase if any, version, and the Via field that a message of it gets."""
 
 
-class StatusLines(dict[bytes, StatusLine]):
-    """`lines[line]` is what a status line says: few are ever sent, so each is read once."""
+class StatusLines:
+    """`kept.get(line) or read(line)` is what a status line says: there are few, each read once."""
 
-    __slots__ = ()
+    __slots__ = ("kept",)
 
-    def __missing__(self, line: bytes) -> StatusLine:
+    def __init__(self) -> None:
+        self.kept: dict[bytes, StatusLine] = {}
+
+    def read(self, line: bytes) -> StatusLine:
         """Read `line`; raise BadGateway if no answer that was asked for can begin so."""
         match = _STATUS_LINE.fullmatch(line)
         if match is None:
@@ -46,9 +49,9 @@ class StatusLines(dict[bytes, StatusLine]):
         version = match[1].decode()
         said = int(match[2]), match[3] or None, version, via_field(version)
         if len(line) <= STATUS_LINE_BYTES_MAX:
-            if len(self) >= STATUS_LINES_MAX:
-                self.clear()
-            self[line] = said
+            if len(self.kept) >= STATUS_LINES_MAX:
+                self.kept.clear()
+            self.kept[line] = said
         return said
 
 

@@ -52,6 +52,8 @@ _AT_REUSE: Final = advance(_AT_END, Event.REUSE)
 
 _FIELD_LINES: Final = FieldLines()
 _STATUS_LINES: Final = StatusLines()
+_known_field: Final = _FIELD_LINES.kept.get
+_known_status: Final = _STATUS_LINES.kept.get
 """For all connections of the worker: what a line says does not depend on who sent it."""
 
 
@@ -134,7 +136,7 @@ class ResponseReader:
                 if end > HEAD_BYTES_MAX:
                     raise BadGateway("its header fields exceed the bound")
                 lines = head.split(b"\r\n")
-                said = _STATUS_LINES[lines[0]]
+                said = _known_status(lines[0]) or _STATUS_LINES.read(lines[0])
                 judge(head, HttpResponseParser(None))
             else:
                 partial = self._partial = self._partial or PartialHead()
@@ -143,7 +145,7 @@ class ResponseReader:
                     return b""
                 self._partial = None
                 lines = partial.head.split(b"\r\n")
-                said = _STATUS_LINES[lines[0]]
+                said = _known_status(lines[0]) or _STATUS_LINES.read(lines[0])
             received = received[end:]
             if len(lines) > HEADER_FIELDS_MAX + 3:  # besides the status line and what ends it
                 raise BadGateway("it sent more header fields than the bound")
@@ -159,7 +161,7 @@ class ResponseReader:
         length = None
         is_plain = True
         for line in lines:
-            field, note = _FIELD_LINES[line]
+            field, note = _known_field(line) or _FIELD_LINES.split(line)
             if note is None:
                 headers.append(field)
             elif note >= 0 and length is None:
@@ -191,7 +193,7 @@ class ResponseReader:
             raise BadGateway("it sent too many interim responses")
         status, _, version, _ = said
         if self._on_informational is not None and status != 100:
-            headers = Headers(f for f, note in map(_FIELD_LINES.__getitem__, lines) if note is None)
+            headers = Headers(f for f, note in map(_FIELD_LINES.split, lines) if note is None)
             _finish_fields(headers, _aside(lines), version)
             self._on_informational(status, headers)
         self.state = advance(self.state, Event.INFORMATIONAL)
@@ -222,7 +224,7 @@ class ResponseReader:
 
 def _aside(lines: list[bytes]) -> Headers:
     """Return the fields that are not passed on as they are."""
-    return Headers(f for f, note in (_FIELD_LINES[line] for line in lines) if note is not None)
+    return Headers(f for f, note in map(_FIELD_LINES.split, lines) if note is not None)
 
 
 def _finish_fields(headers: Headers, aside: Headers, version: str) -> bool:
