@@ -27,7 +27,6 @@ JOINED_BODY_BYTES_MAX: Final = 64 * 1024
 
 _BODY, _DONE = State.BODY, State.DONE
 
-
 Told: TypeAlias = "Callable[[Connection], None]"
 
 
@@ -45,8 +44,7 @@ class Connection(asyncio.Protocol):
         self._on_free = on_free
         self._on_closed = on_closed
         self._loop = loop
-        self._timeouts = timeouts
-        self._first_byte_s = timeouts.first_byte
+        self._first_byte_s, self._progress_s = timeouts.first_byte, timeouts.body_progress
         self._service = service
         self._reader = ResponseReader()
         self._transport: asyncio.Transport | None = None
@@ -80,15 +78,12 @@ class Connection(asyncio.Protocol):
         if not isinstance(body, bytes):
             self.write(head)
             self.deadline_s = inf
-            upload = self._send_streamed(body, request.content_length)
-            self._upload = self._loop.create_task(upload)
+            self._upload = self._loop.create_task(self._send_streamed(body, request.content_length))
             self._upload.add_done_callback(partial(self._on_upload_done, reply))
             return reply
         self.deadline_s = self._loop.time() + self._first_byte_s
-        if not body:
-            self.write(head)
-        elif len(body) <= JOINED_BODY_BYTES_MAX:
-            self.write(head + body)
+        if len(body) <= JOINED_BODY_BYTES_MAX:
+            self.write(head + body if body else head)
         else:
             self.write(head)
             self.write(body)
@@ -108,13 +103,11 @@ class Connection(asyncio.Protocol):
 
     def expire(self, now_s: float) -> None:
         """The deadline has passed: end what did not move, go on with what did."""
-        before = self._unsent
-        unsent = self._note_unsent()
+        before, unsent = self._unsent, self._note_unsent()
         if self._reply is None:
             self._close()
         elif unsent < before:
-            allowed = self._timeouts.body_progress if unsent else self._timeouts.first_byte
-            self.deadline_s = now_s + allowed
+            self.deadline_s = now_s + (self._progress_s if unsent else self._first_byte_s)
         elif self._stream is not None:
             self._fail(failures.overdue(self._service, "did not go on with its answer"))
         elif unsent:
@@ -133,7 +126,7 @@ class Connection(asyncio.Protocol):
             return None
         self._drain = self._loop.create_future()
         self._note_unsent()
-        self.deadline_s = self._loop.time() + self._timeouts.body_progress
+        self.deadline_s = self._loop.time() + self._progress_s
         return self._drain
 
     # What the transport calls.
@@ -225,15 +218,13 @@ class Connection(asyncio.Protocol):
             stream.put(reader.pieces)
             stream.end()
         elif not reply.done():
-            pieces = reader.pieces
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            reply.set_result(self._response(body))
+            reply.set_result(self._response(b"".join(reader.pieces)))
 
     def _response(self, body: bytes | BodyStream) -> Response:
         read = self._reader
-        return Response(
-            read.status, read.headers, body, content_length=read.length, reason=read.reason
-        )
+        response = Response(read.status, read.headers, body)
+        response.content_length, response.reason = read.length, read.reason  # keywords cost more
+        return response
 
     def _fail(self, error: BaseException) -> None:
         """Close the connection; if an exchange is under way, that is how it ends."""
@@ -270,10 +261,7 @@ class Connection(asyncio.Protocol):
         """
         if self._upload is not None:
             return
-        if self._is_read_paused:
-            self.deadline_s = inf
-        else:
-            self.deadline_s = self._loop.time() + self._timeouts.body_progress
+        self.deadline_s = inf if self._is_read_paused else self._loop.time() + self._progress_s
 
     # The upload.
 

@@ -25,6 +25,7 @@ _SAMPLE: Final = b"HTTP/1.1 200"
 _STATUS_LINE: Final = re.compile(
     rb"HTTP/(1\.[01]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?"
 )
+_TOO_LARGE: Final = "its header fields exceed the bound"
 _SWITCHED: Final = "it switched protocols without being asked to"
 
 StatusLine = tuple[int, bytes | None, str, HeaderField]
@@ -57,6 +58,8 @@ class StatusLines:
 
 def judge(head: bytes, parser: HttpResponseParser) -> None:
     """Feed `head`, or the next part of it, to `parser`; raise BadGateway if it is malformed."""
+    if len(head) > HEAD_BYTES_MAX:
+        raise BadGateway(_TOO_LARGE)
     try:
         parser.feed_data(head)
     except HttpParserError as error:
@@ -73,27 +76,26 @@ class PartialHead:
         self._parser: HttpResponseParser | None = None
         self._judged = 0
 
-    def feed(self, received: bytes) -> int:
-        """Return how much of `received` belongs to the head if it ends there, else 0."""
-        before = len(self._received)
-        self._received += received
-        end = self._received.find(END_OF_HEAD, max(0, before - 3))
-        if end >= 0:
-            del self._received[end + 4 :]
-        if len(self._received) > HEAD_BYTES_MAX:
-            raise BadGateway("its header fields exceed the bound")
+    def feed(self, received: bytes) -> tuple[bytes, bytes, bytes]:
+        """Return all of the head, its end, and what follows it; nothing if the end is to come."""
+        whole = self._received
+        before = len(whole)
+        whole += received
+        end = whole.find(END_OF_HEAD, max(0, before - 3)) + len(END_OF_HEAD)
+        is_found = end >= len(END_OF_HEAD)
+        if is_found:
+            del whole[end:]
+        if len(whole) > HEAD_BYTES_MAX:
+            raise BadGateway(_TOO_LARGE)
         if self._parser is None:
-            if not _begins_well(self._received):
-                return 0
+            if not _begins_well(whole):
+                return b"", b"", b""
             self._parser = HttpResponseParser(None)
-        judge(bytes(self._received[self._judged :]), self._parser)
-        self._judged = len(self._received)
-        return self._judged - before if end >= 0 else 0
-
-    @property
-    def head(self) -> bytes:
-        """The whole head once `feed` has found its end."""
-        return bytes(self._received)
+        judge(bytes(whole[self._judged :]), self._parser)
+        self._judged = len(whole)
+        if not is_found:
+            return b"", b"", b""
+        return bytes(whole[: -len(END_OF_HEAD)]), END_OF_HEAD, received[end - before :]
 
 
 def _begins_well(received: bytearray) -> bool:

@@ -27,7 +27,6 @@ from tidegate.upstream.field_lines import IGNORED, FieldLines
 from tidegate.upstream.header_fields import add_via
 from tidegate.upstream.response_head import (
     END_OF_HEAD,
-    HEAD_BYTES_MAX,
     PartialHead,
     StatusLine,
     StatusLines,
@@ -113,10 +112,14 @@ class ResponseReader:
             received = self._read_heads(received)
         if not received:
             return
-        if self.state is _BODY:
-            self._read_body(received)
-        else:
+        if self.state is not _BODY:
             self.is_reusable = False
+        elif self.framing is _SIZED and len(received) == self._remaining:
+            self.pieces.append(received)
+            self._remaining = 0
+            self.state = _AT_END
+        else:
+            self._read_body(received)
 
     def feed_eof(self) -> bool:
         """The peer ended its side. Return whether that completed the response."""
@@ -131,28 +134,29 @@ class ResponseReader:
     def _read_heads(self, received: bytes) -> bytes:
         """Read informational heads and the final one; return what follows the final one."""
         while received:
-            if self._partial is None and (end := received.find(END_OF_HEAD) + 4) >= 4:
-                head = received[:end]
-                if end > HEAD_BYTES_MAX:
-                    raise BadGateway("its header fields exceed the bound")
-                lines = head.split(b"\r\n")
-                said = _known_status(lines[0]) or _STATUS_LINES.read(lines[0])
-                judge(head, HttpResponseParser(None))
+            if self._partial is None:
+                head, found, rest = received.partition(END_OF_HEAD)
             else:
-                partial = self._partial = self._partial or PartialHead()
-                end = partial.feed(received)
-                if not end:
-                    return b""
+                head, found, rest = self._partial.feed(received)
+            if not found:
+                if self._partial is None:
+                    self._partial = PartialHead()
+                    self._partial.feed(received)
+                return b""
+            lines = head.split(b"\r\n")
+            line = lines.pop(0)
+            said = _known_status(line) or _STATUS_LINES.read(line)
+            if self._partial is None:
+                judge(head + END_OF_HEAD, HttpResponseParser(None))
+            else:
                 self._partial = None
-                lines = partial.head.split(b"\r\n")
-                said = _known_status(lines[0]) or _STATUS_LINES.read(lines[0])
-            received = received[end:]
-            if len(lines) > HEADER_FIELDS_MAX + 3:  # besides the status line and what ends it
+            if len(lines) > HEADER_FIELDS_MAX:
                 raise BadGateway("it sent more header fields than the bound")
             if said[0] >= 200:
-                self._take_head(said, lines[1:-2])
-                return received
-            self._take_informational(said, lines[1:-2])
+                self._take_head(said, lines)
+                return rest
+            self._take_informational(said, lines)
+            received = rest
         return b""
 
     def _take_head(self, said: StatusLine, lines: list[bytes]) -> None:
