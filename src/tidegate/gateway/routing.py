@@ -25,6 +25,11 @@ DECODINGS_MAX: Final = 4
 """A path that still changes when it is decoded this often is nobody's honest path."""
 
 
+SEGMENTS_TRIED: Final = 4
+"""Segments beyond the deepest prefix that are tried in vain rather than cut off first: cutting
+costs as much as four look-ups."""
+
+
 @dataclass(frozen=True, slots=True)
 class Match(Generic[RouteT]):
     """One way to reach a route. `path` is a prefix on segment boundaries unless `is_exact`.
@@ -64,7 +69,7 @@ class _Paths(Generic[RouteT]):
             return exact, 0
         prefixes = self.prefixes
         end = len(path)
-        if path.count(b"/") > self.depth_max:
+        if path.count(b"/") > self.depth_max + SEGMENTS_TRIED:
             # Only as many segments as the deepest prefix has can matter, however long the path is.
             end -= len(path.split(b"/", self.depth_max + 1)[-1]) + 1
         while end > 0:

@@ -80,7 +80,8 @@ class RequestIdentity:
         return self._unused[start:end]
 
     def _new_traceparent(self, request_id: bytes) -> bytes:
-        trace_id = request_id if _TRACE_ID.fullmatch(request_id) else self._new_id()
+        """Begin a trace, under the request's id where that has the form of a trace's."""
+        trace_id = request_id if _TRACE_ID.fullmatch(request_id) is not None else self._new_id()
         # Flag 00: the gateway records no span, so it must not claim that anything is sampled.
         return b"00-%b-%b-00" % (trace_id, trace_id[16:])
 
