@@ -6,8 +6,9 @@ import re
 from contextlib import suppress
 from itertools import pairwise
 
+import httptools
 import uvloop
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.edge.conftest import Client, Handler, native_door
@@ -88,3 +89,32 @@ def test_where_the_bytes_are_cut_makes_no_difference(message, cuts):
 
 def _statuses(received: bytes) -> list[bytes]:
     return re.findall(rb"HTTP/1\.1 ([2-5]\d\d) ", received)
+
+
+class FieldsOfTheParser:
+    """What llhttp itself reports of one head."""
+
+    def __init__(self) -> None:
+        self.own_fields: list[tuple[bytes, bytes]] = []
+        self.is_head_read = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.own_fields.append((name, value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.is_head_read = True
+
+
+@settings(FUZZ, max_examples=300)
+@given(octets=mutated())
+def test_fields_split_off_a_head_are_the_parser_s_own(octets):
+    head, end, _ = octets.partition(b"\r\n\r\n")
+    seen = FieldsOfTheParser()
+    with suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
+        httptools.HttpRequestParser(seen).feed_data(head + end)
+    assume(end and seen.is_head_read and head[:1] not in (b"\r", b"\n"))
+    line = head.split(b"\r\n")[0]
+    # A line that ends in LF, which llhttp takes where the version is missing, is refused as such.
+    assume(line.endswith((b" HTTP/1.1", b" HTTP/1.0")) and b"\n" not in line)
+    pairs = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
+    assert [(name, value.strip(b" \t")) for name, _, value in pairs] == seen.own_fields

@@ -95,8 +95,9 @@ def head_of(scope: Scope, body_bytes_max: int) -> tuple[Request[Any], Connection
     target = _path_below(scope)
     if scope["query_string"]:
         target = b"%b?%b" % (target, scope["query_string"])
+    fields = [(name, b":", value) for name, value in scope["headers"]]
     request, connection = read_head(
-        scope["method"], target, scope["http_version"], scope["headers"], body_bytes_max
+        scope["method"], target, scope["http_version"], fields, body_bytes_max
     )
     client = scope.get("client")
     request.client = client[0] if client else ""

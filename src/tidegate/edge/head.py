@@ -43,14 +43,17 @@ def read_head(
     method: str,
     target: bytes,
     http_version: str,
-    fields: Iterable[HeaderField],
+    fields: Iterable[tuple[bytes, bytes, bytes]],
     body_bytes_max: int,
 ) -> tuple[Request[Any], Connection]:
-    """Return the request if it can be read in one way only; raise a GatewayError if not."""
+    """Return the request if it can be read in one way only; raise a GatewayError if not.
+
+    A field is its name, a colon, and its value, as `bytes.partition` leaves it.
+    """
     headers = Headers()
     hosts: list[bytes] = []
     watched: list[HeaderField] = []
-    for name, value in fields:
+    for name, _, value in fields:
         name = name.lower()
         value = value.strip(_BLANKS)
         if name not in _WATCHED:

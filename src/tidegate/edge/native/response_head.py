@@ -45,7 +45,12 @@ def response_head(
 
     Raises UnsafeResponse.
     """
-    lines = [_status_line(response)]
+    line = _STATUS_LINES.get(response.status)
+    if line is None:
+        raise UnsafeResponse(f"{response.status} is not the status of a final response")
+    if response.reason is not None and not line.endswith(response.reason):
+        line = b"HTTP/1.1 %d %b" % (response.status, response.reason)
+    lines = [line]
     lines += [b": ".join(field) for field in response.headers if field[0] not in _WRITTEN_HERE]
     if framing is _SIZED or framing is _NONE:
         if (length := _length(response, framing)) is not None:
@@ -74,12 +79,3 @@ def _length(response: Response, framing: Framing) -> int | None:
     if response.content_length is None and isinstance(body, bytes) and body:
         return len(body)
     return response.content_length
-
-
-def _status_line(response: Response) -> bytes:
-    line = _STATUS_LINES.get(response.status)
-    if line is None:
-        raise UnsafeResponse(f"{response.status} is not the status of a final response")
-    if response.reason is None or line.endswith(response.reason):
-        return line
-    return b"HTTP/1.1 %d %b" % (response.status, response.reason)
