@@ -105,7 +105,7 @@ class FieldsOfTheParser:
         self.is_head_read = True
 
 
-@settings(FUZZ, max_examples=300)
+@settings(FUZZ, max_examples=150)
 @given(octets=mutated())
 def test_fields_split_off_a_head_are_the_parser_s_own(octets):
     head, end, _ = octets.partition(b"\r\n\r\n")
