@@ -11,7 +11,7 @@ from typing import Any, Final
 from tidegate.config.schema import Limit, Quota
 from tidegate.http.errors import GatewayError, StoreUnavailable, TooManyRequests
 from tidegate.http.headers import HeaderField
-from tidegate.rate_limiter.header_fields import INTEGER_MAX, decimal
+from tidegate.rate_limiter.header_fields import INTEGER_MAX
 from tidegate.rate_limiter.limits import Subject
 from tidegate.store.errors import unavailable
 
@@ -119,29 +119,16 @@ def decision(subject: Subject, cost: int, reply: Any) -> Decision:
         _lowest_share(capacities, cost, reply) if allowed else _longest_wait(subject, cost, reply)
     )
     figures = tuple(reply[1:])
-    digits = [decimal(figure) for figure in figures]
+    remaining, seconds = figures[2 * index : 2 * index + 2]
     headers = (
         subject.limit_fields[index],
-        (b"x-ratelimit-remaining", digits[2 * index]),
-        (b"x-ratelimit-reset", digits[2 * index + 1]),
+        (b"x-ratelimit-remaining", b"%d" % remaining),
+        (b"x-ratelimit-reset", b"%d" % seconds),
         subject.policy_field,
-        (b"ratelimit", _service_limit(subject.limit_labels, digits)),
+        (b"ratelimit", subject.service_limit_format % figures),
     )
     can_wait = not allowed and cost <= subject.cost_max
-    return Decision(
-        subject, cost, allowed, figures, headers, figures[2 * index + 1] if can_wait else None
-    )
-
-
-def _service_limit(labels: tuple[bytes, ...], digits: list[bytes]) -> bytes:
-    """Return the value of RateLimit: `"steady";r=150;t=1, "daily";r=900;t=3600`."""
-    if len(labels) == 1:
-        return labels[0] + digits[0] + b";t=" + digits[1]
-    return b"".join(
-        piece
-        for index, label in enumerate(labels)
-        for piece in (label, digits[2 * index], b";t=", digits[2 * index + 1])
-    )
+    return Decision(subject, cost, allowed, figures, headers, seconds if can_wait else None)
 
 
 def _lowest_share(capacities: tuple[int, ...], cost: int, reply: list[Any]) -> int:

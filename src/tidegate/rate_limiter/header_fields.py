@@ -14,15 +14,6 @@ INTEGER_MAX: Final = 999_999_999_999_999
 """The largest integer of a structured field (RFC 9651, section 3.3.1)."""
 
 
-_SMALL: Final = tuple(b"%d" % number for number in range(1000))
-"""Formatting a number costs four times as much as fetching it; most of these are small."""
-
-
-def decimal(number: int) -> bytes:
-    """Return a number that is not negative in decimal digits."""
-    return _SMALL[number] if number < 1000 else b"%d" % number
-
-
 def limit_field(capacity: int) -> HeaderField:
     """Return X-RateLimit-Limit."""
     return (b"x-ratelimit-limit", b"%d" % capacity)
@@ -33,11 +24,9 @@ def policy_field(policies: Sequence[tuple[str, int, int | None]]) -> HeaderField
     return (b"ratelimit-policy", b", ".join(map(_policy_item, policies)))
 
 
-def limit_labels(names: Iterable[str]) -> tuple[bytes, ...]:
-    """Return what stands before the remaining count of each limit in RateLimit."""
-    return tuple(
-        b'%b"%b";r=' % (b", " if index else b"", name.encode()) for index, name in enumerate(names)
-    )
+def service_limit_format(names: Iterable[str]) -> bytes:
+    """Return a `%` format for RateLimit: it takes remaining and seconds of every limit in turn."""
+    return b", ".join(b'"%b";r=%%d;t=%%d' % name.encode() for name in names)
 
 
 def _policy_item(policy: tuple[str, int, int | None]) -> bytes:

@@ -12,7 +12,7 @@ from typing import Final
 
 from tidegate.config.schema import Limit, Quota
 from tidegate.http.headers import HeaderField
-from tidegate.rate_limiter.header_fields import limit_field, limit_labels, policy_field
+from tidegate.rate_limiter.header_fields import limit_field, policy_field, service_limit_format
 from tidegate.rate_limiter.units import Kind, Units, bucket_units
 from tidegate.store import ScriptCall
 
@@ -35,7 +35,7 @@ class Subject:
     """For each of `keys` its limits as the script reads them."""
     limit_fields: tuple[HeaderField, ...]
     policy_field: HeaderField
-    limit_labels: tuple[bytes, ...]
+    service_limit_format: bytes
     calls: dict[int, ScriptCall] = field(default_factory=dict)
     """The script's calls by cost, packed once: few, because costs are the configuration's."""
 
@@ -68,7 +68,7 @@ def compiled_subject(tenant: str, key_id: str, limits: tuple[Limit, ...]) -> Sub
         policy_field=policy_field(
             list(zip(names, capacities, map(window_s, ordered), strict=True))
         ),
-        limit_labels=limit_labels(names),
+        service_limit_format=service_limit_format(names),
     )
 
 
