@@ -1,29 +1,6 @@
-"""Header fields: what one connection keeps to itself."""
+"""Header fields: an ordered multimap, and the options of Connection."""
 
-from tidegate.http.headers import Headers, connection_options, forwardable
-
-
-def test_hop_by_hop_fields_and_those_that_connection_names_stay_behind():
-    headers = Headers(
-        [
-            (b"connection", b"close, X-Private"),
-            (b"connection", b"x-other"),
-            (b"keep-alive", b"timeout=5"),
-            (b"te", b"trailers"),
-            (b"trailer", b"x-sum"),
-            (b"transfer-encoding", b"chunked"),
-            (b"upgrade", b"h2c"),
-            (b"proxy-authorization", b"Basic x"),
-            (b"proxy-connection", b"keep-alive"),
-            (b"content-length", b"5"),
-            (b"x-private", b"1"),
-            (b"x-other", b"2"),
-            (b"accept", b"*/*"),
-            (b"cookie", b"a"),
-            (b"cookie", b"b"),
-        ]
-    )
-    assert forwardable(headers) == [(b"accept", b"*/*"), (b"cookie", b"a"), (b"cookie", b"b")]
+from tidegate.http.headers import Headers, connection_options
 
 
 def test_connection_options_are_compared_without_case_and_blanks():

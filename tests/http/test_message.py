@@ -1,5 +1,9 @@
 """Messages: the target that is forwarded, and the release of what a response holds."""
 
+import asyncio
+
+import pytest
+
 from tidegate.http import GatewayError, Headers, Outcome, Request, Response, problem_response
 
 
@@ -15,6 +19,25 @@ async def test_closing_releases_once_and_in_reverse_order():
     await response.aclose(Outcome.ABORTED)
     await response.aclose(Outcome.COMPLETE)
     assert released == [("log", Outcome.ABORTED), ("connection", Outcome.ABORTED)]
+
+
+async def test_a_release_that_fails_keeps_nobody_elses_from_running():
+    released: list[str] = []
+    response = Response(200)
+
+    async def cancelled(outcome: Outcome) -> None:
+        raise asyncio.CancelledError
+
+    def fails(outcome: Outcome) -> None:
+        raise ValueError("a policy's own mistake")
+
+    response.on_close(lambda outcome: released.append("connection"))
+    response.on_close(cancelled)
+    response.on_close(lambda outcome: released.append("log"))
+    response.on_close(fails)
+    with pytest.raises(ValueError, match="own mistake"):
+        await response.aclose(Outcome.COMPLETE)
+    assert released == ["log", "connection"]
 
 
 def test_the_target_is_path_and_query_as_forwarded():

@@ -26,9 +26,6 @@ HOP_BY_HOP: Final = frozenset(
 )
 """Fields that concern one connection and are never forwarded."""
 
-FRAMING: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
-"""Fields that only the writer of a message may set: they say where it ends."""
-
 
 class Headers(list[HeaderField]):
     """An ordered multimap of header fields. Names must be given in lower case."""
@@ -70,16 +67,3 @@ def list_members(values: Iterable[bytes]) -> list[bytes]:
 def connection_options(headers: Headers) -> frozenset[bytes]:
     """Return the lower-case options that the Connection fields list (RFC 9110, section 7.6.1)."""
     return frozenset(list_members(headers.get_all(b"connection")))
-
-
-def forwardable(headers: Headers) -> Headers:
-    """Return the end-to-end fields: no hop-by-hop field, none that Connection names, no length.
-
-    Content-Length goes too, because whoever writes the message on knows its framing best.
-    """
-    named = connection_options(headers)
-    return Headers(
-        field
-        for field in headers
-        if field[0] not in HOP_BY_HOP and field[0] != b"content-length" and field[0] not in named
-    )

@@ -128,11 +128,23 @@ class Response:
         return self._closers is not None
 
     async def aclose(self, outcome: Outcome) -> None:
-        """Release what the response holds. Safe to call twice; the second call does nothing."""
+        """Release what the response holds. Safe to call twice; the second call does nothing.
+
+        Everything is released even if one release fails or is cancelled, which is then raised.
+        """
         closers, self._closers = self._closers, None
-        if closers is None:
-            return
-        while closers:
+        if closers is not None:
+            await _released(closers, outcome)
+
+
+async def _released(closers: list[OnClose], outcome: Outcome) -> None:
+    failure: BaseException | None = None
+    while closers:
+        try:
             waiting = closers.pop()(outcome)
             if waiting is not None:
                 await waiting
+        except BaseException as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
