@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 from pathlib import Path
@@ -13,6 +14,10 @@ import pytest
 
 def alive(pids: set[int]) -> set[int]:
     return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
+def descriptors(pid: int) -> set[int]:
+    return {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
 
 
 async def test_every_slot_answers_and_nobody_else(run_supervisor: Any) -> None:
@@ -50,6 +55,27 @@ async def test_a_snapshot_that_does_not_load_changes_nothing(
     await clients.eventually(lambda: "stays as it is" in supervisor.said())
     assert supervisor.workers() == before
     assert await supervisor.tags_that_answer() == {"old"}
+
+
+async def test_a_round_that_runs_out_of_descriptors_changes_nothing_and_ends_nothing(
+    run_supervisor: Any, clients: Any
+) -> None:
+    supervisor = run_supervisor(tag="old")
+    before = supervisor.workers()
+    pid = supervisor.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    # Room for the one file that holds the snapshot, none for a worker's pipes.
+    taken = descriptors(pid)
+    room = [number for number in range(max(taken) + 3) if number not in taken]
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (room[0] + 1, limits[1]))
+    supervisor.signal(signal.SIGHUP)
+    await clients.eventually(lambda: "Too many open files" in supervisor.said())
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    assert supervisor.workers() == before
+    supervisor.snapshot.write_text(json.dumps({"tag": "new"}))
+    supervisor.signal(signal.SIGHUP)
+    await clients.eventually(lambda: "Replaced 2 workers" in supervisor.said())
+    assert await supervisor.tags_that_answer() == {"new"}
 
 
 async def test_a_snapshot_on_which_no_worker_starts_changes_nothing(

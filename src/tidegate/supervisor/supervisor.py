@@ -195,7 +195,7 @@ class Supervisor:
                 worker = slot.worker
                 try:
                     await self._fill(slot, snapshot)
-                except WorkerFailed as failure:
+                except (WorkerFailed, OSError) as failure:
                     if snapshot is not self._snapshot:
                         log.error("The configuration stays as it is; a worker said: %s", failure)
                         return
