@@ -149,9 +149,7 @@ class Connection:
         except BaseException as error:
             if pipeline is not None:
                 pipeline.abort("The store could not be prepared for use")
-            if isinstance(
-                error, (OSError, UnicodeError, StoreUnavailable, CommandFailed, StoreRefused)
-            ):
+            if isinstance(error, FAILURES):
                 return error
             raise
         self._pipeline = pipeline
