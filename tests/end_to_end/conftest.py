@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -121,6 +122,14 @@ def echo_url() -> Iterator[str]:
     process = subprocess.Popen([*TIDEGATE, "echo", "--port", "0", "--json"], stdout=subprocess.PIPE)
     yield started(process)["url"]
     ended(process)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """For servers that cannot say which port they took."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

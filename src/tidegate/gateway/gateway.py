@@ -28,8 +28,8 @@ DEGRADED_WAIT_S: Final = 0.5
 """A worker that is replaced during an outage shall serve what needs no store, and soon."""
 
 
-class GatewayNotOpen(RuntimeError):
-    """A request came before the gateway was opened."""
+class GatewayNotOpen(GatewayError):
+    """A request came before the gateway was opened. Who mounted it reads the answer."""
 
 
 class Gateway:
