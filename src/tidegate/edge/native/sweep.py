@@ -8,7 +8,7 @@ nothing is cut early.
 from typing import TYPE_CHECKING, Final
 
 from tidegate.edge.native.phase import Phase
-from tidegate.edge.native.response_head import PROCESSING
+from tidegate.edge.native.response_head import CONTINUE
 from tidegate.http.errors import RequestTimeout
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def _probe(connection: "Connection") -> None:
     """Find out whether a client that ended its side is still there for the answer.
 
     A client that closed altogether looks the same as one that only has no more to send, until
-    something is written: here an interim response (RFC 9110, section 15.2), which any client may
-    ignore and HTTP/1.0 does not know.
+    something is written: here a 100 (RFC 9110, section 15.2), which clients pass over also where
+    they did not ask for it, unlike rarer interim responses. HTTP/1.0 does not know it.
     """
     current = connection.current
     if connection.is_probed:
@@ -87,4 +87,4 @@ def _probe(connection: "Connection") -> None:
         and current.request.http_version == "1.1"
     ):
         connection.is_probed = True
-        connection.outlet.write(PROCESSING)
+        connection.outlet.write(CONTINUE)
