@@ -2,13 +2,14 @@
 
 The path that is looked up is the path that is forwarded (http/target.py made it). Upstreams may
 read it more loosely than we do: decode `%2F`, merge `//`, cut `;x`, ignore case. So a path with
-anything of that kind is looked up a second time as the loosest upstream would read it, and is
-refused with 400 if that reading belongs to another route: nobody can borrow a lenient route to
-reach what a strict one guards, or leave a route's prefix. Hot: a plain path costs one regular
-expression and one dictionary look-up per segment, at most as many as the longest prefix has.
+anything of that kind is looked up again in each way an upstream might read it, and is refused with
+400 if one of them belongs to another route: nobody can borrow a lenient route to reach what a
+strict one guards, or leave a route's prefix. Hot: a plain path costs one regular expression and
+one dictionary look-up per segment, at most as many as the longest prefix has.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -17,10 +18,13 @@ from tidegate.http.errors import BadRequest, MethodNotAllowed, RouteNotFound
 
 RouteT = TypeVar("RouteT")
 
-_READ_TWO_WAYS: Final = re.compile(rb"[%;\\A-Z]|//|./\Z")
+_READ_TWO_WAYS: Final = re.compile(rb"[%;\\A-Z]|//|\./|.[./]\Z")
 _TRIPLET: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 _PARAMETERS: Final = re.compile(rb";[^/]*")
-_SLASHES: Final = re.compile(rb"/{2,}")
+_QUERY: Final = re.compile(rb"[?#].*", re.DOTALL)
+_OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]")
+"""ASCII spelt as two or three bytes of UTF-8, which some decoders take (RFC 3629, section 10)."""
+_BLANKS: Final = bytes(range(0x21)) + b"\x7f"
 DECODINGS_MAX: Final = 4
 """A path that still changes when it is decoded this often is nobody's honest path."""
 
@@ -122,7 +126,8 @@ class RouteTable(Generic[RouteT]):
         self._loose: _Hosts[RouteT] = _Hosts()
         for match in matches:
             self._strict.paths_of(match.host).add(match.path, match)
-            self._loose.paths_of(match.host).add(loosest_reading(match.path), match)
+            for reading in loose_readings(match.path):
+                self._loose.paths_of(match.host).add(reading, match)
 
     def find(self, method: str, host: bytes, path: bytes) -> tuple[RouteT, int]:
         """Return the route for a request, and how many bytes of the path its prefix covers.
@@ -148,16 +153,11 @@ class RouteTable(Generic[RouteT]):
     def _refuse_if_ambiguous(
         self, host: bytes, path: bytes, candidates: list[Match[RouteT]]
     ) -> None:
-        loose = self._loose.candidates(host, loosest_reading(path))
-        if loose is not None:
-            readings = loose[0]
-            if all(any(match is reading for reading in readings) for match in candidates):
-                return
-        error = BadRequest(
-            "The path can be read in two ways that belong to different routes: "
-            "send it without encoded slashes, double slashes, `;` or other case"
-        )
-        raise error
+        for reading in loose_readings(path):
+            found = self._loose.candidates(host, reading)
+            others = found[0] if found is not None else []
+            if not all(any(match is other for other in others) for match in candidates):
+                raise _two_ways()
 
 
 def methods_with_head(methods: Iterable[str]) -> frozenset[str]:
@@ -166,23 +166,59 @@ def methods_with_head(methods: Iterable[str]) -> frozenset[str]:
     return named | {"HEAD"} if "GET" in named else named
 
 
-def loosest_reading(path: bytes) -> bytes:
-    """Return `path` as the most lenient upstream would read it. Never forwarded, only compared."""
+def loose_readings(path: bytes) -> set[bytes]:
+    """Return `path` as lenient upstreams would read it. Never forwarded, only compared.
+
+    Some cut `;x` before they decode and some after, so each is tried at each decoding. Dot
+    segments that only show then are refused: who resolves them stands elsewhere than who does not.
+    """
+    found: set[bytes] = set()
+    spellings = {path}
     for _ in range(DECODINGS_MAX):
-        decoded = _TRIPLET.sub(lambda match: bytes((int(match[1], 16),)), path)
-        if decoded == path:
-            break
-        path = decoded
-    else:
-        raise BadRequest("The path is percent-encoded again and again")
-    path = _PARAMETERS.sub(b"", path.replace(b"\\", b"/"))
+        spellings |= {_PARAMETERS.sub(b"", spelling) for spelling in spellings}
+        found |= {_plainest(spelling) for spelling in spellings}
+        decoded = {_decoded(spelling) for spelling in spellings}
+        if decoded <= spellings:
+            return found
+        spellings = decoded
+    raise BadRequest("The path is percent-encoded again and again")
+
+
+def _decoded(path: bytes) -> bytes:
+    path = _TRIPLET.sub(lambda match: bytes((int(match[1], 16),)), path)
+    if b"\0" in path or _OVERLONG.search(path) is not None:
+        raise BadRequest("The path holds an encoded NUL, or ASCII in an overlong encoding")
+    path = path.replace(b"\\", b"/")
+    return path if path.isascii() else _folded(path)
+
+
+def _folded(path: bytes) -> bytes:
+    """Return the ASCII that an upstream may see in other characters, such as K in U+212A."""
+    text = unicodedata.normalize("NFKC", path.decode("utf-8", "surrogateescape"))
+    # Of the capital I with dot, casefold leaves the dot.
+    text = text.upper().casefold().replace("\N{COMBINING DOT ABOVE}", "")
+    return text.encode("utf-8", "surrogateescape").replace(b"\\", b"/")
+
+
+def _plainest(path: bytes) -> bytes:
+    """Drop what means nothing to somebody: parameters, case, empty segments, dots at their end."""
+    path = _PARAMETERS.sub(b"", _QUERY.sub(b"", path)).lower()
     kept: list[bytes] = []
-    for segment in _SLASHES.sub(b"/", path).lower().split(b"/"):
-        if segment == b"..":
-            del kept[-1:]
-        elif segment not in (b"", b"."):
-            kept.append(segment)
+    for segment in path.split(b"/"):
+        name = segment.strip(_BLANKS)
+        if name == b"..":
+            raise _two_ways()
+        # Windows ignores dots and blanks that end a name; `$` matches before a last line break.
+        if name := name.rstrip(_BLANKS + b"."):
+            kept.append(name)
     return b"/" + b"/".join(kept)
+
+
+def _two_ways() -> BadRequest:
+    return BadRequest(
+        "The path can be read in two ways that belong to different routes: "
+        "send it without encoded or double slashes, `;`, other case, or dots that end a segment"
+    )
 
 
 def _host_name(host: bytes) -> bytes:
