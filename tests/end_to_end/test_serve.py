@@ -40,18 +40,23 @@ async def test_a_refused_client_that_waits_retry_after_is_admitted(
 async def test_two_workers_admit_exactly_the_burst(
     running_gateway: Any, store_url: str | None
 ) -> None:
-    """Burst 100, refill 1/h, 2,000 requests over 50 connections at once."""
+    """Burst 100, refill 1/h, 2,000 requests under way at once: 40 on each of 50 connections."""
     gateway = running_gateway(redis=store_url)
-    statuses: list[int] = []
+    request = b"GET /api/v1/test HTTP/1.1\r\nHost: test\r\nX-API-Key: exact_user\r\n\r\n"
 
-    async def client() -> None:
-        streams = await asyncio.open_connection("127.0.0.1", gateway.port)
+    async def client() -> list[int]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(request * 40)
+        statuses = []
         for _ in range(40):
-            answer = await gateway.clients.ask(streams, "/api/v1/test", "X-API-Key: exact_user\r\n")
-            statuses.append(answer.status)
-        streams[1].close()
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
+            statuses.append(int(head.split(b" ")[1]))
+        writer.close()
+        return statuses
 
-    await asyncio.gather(*(client() for _ in range(50)))
+    answered = await asyncio.gather(*(client() for _ in range(50)))
+    statuses = [status for statuses in answered for status in statuses]
     assert (statuses.count(200), statuses.count(429)) == (100, 1900)
 
 
