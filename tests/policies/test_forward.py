@@ -2,6 +2,8 @@
 
 import pytest
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 SPOOFS = {
     "X-Tidegate-Tenant": "evil",
     "X-Tidegate-Plan": "enterprise",
@@ -82,3 +84,29 @@ async def test_a_prefix_is_stripped_where_the_route_says_so(tidegate_kit):
     ]:
         await kit.get(target)
         assert kit.upstream.requests[-1].target == expected
+
+
+async def test_fields_kept_ready_never_mix_callers_or_hosts(tidegate_kit):
+    kit = await tidegate_kit(route={"auth": []})
+    for host, client in [("a.test", "192.0.2.1"), ("b.test", "192.0.2.1"), ("a.test", "192.0.2.2")]:
+        for _ in range(2):
+            await kit.get("/api/x", key=None, host=host, client=client)
+            assert values(kit, b"x-forwarded-host") == [host.encode()]
+            assert values(kit, b"x-forwarded-for") == [client.encode()]
+            assert values(kit, b"x-tidegate-tenant") == []
+
+
+async def test_both_ways_of_writing_the_fields_say_the_same(tidegate_kit):
+    kit = await tidegate_kit()
+    await kit.get("/api/x", headers={"X-Request-ID": "a", "traceparent": TRACE})
+    plain = sorted(received(kit))
+    # A claim sends the request the long way, and is then taken out.
+    await kit.get("/api/x", headers={"X-Request-ID": "a", "traceparent": TRACE, "X-Real-IP": "x"})
+    assert sorted(received(kit)) == plain
+
+
+async def test_a_field_spelt_with_underscores_is_no_way_around_its_rule(tidegate_kit):
+    kit = await tidegate_kit()
+    for headers in ({"X_Forwarded_For": "evil"}, {"X_Forwarded_For": "evil", "Via": "1.1 a"}):
+        await kit.get("/api/x", headers=headers)
+        assert b"evil" not in b"".join(name + value for name, value in received(kit))

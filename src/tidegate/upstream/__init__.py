@@ -8,6 +8,7 @@ from tidegate.upstream.header_fields import (
     via_field,
 )
 from tidegate.upstream.pool import Counts
+from tidegate.upstream.request_head import ready_fields
 from tidegate.upstream.response_reader import Informational
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "Upstream",
     "add_forwarding_fields",
     "add_via",
+    "ready_fields",
     "via_field",
 ]

@@ -51,22 +51,26 @@ class Upstream:
         """Pool and writer of a lone target: there is nothing to choose."""
 
     async def send(
-        self, request: Request, on_informational: Informational | None = None
+        self,
+        request: Request,
+        on_informational: Informational | None = None,
+        ready: bytes = b"",
     ) -> Response:
         """Send `request` and return the response; `on_informational` is told of 1xx but 100.
 
-        Raises BadGateway, GatewayTimeout or UpstreamUnavailable; BadRequest or PolicyFailed for a
-        request that cannot be written safely; and whatever a streamed request body raises.
+        `ready` are fields besides the request's own, made by `ready_fields`. Raises BadGateway,
+        GatewayTimeout or UpstreamUnavailable; BadRequest or PolicyFailed for a request that cannot
+        be written safely; and whatever a streamed request body raises.
         """
         if (only := self._only) is not None:
             pool, writer = only
         else:
             pool = self._balancer.pick()
             writer = self._writers[pool]
-        head = writer.head(request, pool.authority)
+        head = writer.head(request, pool.authority, ready)
         connection = pool.take()
         if connection is None:
-            return await self._send_anew(request, pool, on_informational)
+            return await self._send_anew(request, pool, on_informational, ready)
         reply = connection.send(request, head, on_informational)
         try:
             return await reply
@@ -76,7 +80,7 @@ class Upstream:
         except BaseException:
             connection.abandon(reply)
             raise
-        return await self._send_anew(request, pool, on_informational, is_fresh=True)
+        return await self._send_anew(request, pool, on_informational, ready, is_fresh=True)
 
     def retire(self) -> None:
         """A newer configuration took over: let what is under way end, and keep nothing idle."""
@@ -99,13 +103,14 @@ class Upstream:
         request: Request,
         pool: Pool,
         on_informational: Informational | None,
+        ready: bytes,
         *,
         is_fresh: bool = False,
     ) -> Response:
         """Send on a connection that has to be opened or waited for; of `pool` if it can be had."""
         pool, connection = await self._connect(pool, is_fresh=is_fresh)
         try:
-            head = self._writers[pool].head(request, pool.authority)
+            head = self._writers[pool].head(request, pool.authority, ready)
         except GatewayError:
             connection.close()
             raise

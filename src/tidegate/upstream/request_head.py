@@ -7,11 +7,11 @@ themselves, since three searches for one byte cost a tenth of counting line brea
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from tidegate.http.errors import BadRequest, PolicyFailed
-from tidegate.http.headers import HOP_BY_HOP
+from tidegate.http.headers import HOP_BY_HOP, HeaderField
 from tidegate.http.message import Request
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -53,10 +53,11 @@ class HeadWriter:
         self._host = host
         self._known_names: dict[bytes, bytes] = {}
 
-    def head(self, request: Request, authority: bytes) -> bytes:
+    def head(self, request: Request, authority: bytes, ready: bytes = b"") -> bytes:
         """Return request line and fields, with the blank line that ends them.
 
-        Raises BadRequest (method, target) or PolicyFailed (fields) before a byte is on the wire.
+        `ready` are more fields, as `ready_fields` returned them. Raises BadRequest (method,
+        target) or PolicyFailed (fields) before a byte is on the wire.
         """
         method = _USUAL_METHODS.get(request.method) or _checked_method(request.method)
         target = request.path if request.query is None else request.target
@@ -77,6 +78,7 @@ class HeadWriter:
         foreign = b"".join(parts[1::2])
         if _LF in foreign or _CR in foreign or 0 in foreign:
             raise PolicyFailed("A header field to be sent upstream holds CR, LF or NUL")
+        parts.append(ready)
         if request.body == b"" and method not in _ANNOUNCES_EMPTY_BODY:
             parts.append(b"\r\n\r\n")
         else:
@@ -96,6 +98,20 @@ class HeadWriter:
         if len(self._known_names) < _KNOWN_NAMES_MAX:
             self._known_names[name] = before
         return before
+
+
+def ready_fields(fields: Iterable[HeaderField]) -> bytes:
+    """Return fields that many requests share as they are written, checked once for all of them.
+
+    Raises PolicyFailed, as writing them one by one would.
+    """
+    fields = list(fields)
+    foreign = b"".join(name + value for name, value in fields)
+    if _LF in foreign or _CR in foreign or 0 in foreign:
+        raise PolicyFailed("A header field to be sent upstream holds CR, LF or NUL")
+    if any(_TOKEN.fullmatch(name) is None or name in _WRITTEN_HERE for name, _ in fields):
+        raise PolicyFailed("A header field to be sent upstream has a name that may not be sent")
+    return b"".join(b"\r\n%b: %b" % field for field in fields)
 
 
 def _checked_method(method: str) -> bytes:
