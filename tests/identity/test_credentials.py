@@ -5,6 +5,7 @@ import pytest
 from tidegate.http import Headers
 from tidegate.http.errors import Unauthorized
 from tidegate.identity import presented_key, unauthorized, without_credentials
+from tidegate.identity.key_format import new_key
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -76,6 +77,21 @@ def test_authorization_always_passes_where_no_key_is_asked_for() -> None:
     sent = Headers([(b"authorization", b"Bearer theirs"), (b"x-api-key", b"k")])
     assert without_credentials(sent, auth_none=True) == [(b"authorization", b"Bearer theirs")]
     assert without_credentials(Headers(sent[:1]), auth_none=True) == sent[:1]
+
+
+@pytest.mark.parametrize("auth_none", [False, True])
+def test_a_made_key_never_passes_as_authorization(auth_none: bool) -> None:
+    bearer = b"Bearer " + new_key().encode()
+    sent = Headers([(b"x-api-key", b"k"), (b"authorization", bearer), ACCEPT])
+    assert without_credentials(sent, auth_none) == [ACCEPT]
+    assert without_credentials(Headers(sent[1:]), auth_none) == [ACCEPT]
+
+
+@pytest.mark.parametrize("auth_none", [False, True])
+def test_a_key_that_is_given_in_both_fields_passes_in_neither(auth_none: bool) -> None:
+    theirs = (b"authorization", b"Bearer theirs")
+    sent = Headers([(b"x-api-key", b"k"), theirs, (b"authorization", b"Bearer k")])
+    assert without_credentials(sent, auth_none) == [theirs]
 
 
 @pytest.mark.parametrize("auth_none", [False, True])

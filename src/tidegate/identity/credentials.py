@@ -11,6 +11,7 @@ from typing import Final
 
 from tidegate.http.errors import Unauthorized
 from tidegate.http.headers import HeaderField, Headers
+from tidegate.identity.key_format import is_well_formed
 
 CHALLENGE: Final[HeaderField] = (
     b"www-authenticate",
@@ -48,15 +49,18 @@ def presented_key(headers: Headers) -> bytes | None:
 def without_credentials(headers: Headers, auth_none: bool) -> Headers:
     """Return the fields that may go upstream.
 
-    X-API-Key and X-Tidegate-* belong to the gateway on every route. Authorization is dropped only
-    where it held the key: not beside an X-API-Key, and never on a route with `auth: none`.
+    X-API-Key and X-Tidegate-* belong to the gateway on every route. Authorization is dropped where
+    it holds a key: where that is what was presented, or the same as X-API-Key, or has the form of
+    a key. Else it is the service's.
     """
     kept = Headers([f for f in headers if f[0][:1] != b"x" or not is_gateways_own(f[0])])
-    if auth_none or headers.get(b"x-api-key") is not None:
+    if kept.get(b"authorization") is None:
         return kept
-    if (authorization := kept.get(b"authorization")) and _bearer(authorization) is not None:
-        kept.remove_all((b"authorization",))
-    return kept
+    key = headers.get(b"x-api-key")
+    is_read = key is None and not auth_none
+    return Headers(
+        [f for f in kept if f[0] != b"authorization" or not _holds_key(f[1], key, is_read=is_read)]
+    )
 
 
 def is_gateways_own(name: bytes) -> bool:
@@ -70,6 +74,11 @@ def is_gateways_own(name: bytes) -> bool:
 def unauthorized(reason: str = "No API key is given") -> Unauthorized:
     """Return the 401 for `reason`, which must not hold what was presented."""
     return Unauthorized(f"{reason}; {_READ_FROM}", headers=(CHALLENGE,))
+
+
+def _holds_key(authorization: bytes, key: bytes | None, *, is_read: bool) -> bool:
+    bearer = _bearer(authorization)
+    return bearer is not None and (is_read or bearer == key or is_well_formed(bearer))
 
 
 def _bearer(authorization: bytes) -> bytes | None:
