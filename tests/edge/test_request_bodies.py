@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tidegate.edge.native.body import RequestBody
 from tidegate.http import Response
 from tidegate.http.errors import Unauthorized
 
@@ -213,3 +214,30 @@ async def test_a_body_cut_by_the_client_cancels_the_handling(native, connect):
     await client.send(HEAD % (50, b"") + b"he")
     client.writer.write_eof()
     await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_a_body_in_tiny_chunks_is_held_as_few_pieces():
+    """Each piece is an object of 50 bytes or more: 32,000 of 2 bytes would hold 2 MB, not 64 KB."""
+
+    class Source:
+        waiting = 0
+
+        def body_waits(self, count: int) -> None:
+            self.waiting += count
+
+        def body_taken(self, count: int) -> None:
+            self.waiting -= count
+
+        def invite_body(self) -> None: ...
+
+    source = Source()
+    body = RequestBody(source, expects_continue=False)
+    sent = [b"%02d" % (number % 100) for number in range(32_000)]
+    for piece in sent:
+        body.feed(piece)
+    body.complete()
+    assert source.waiting == 64_000
+    held = [piece async for piece in body]
+    assert len(held) < 100
+    assert b"".join(held) == b"".join(sent)
+    assert source.waiting == 0

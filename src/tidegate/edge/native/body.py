@@ -7,9 +7,12 @@ request refused by its head alone is never invited to send its body (RFC 9110, s
 
 import asyncio
 from collections import deque
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from tidegate.http.errors import BadRequest, GatewayError
+
+PIECES_MAX: Final = 64
+"""Beyond, what waits is joined: a piece of two bytes is an object of fifty."""
 
 
 class Source(Protocol):
@@ -93,7 +96,12 @@ class RequestBody:
         if self.is_discarding:
             self.discarded_bytes += len(piece)
             return
-        self._pieces.append(piece)
+        pieces = self._pieces
+        pieces.append(piece)
+        if len(pieces) > PIECES_MAX:
+            joined = b"".join(pieces)
+            pieces.clear()
+            pieces.append(joined)
         self.waiting_bytes += len(piece)
         self._source.body_waits(len(piece))
         self._wake()
