@@ -4,14 +4,15 @@ The path that is looked up is the path that is forwarded (http/target.py made it
 read it more loosely than we do: decode `%2F`, merge `//`, cut `;x`, ignore case. So a path with
 anything of that kind is looked up again in each way an upstream might read it, and is refused with
 400 if one of them belongs to another route: nobody can borrow a lenient route to reach what a
-strict one guards, or leave a route's prefix. Hot: a plain path costs one regular expression and
-one dictionary look-up per segment, at most as many as the longest prefix has.
+strict one guards, or leave a route's prefix. Hot: a path seen lately costs one look-up; another
+plain one a regular expression and a look-up per segment, at most as many as the longest prefix has.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Generic, TypeVar
 
 from tidegate.http.errors import BadRequest, MethodNotAllowed, RouteNotFound
@@ -27,8 +28,9 @@ _OVERLONG: Final = re.compile(rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf
 _BLANKS: Final = bytes(range(0x21)) + b"\x7f"
 DECODINGS_MAX: Final = 4
 """A path that still changes when it is decoded this often is nobody's honest path."""
-
-
+PATHS_REMEMBERED_MAX: Final = 1024
+PATH_REMEMBERED_BYTES_MAX: Final = 256
+"""Longer paths are looked up each time, so that what is remembered stays below 1 MB."""
 SEGMENTS_TRIED: Final = 4
 """Segments beyond the deepest prefix that are tried in vain rather than cut off first: cutting
 costs as much as four look-ups."""
@@ -128,6 +130,8 @@ class RouteTable(Generic[RouteT]):
             self._strict.paths_of(match.host).add(match.path, match)
             for reading in loose_readings(match.path):
                 self._loose.paths_of(match.host).add(reading, match)
+        # Pure, and most requests name one of few paths. An error is not remembered.
+        self._remembered_candidates = lru_cache(PATHS_REMEMBERED_MAX)(self._checked_candidates)
 
     def find(self, method: str, host: bytes, path: bytes) -> tuple[RouteT, int]:
         """Return the route for a request, and how many bytes of the path its prefix covers.
@@ -135,12 +139,10 @@ class RouteTable(Generic[RouteT]):
         Raises RouteNotFound, MethodNotAllowed (with Allow), or BadRequest for a path that an
         upstream could read as another route's.
         """
-        found = self._strict.candidates(host, path)
-        if found is None:
-            raise RouteNotFound("No route takes this host and path")
-        candidates, prefix_bytes = found
-        if _READ_TWO_WAYS.search(path) is not None:
-            self._refuse_if_ambiguous(host, path, candidates)
+        if len(path) > PATH_REMEMBERED_BYTES_MAX:
+            candidates, prefix_bytes = self._checked_candidates(host, path)
+        else:
+            candidates, prefix_bytes = self._remembered_candidates(host, path)
         for match in candidates:
             if not match.methods or method in match.methods:
                 return match.route, prefix_bytes
@@ -149,6 +151,14 @@ class RouteTable(Generic[RouteT]):
             f"This path takes {', '.join(allowed)}",
             headers=((b"allow", ", ".join(allowed).encode()),),
         )
+
+    def _checked_candidates(self, host: bytes, path: bytes) -> tuple[list[Match[RouteT]], int]:
+        found = self._strict.candidates(host, path)
+        if found is None:
+            raise RouteNotFound("No route takes this host and path")
+        if _READ_TWO_WAYS.search(path) is not None:
+            self._refuse_if_ambiguous(host, path, found[0])
+        return found
 
     def _refuse_if_ambiguous(
         self, host: bytes, path: bytes, candidates: list[Match[RouteT]]
