@@ -41,6 +41,11 @@ def test_an_untrusted_peer_cannot_speak_for_others(name):
     assert added((name, b"10.0.0.1"), (b"a", b"b"), (name, b"10.0.0.2")) == [(b"a", b"b"), *OWN]
 
 
+@pytest.mark.parametrize("name", [b"x-original-url", b"x-rewrite-url", b"true-client-ip"])
+def test_fields_that_frameworks_believe_are_claims(name):
+    assert name in CLAIMS
+
+
 def test_a_trusted_peers_list_is_extended_and_the_rest_kept():
     headers = added(
         (b"x-forwarded-for", b"10.0.0.1"),

@@ -23,6 +23,8 @@ _SCHEMES: Final[dict[str, HeaderField]] = {
 CLAIMS: Final = frozenset(
     {
         b"forwarded",
+        b"true-client-ip",
+        b"x-client-ip",
         b"x-forwarded-for",
         b"x-forwarded-host",
         b"x-forwarded-port",
@@ -31,10 +33,14 @@ CLAIMS: Final = frozenset(
         b"x-forwarded-scheme",
         b"x-forwarded-server",
         b"x-forwarded-ssl",
+        b"x-original-host",
+        b"x-original-url",
         b"x-real-ip",
+        b"x-rewrite-url",
     }
 )
-"""Fields by which a proxy tells who its client is: believed of trusted peers alone."""
+"""Fields by which a proxy tells who its client is, or what it asked for: believed of trusted peers
+alone. Some frameworks route by X-Original-URL or X-Rewrite-URL in place of the target."""
 
 FORWARDING_FIELDS: Final = CLAIMS | {b"via"}
 """Fields of a request that `add_forwarding_fields` reads, extends or replaces."""
