@@ -60,3 +60,14 @@ async def test_a_state_the_script_cannot_read_is_a_503_and_never_an_admission(
     answer = await kit.get("/api/x")
     assert (answer.status, answer.header("retry-after")) == (503, "1")
     assert len(kit.upstream.requests) == 1
+
+
+async def test_a_service_cannot_speak_for_the_limits(tidegate_kit):
+    kit = await tidegate_kit(plan=BURST)
+    own = b"X-RateLimit-Limit: 9\r\nX-RateLimit-Remaining: 9\r\nRateLimit: theirs\r\n"
+    kit.upstream.script = [b"HTTP/1.1 200 OK\r\n" + own + b"content-length: 0\r\n\r\n"]
+    answer = await kit.get("/api/x")
+    said = [value for name, value in answer.headers if name.lower().startswith(b"x-ratelimit-r")]
+    assert answer.header("x-ratelimit-limit") == "3"
+    assert len(said) == 2
+    assert [value for _, value in answer.headers].count(b"theirs") == 0

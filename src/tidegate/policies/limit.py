@@ -17,6 +17,15 @@ from tidegate.store import CommandFailed
 
 logger = logging.getLogger("tidegate.policies")
 
+LIMIT_FIELDS: Final = frozenset(
+    {
+        b"ratelimit",
+        b"ratelimit-policy",
+        b"x-ratelimit-limit",
+        b"x-ratelimit-remaining",
+        b"x-ratelimit-reset",
+    }
+)
 SUBJECTS_MAX: Final = 10_000
 """Compiled limits kept in a worker, as many as the resolver keeps callers."""
 
@@ -59,7 +68,13 @@ class Limit:
         except GatewayError as error:
             error.headers.extend(decision.headers)
             raise
-        response.headers.extend(decision.headers)
+        headers = response.headers
+        for name, _ in headers:
+            if name in LIMIT_FIELDS:
+                # The service's own limits: two values would be nobody's.
+                headers.remove_all(LIMIT_FIELDS)
+                break
+        headers.extend(decision.headers)
         return response
 
     def _compiled(self, caller: Caller) -> Subject:
