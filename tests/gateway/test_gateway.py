@@ -14,6 +14,7 @@ async def test_health_and_ready_answer_without_a_key(tidegate_kit):
     kit = await tidegate_kit(route={"paths": ["/"]})
     health = await kit.get("/health", key=None)
     assert (health.status, json.loads(health.body)) == (200, {"status": "alive"})
+    assert health.header("x-request-id") is not None
     ready = await kit.get("/ready", key=None)
     assert (ready.status, json.loads(ready.body)) == (200, {"status": "ready", "store": "up"})
     assert (await kit.request("HEAD", "/health", key=None)).body == b""

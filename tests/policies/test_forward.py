@@ -81,6 +81,7 @@ async def test_a_prefix_is_stripped_where_the_route_says_so(tidegate_kit):
         ("/api", b"/"),
         ("/api/", b"/"),
         ("/api?q", b"/?q"),
+        ("/api//other.test/x", b"/other.test/x"),
     ]:
         await kit.get(target)
         assert kit.upstream.requests[-1].target == expected

@@ -15,7 +15,7 @@ from tidegate.gateway.snapshot import Snapshot, compile_snapshot, largest_body_b
 from tidegate.http import GatewayError, Headers, Request, Response
 from tidegate.http.errors import MethodNotAllowed, ServiceUnavailable
 from tidegate.identity import KeyResolver
-from tidegate.policies import Context, Parts, RequestIdentity
+from tidegate.policies import Context, Next, Parts, RequestIdentity
 from tidegate.rate_limiter import Limiter
 from tidegate.store import Store, open_store
 
@@ -141,30 +141,28 @@ class Gateway:
         snapshot = self.snapshot
         assert self._store is not None  # noqa: S101 - opened together with the snapshot
         if request.path in self._own:
-            return self._own_answer(request)
+            return await self._identified(request, self._own_answer)
         try:
             route, prefix_bytes = snapshot.table.find(request.method, request.host, request.path)
         except GatewayError as error:
-            return await self._unrouted(request, error)
+            failure = error
+            return await self._identified(request, lambda _: _raised(failure))
         request.context = context = Context(route.route, route.service, self._store)
         for ask in route.asks:
             ask(request, context)
         if route.route.strip_prefix:
-            request.path = request.path[prefix_bytes:] or b"/"
+            # One slash: a service may take `//name` for another host.
+            request.path = b"/" + request.path[prefix_bytes:].lstrip(b"/")
         return await route.chain(request)
 
-    async def _unrouted(self, request: Request, error: GatewayError) -> Response:
-        """Raise `error` through the first layer, so that its answer has an id too."""
+    async def _identified(self, request: Request, answer: Next) -> Response:
+        """Answer without a route, through the first layer all the same, which gives it an id."""
         assert self._store is not None  # noqa: S101 - see handle
         request.context = Context(None, None, self._store)
         self._identity.ask(request, request.context)
+        return await self._identity(request, answer)
 
-        async def refuse(_: Request) -> Response:
-            raise error
-
-        return await self._identity(request, refuse)
-
-    def _own_answer(self, request: Request) -> Response:
+    async def _own_answer(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed("This path takes GET, HEAD", headers=((b"allow", b"GET, HEAD"),))
         if request.path == self.config.listen.health_path.encode():
@@ -175,6 +173,10 @@ class Gateway:
             )
         is_up = self._store is not None and self._store.is_up
         return _answer(request, {"status": "ready", "store": "up" if is_up else "down"})
+
+
+async def _raised(error: GatewayError) -> Response:
+    raise error
 
 
 def _answer(request: Request, members: dict[str, str]) -> Response:

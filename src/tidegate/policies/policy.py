@@ -4,7 +4,7 @@ A policy is `async (request, call_next) -> response`. It may answer by itself, c
 before it calls `call_next`, and change the response after. It is made once for each route by a
 `build(settings)` function, so that per request only what depends on the request is left to do.
 
-A policy object may also have `ask(request, context)`: synchronous, called before any policy's
+A built-in policy may also have `ask(request, context)`: synchronous, called before any policy's
 coroutine runs, in order, to queue store commands that then leave together in one write. Asking
 stops at the first policy without `ask`, so that nothing is asked on behalf of a request that an
 earlier policy may still refuse.
