@@ -7,7 +7,7 @@ checked in this process is the one that all workers run.
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -38,6 +38,8 @@ class GatewayRun:
     debug: bool = False
     environ: Mapping[str, str] | None = None
     """What references see, in place of the environment."""
+    settings_notes: Sequence[str] = ()
+    """What the environment asks for and does not get yet."""
     config: Config = field(init=False)
     address: tuple[str, int] = field(init=False)
 
@@ -51,6 +53,11 @@ class GatewayRun:
         """Where the store is, as it may be shown."""
         url = self.config.redis.url
         return f"embedded, in {self.data_dir}" if url == "embedded" else redacted_url(url)
+
+    @property
+    def notes(self) -> list[str]:
+        """A line for each thing that is configured but not yet in effect."""
+        return [*self.config.not_in_effect(), *self.settings_notes]
 
     async def until_stopped(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal. Raises Failure if the gateway cannot start."""
@@ -79,7 +86,7 @@ class GatewayRun:
         print_line(f"Tidegate {__version__} serves {self.url} with {cores} (pid {os.getpid()})")
         print_line(f"Configuration: {self.path}")
         print_line(f"Store: {self.store}")
-        for note in self.config.not_in_effect():
+        for note in self.notes:
             print_line(f"Note: {note}")
 
     def announce_as_json(self) -> None:
@@ -90,7 +97,7 @@ class GatewayRun:
                 "workers": self.workers,
                 "pid": os.getpid(),
                 "store": self.store,
-                "notes": self.config.not_in_effect(),
+                "notes": self.notes,
             }
         )
 

@@ -64,5 +64,6 @@ def serve(
         port=port,
         data_dir=data_directory(data_dir, settings),
         debug=settings.debug,
+        settings_notes=settings.not_in_effect(),
     )
     asyncio.run(run.until_stopped(run.announce_as_json if as_json else run.announce))

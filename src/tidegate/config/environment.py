@@ -82,6 +82,15 @@ class Settings(BaseSettings):
         problems.raise_if_any()
         return settings
 
+    def not_in_effect(self) -> list[str]:
+        """Return a line for each variable that is set and checked, but does nothing yet."""
+        waiting = (("APP_NAME", "app_name"), ("TIDEGATE_ADMIN_TOKEN", "admin_token"))
+        return [
+            f"{variable} is checked but not yet in effect"
+            for variable, field in waiting
+            if field in self.model_fields_set
+        ]
+
     def overrides(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield what takes the place of the YAML's: section, field, variable, value."""
         for variable, section, field, value in (
