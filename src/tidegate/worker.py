@@ -6,6 +6,7 @@ worker keeps a port.
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -66,6 +67,9 @@ async def _run(link: SupervisorLink, assignment: Assignment) -> int:
             log.exception("The worker cannot start")
             link.failed(f"{type(error).__name__}: {error}")
             return 1
+        # What is here now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         link.ready()
         await stopping.wait()
         gateway.is_draining = True
