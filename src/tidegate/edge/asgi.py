@@ -17,6 +17,7 @@ from tidegate.edge.head import Connection, read_head
 from tidegate.edge.pipeline import Pipeline, logger
 from tidegate.gateway import GatewayNotOpen
 from tidegate.http import GatewayError, Request, problem_response
+from tidegate.http.errors import BadRequest
 
 Opened = AbstractAsyncContextManager[Pipeline]
 
@@ -92,13 +93,15 @@ class AsgiDoor:
 
 def head_of(scope: Scope, body_bytes_max: int) -> tuple[Request[Any], Connection]:
     """Return the request of an `http` scope, checked; raise a GatewayError if it must not be."""
+    method: str = scope["method"]
+    if method != method.upper():
+        # Not every parser refuses it, and some services read `delete` as DELETE.
+        raise BadRequest("The method must be in upper case")
     target = _path_below(scope)
     if scope["query_string"]:
         target = b"%b?%b" % (target, scope["query_string"])
     fields = [(name, b":", value) for name, value in scope["headers"]]
-    request, connection = read_head(
-        scope["method"], target, scope["http_version"], fields, body_bytes_max
-    )
+    request, connection = read_head(method, target, scope["http_version"], fields, body_bytes_max)
     client = scope.get("client")
     request.client = client[0] if client else ""
     request.scheme = "https" if scope.get("scheme") == "https" else "http"
