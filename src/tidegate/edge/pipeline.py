@@ -65,8 +65,10 @@ async def pieces_of(body: AsyncIterator[bytes], length: int | None) -> AsyncIter
 async def release(response: Response, outcome: Outcome) -> None:
     """Close the response. What fails here cannot concern the client any more."""
     try:
-        if outcome is Outcome.ABORTED and (close := getattr(response.body, "aclose", None)):
-            await close()
-        await response.aclose(outcome)
+        try:
+            if outcome is Outcome.ABORTED and (close := getattr(response.body, "aclose", None)):
+                await close()
+        finally:
+            await response.aclose(outcome)
     except Exception as error:
         logger.error("a response could not be released", exc_info=error)
