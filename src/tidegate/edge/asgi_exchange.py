@@ -2,7 +2,8 @@
 
 ASGI tells of a client that went away only to whoever calls `receive`. So once nothing more of the
 request's body is wanted, a watcher does, and cancels the handling. A response that fails after
-its head has left raises into the server, which then truncates it.
+its head has left raises into the server, which then truncates it. A client that neither sends nor
+reads is waited for no longer than `body_timeout`: for each piece, since ASGI shows no less.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Self
 
 from tidegate.edge.head import Connection
+from tidegate.edge.patience import within
 from tidegate.edge.pipeline import (
     Pipeline,
     UnsafeResponse,
@@ -19,7 +21,7 @@ from tidegate.edge.pipeline import (
     release,
 )
 from tidegate.http import HeaderField, Outcome, Request, Response
-from tidegate.http.errors import BadRequest, ContentTooLarge
+from tidegate.http.errors import BadRequest, ContentTooLarge, GatewayError, RequestTimeout
 from tidegate.http.framing import Framing
 from tidegate.http.headers import HOP_BY_HOP
 
@@ -37,15 +39,20 @@ class ClientGone(BadRequest):
     title = "The client closed the connection before the body was complete"
 
 
+class ClientStalled(Exception):
+    """The client did not take its response in time."""
+
+
 class AsgiBody:
     """A request body still to be received. Single use; `has_ended` once nobody receives more."""
 
-    def __init__(self, receive: Receive, bytes_max: int) -> None:
+    def __init__(self, receive: Receive, bytes_max: int, timeout_s: float | None) -> None:
         self.has_ended = asyncio.Event()
         self.is_complete = False
         self.is_pulled = False
         self._receive = receive
         self._bytes_max = bytes_max
+        self._timeout_s = timeout_s
         self._bytes = 0
         self._pieces: list[bytes] = []
 
@@ -61,10 +68,14 @@ class AsgiBody:
         return self._pieces.pop(0)
 
     async def fetch(self) -> None:
-        """Receive one message; raise a GatewayError if the body is cut or too large."""
+        """Receive one message; raise a GatewayError if the body is cut, late or too large."""
         if self.has_ended.is_set():
             raise BadRequest("The body was not read before the response ended")
-        message = await self._receive()
+        try:
+            message = await within(self._timeout_s, self._receive())
+        except TimeoutError:
+            self.has_ended.set()
+            raise RequestTimeout("The body did not arrive in time") from None
         if message["type"] == "http.disconnect":
             self.has_ended.set()
             raise ClientGone
@@ -88,7 +99,8 @@ class AsgiExchange:
         self._method: str = scope["method"]
         self._is_http1 = str(scope["http_version"]).startswith("1")
         self._receive = receive
-        self._emit = send
+        self._send = send
+        self._timeout_s: float | None = None
         self._is_gone = False
 
     async def run(
@@ -99,9 +111,13 @@ class AsgiExchange:
         body_bytes_max: int,
     ) -> None:
         """Answer the request; return quietly if the client goes away."""
+        self._timeout_s = pipeline.config.listen.bounds.body_timeout
         try:
             body = await self._settled_body(request, connection, body_bytes_max)
         except ClientGone:
+            return
+        except GatewayError as error:
+            await self.send(answer_to(error), closes=True)
             return
         try:
             await self._answer(pipeline, request, body)
@@ -161,6 +177,12 @@ class AsgiExchange:
             if response is not None:
                 await release(response, outcome)
 
+    async def _emit(self, message: Message) -> None:
+        try:
+            await within(self._timeout_s, self._send(message))
+        except TimeoutError:
+            raise ClientStalled("the client did not take its response in time") from None
+
     async def _settled_body(
         self, request: Request[Any], connection: Connection, bytes_max: int
     ) -> AsgiBody | None:
@@ -168,7 +190,7 @@ class AsgiExchange:
         length = request.content_length
         if connection.framing is Framing.NONE and self._is_http1:
             return None
-        body = AsgiBody(self._receive, bytes_max)
+        body = AsgiBody(self._receive, bytes_max, self._timeout_s)
         if connection.framing is Framing.NONE:
             # Later versions frame a body that no field announces.
             await body.fetch()
