@@ -29,6 +29,9 @@ class Outcome(Enum):
     """The response was cut: the client went away, the upstream failed, or a bound was met."""
 
 
+Informational = Callable[[int, Headers], None]
+"""Is told of a 1xx response, which is not the answer yet: its status and its fields."""
+
 OnClose = Callable[[Outcome], Awaitable[None] | None]
 
 
@@ -44,6 +47,7 @@ class Request(Generic[ContextT]):
         "host",
         "http_version",
         "method",
+        "on_informational",
         "path",
         "query",
         "scheme",
@@ -68,8 +72,10 @@ class Request(Generic[ContextT]):
         `host` is the authority the client named, lower case, with its port if it gave one.
         `content_length` is in bytes; None with an iterator as body means chunked.
         `client` is the peer's address. `context` is set by the pipeline before any policy runs.
+        A door whose client can be told of 1xx responses sets `on_informational`.
         """
         self.context: ContextT
+        self.on_informational: Informational | None = None
         self.method = method
         self.path = path
         self.query = query

@@ -68,7 +68,7 @@ class Forward:
         caller = request.context.caller
         way = caller, request.client, request.host, request.scheme, request.http_version
         ready = self._ready[way] if way in self._ready else self._ready_of(way)
-        return self._upstream.send(request, None, ready)
+        return self._upstream.send(request, request.on_informational, ready)
 
     def _kind(self, name: bytes) -> Kind:
         kind = _kind(name)
@@ -107,7 +107,7 @@ class Forward:
         if request.context.caller is not None:
             headers += request.context.caller.upstream_headers
         request.headers = headers
-        return self._upstream.send(request)
+        return self._upstream.send(request, request.on_informational)
 
     def _trusts(self, client: str) -> bool:
         if not self._trusted:

@@ -9,12 +9,10 @@ from tidegate.upstream.header_fields import (
 )
 from tidegate.upstream.pool import Counts
 from tidegate.upstream.request_head import ready_fields
-from tidegate.upstream.response_reader import Informational
 
 __all__ = [
     "FORWARDING_FIELDS",
     "Counts",
-    "Informational",
     "Upstream",
     "add_forwarding_fields",
     "add_via",

@@ -11,13 +11,12 @@ from typing import Final
 
 from tidegate.config.schema import Service
 from tidegate.http.errors import GatewayError, Retry, UpstreamUnavailable
-from tidegate.http.message import Request, Response
+from tidegate.http.message import Informational, Request, Response
 from tidegate.upstream.balancer import Balancer
 from tidegate.upstream.connection import Connection
 from tidegate.upstream.failures import PoolFull, StaleConnection
 from tidegate.upstream.pool import Counts, Pool
 from tidegate.upstream.request_head import HeadWriter, host_rule
-from tidegate.upstream.response_reader import Informational
 from tidegate.upstream.target import Target
 from tidegate.upstream.tls import client_context
 

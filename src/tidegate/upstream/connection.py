@@ -15,10 +15,10 @@ from typing import Final, TypeAlias
 from tidegate.config.schema import Timeouts
 from tidegate.http.errors import GatewayError
 from tidegate.http.framing import State
-from tidegate.http.message import Request, Response
+from tidegate.http.message import Informational, Request, Response
 from tidegate.upstream import failures
 from tidegate.upstream.body_stream import BodyStream
-from tidegate.upstream.response_reader import Informational, ResponseReader
+from tidegate.upstream.response_reader import ResponseReader
 from tidegate.upstream.tls import is_end_vouched_for
 from tidegate.upstream.upload import send_body
 

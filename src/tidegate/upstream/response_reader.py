@@ -7,7 +7,6 @@ fed exactly that, and bodies of known size are counted. RFC 9112, sections 4, 6.
 Hot: a small answer is one search, one parse, a look-up for each line, and one slice.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from httptools import HttpResponseParser
@@ -22,6 +21,7 @@ from tidegate.http.framing import (
     response_framing,
 )
 from tidegate.http.headers import Headers, connection_options
+from tidegate.http.message import Informational
 from tidegate.upstream.chunked_body import ChunkedBody
 from tidegate.upstream.field_lines import IGNORED, FieldLines
 from tidegate.upstream.header_fields import add_via
@@ -36,9 +36,6 @@ from tidegate.upstream.response_head import (
 HEADER_FIELDS_MAX: Final = 100
 INFORMATIONAL_MAX: Final = 16
 """1xx heads before the answer; more is a peer that never gets to the point."""
-
-Informational = Callable[[int, Headers], None]
-"""Is told of every 1xx but 100, which answers an expectation that is never sent upstream."""
 
 # In Python 3.11 a member of an Enum costs 0.1 microseconds each time it is named.
 _IDLE, _BODY, _DONE = State.IDLE, State.BODY, State.DONE
@@ -98,7 +95,11 @@ class ResponseReader:
         self._remaining = 0
 
     def start(self, method: str, on_informational: Informational | None = None) -> None:
-        """Expect the response to a request with `method`."""
+        """Expect the response to a request with `method`.
+
+        `on_informational` is told of every 1xx but 100, which answers an expectation that is never
+        sent upstream, and is forgotten with the final head: an idle connection holds no request.
+        """
         if self.state is _DONE:
             self.state = _AT_REUSE
         self._method = method
@@ -183,6 +184,7 @@ class ResponseReader:
             is_kept = _finish_fields(headers, aside, version) and is_kept
         self.status, self.headers, self.framing, self.length = status, headers, framing, length
         self.is_reusable = is_kept and framing is not _CLOSE
+        self._on_informational = None
         self.state = _AT_HEAD
         if framing is _CHUNKED:
             self._chunked = ChunkedBody()

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from tidegate.edge.native.body import RequestBody, Source
 from tidegate.edge.native.outlet import Outlet
-from tidegate.edge.native.response_head import response_framing, response_head
+from tidegate.edge.native.response_head import interim_head, response_framing, response_head
 from tidegate.edge.native.state import DoorState
 from tidegate.edge.pipeline import (
     BodyLengthWrong,
@@ -22,7 +22,7 @@ from tidegate.edge.pipeline import (
     pieces_of,
     release,
 )
-from tidegate.http import GatewayError, Outcome, Request, Response
+from tidegate.http import GatewayError, Headers, Outcome, Request, Response
 from tidegate.http.framing import LAST_CHUNK, Framing, chunk
 
 UNREAD_BYTES_MAX: Final = 64 * 1024
@@ -129,7 +129,17 @@ class Exchange:
         body = self.body
         if body is not None:
             request.body = body.take_whole() if body.is_complete else body
+        if request.http_version == "1.1":
+            request.on_informational = self._write_interim
         return request
+
+    def _write_interim(self, status: int, fields: Headers) -> None:
+        """Pass on a 1xx of the upstream's (RFC 9110, section 15.2) while its answer is awaited.
+
+        100 and 101 concern one connection each: what they answer was never asked upstream.
+        """
+        if not self.is_answered and status not in (100, 101):
+            self._outlet.write(interim_head(status, fields))
 
     def _write_head(self, response: Response) -> Framing | None:
         """Write the head, with the body if it is bytes; return the framing of one that is not.

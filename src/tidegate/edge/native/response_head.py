@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Final
 
 from tidegate.edge.pipeline import UnsafeResponse
-from tidegate.http import Response
+from tidegate.http import Headers, Response
 from tidegate.http.framing import Framing
 from tidegate.http.headers import HOP_BY_HOP
 
@@ -20,6 +20,11 @@ _STATUS_LINES: Final = {status: b"HTTP/1.1 %d " % status for status in range(200
     status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode())
     for status in HTTPStatus
     if status >= 200
+}
+_INTERIM_LINES: Final = {
+    status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+    if status < 200
 }
 _WRITTEN_HERE: Final = HOP_BY_HOP | {b"content-length"}
 
@@ -69,6 +74,16 @@ def response_head(
     lines.append(b"")
     head = b"\r\n".join(lines)
     return head + (b"\r\n" if b"\r\ndate: " in head else date)
+
+
+def interim_head(status: int, fields: Headers) -> bytes:
+    """Return the whole of a 1xx response. Raises UnsafeResponse."""
+    lines = [_INTERIM_LINES.get(status) or b"HTTP/1.1 %d " % status]
+    lines += [b": ".join(field) for field in fields if field[0] not in _WRITTEN_HERE]
+    content = b"".join(lines)
+    if _LF in content or _CR in content or 0 in content:
+        raise UnsafeResponse("a response field holds a line break or NUL")
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 def _length(response: Response, framing: Framing) -> int | None:
