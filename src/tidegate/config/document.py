@@ -132,6 +132,9 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
         return "a second document (---) begins here; the configuration is one document"
     if "cannot start any token" in problem:
         return "a character that cannot begin a value (a tab, @ or `); indent by spaces, or quote"
+    if problem.startswith("did not find expected"):
+        # The quotes hold YAML's own marks, such as ',' or ']', never what the file says.
+        return f"not valid YAML: {problem}"
     # PyYAML quotes what it found, which may be a secret.
     return f"not valid YAML: {_QUOTED.sub('', problem)}"
 
