@@ -28,6 +28,8 @@ from tidegate.supervisor.open_files import files_needed, raise_open_files
 
 log: Final = logging.getLogger("tidegate.worker")
 
+YOUNG_OBJECTS_MAX: Final = 20_000
+"""Objects made before the collector looks for cycles. At Python's 700 it took 6 % of the CPU."""
 EXPLAINED: Final = (ConfigError, GatewayError, PolicyNotLoaded, StoreRefused)
 """Errors whose text says what to do; any other is shown with its traceback."""
 
@@ -67,9 +69,10 @@ async def _run(link: SupervisorLink, assignment: Assignment) -> int:
             log.exception("The worker cannot start")
             link.failed(f"{type(error).__name__}: {error}")
             return 1
-        # What is here now stays: the collector need not look at it again and again.
+        # What is here now stays, and what a request leaves is freed by counting references.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS_MAX, 20, 100)
         link.ready()
         await stopping.wait()
         gateway.is_draining = True
