@@ -59,7 +59,9 @@ class AsgiDoor:
                 raise NotImplementedError(f"ASGI scope {other!r} is not known here")
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = AsgiExchange(scope, receive, send)
+        pipeline = self._pipeline
+        timeout_s = pipeline.config.listen.bounds.body_timeout if pipeline is not None else None
+        exchange = AsgiExchange(scope, receive, send, timeout_s)
         try:
             if self._pipeline is None:
                 raise GatewayNotOpen(_NO_LIFESPAN)

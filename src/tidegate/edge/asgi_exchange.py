@@ -96,14 +96,14 @@ class AsgiBody:
 
 
 class AsgiExchange:
-    """Made for each `http` scope. `method` decides whether a body is sent."""
+    """Made for each `http` scope. `timeout_s` bounds each wait for the client; None: no bound."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, timeout_s: float | None) -> None:
         self._method: str = scope["method"]
         self._is_http1 = str(scope["http_version"]).startswith("1")
         self._receive = receive
         self._send = send
-        self._timeout_s: float | None = None
+        self._timeout_s = timeout_s
         self._is_gone = False
         self._watcher: asyncio.Task[None] | None = None
 
@@ -115,7 +115,6 @@ class AsgiExchange:
         body_bytes_max: int,
     ) -> None:
         """Answer the request; return quietly if the client goes away."""
-        self._timeout_s = pipeline.config.listen.bounds.body_timeout
         try:
             body = await self._settled_body(request, connection, body_bytes_max)
         except ClientGone:
