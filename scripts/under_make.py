@@ -2,7 +2,7 @@
 
 GNU make passes a SIGTERM on to its recipe, but of a SIGINT it believes that the whole terminal
 group got it: sent to make alone, it blocks SIGINT and waits for ever. So make is watched: gone, or
-with SIGINT blocked, means end. The command runs in a session of its own, so that a terminal's
+with SIGINT blocked, means end. The command leaves the terminal's process group, so that a
 Ctrl-C reaches this process alone and is passed on exactly once.
 """
 

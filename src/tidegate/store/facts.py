@@ -30,7 +30,6 @@ class StoreFacts:
     """`always`, `everysec`, `no`, or empty: the store does not say."""
     maxmemory_policy: str
     """Empty: the store does not say."""
-    used_memory_bytes: int
     warnings: tuple[str, ...]
 
 
@@ -66,7 +65,6 @@ async def learn(ask: Ask, address: str, *, is_embedded: bool) -> StoreFacts:
         is_aof_on=is_aof_on,
         fsync=fsync,
         maxmemory_policy=policy,
-        used_memory_bytes=int(memory.get("used_memory", "0")),
         warnings=_warnings(policy, is_aof_on, fsync, has_waitaof),
     )
 
