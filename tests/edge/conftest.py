@@ -192,6 +192,12 @@ async def uvicorn_with(app: Any, parser: str, lifespan: str = "off") -> AsyncIte
 
 
 @pytest.fixture
+def handler() -> type[Handler]:
+    """For tests that start a door on a loop of their own."""
+    return Handler
+
+
+@pytest.fixture
 async def native():
     """`server = await native(handle, **bounds)`: a native door before a handler of the test's."""
     async with AsyncExitStack() as started:

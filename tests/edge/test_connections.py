@@ -1,11 +1,13 @@
 """Connections of the native door: how many, how they end, and how the door drains."""
 
 import asyncio
+import select
 import socket
 
 import pytest
+import uvloop
 
-from tidegate.edge.native import sweep
+from tidegate.edge.native import NativeServer, sweep
 from tidegate.http import Response
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -175,6 +177,35 @@ async def test_a_request_that_comes_while_draining_is_answered(native, connect, 
     answer = await client.answer()
     assert (answer.status, answer.get_all(b"connection")) == (200, [b"close"])
     await draining
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_no_connection_is_lost_between_its_acceptance_and_the_drain(turns, handler):
+    """Whatever turn of the loop the drain falls in: answered, or left in the queue of the socket,
+    which outlives the worker. On the worker's own loop; asyncio's drops what it is accepting."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        async def later(request) -> Response:
+            await asyncio.sleep(0.01)
+            return Response(200)
+
+        async def serve() -> socket.socket:
+            server = NativeServer(handler(later, {}))
+            await server.start(listening.dup())
+            client = socket.create_connection(listening.getsockname())
+            client.send(GET)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.drain(5)
+            return client
+
+        with uvloop.run(serve()) as client:
+            client.settimeout(5)
+            if select.select([listening], [], [], 0)[0]:
+                accepted, _ = listening.accept()
+                accepted.send(b"HTTP/1.1 200 by the next worker")
+                accepted.close()
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 async def test_draining_cuts_what_does_not_end(native, connect):

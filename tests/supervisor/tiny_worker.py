@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any
 
+import uvloop
+
 from tidegate.supervisor.link import SupervisorLink
 
 
@@ -20,7 +22,8 @@ def main(link: SupervisorLink) -> None:
         sys.exit(4)
     if "hang" in orders:
         time.sleep(3600)
-    asyncio.run(serve(link, orders))
+    # On asyncio's own loop a connection that is accepted in the turn of Server.close() is dropped.
+    uvloop.run(serve(link, orders))
 
 
 async def serve(link: SupervisorLink, orders: dict[str, Any]) -> None:

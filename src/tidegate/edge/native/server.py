@@ -61,6 +61,8 @@ class NativeServer:
         loop = asyncio.get_running_loop()
         server.close()
         door.is_draining = True
+        # What was accepted in this turn of the loop is made a connection in the same or the next.
+        await asyncio.sleep(0)
         for connection in tuple(door.connections):
             close_if_quiet(connection, loop.time())
         if not await self._is_empty_within(door, timeout_s):
