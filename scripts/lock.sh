@@ -18,7 +18,7 @@ compile() {
     shift
     "$uv" pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
         --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-        --extra asgi pyproject.toml "$@" --output-file "$output"
+        pyproject.toml "$@" --output-file "$output"
 }
 
 compile requirements.txt --group build

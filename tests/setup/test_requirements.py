@@ -26,10 +26,7 @@ def pinned(file: str) -> dict[str, tuple[Requirement, list[str]]]:
 
 def asked_for(*groups: str) -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [
-        *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["asgi"],
-    ]
+    wanted = [*project["project"]["dependencies"]]
     for group in groups:
         wanted += [entry for entry in project["dependency-groups"][group] if isinstance(entry, str)]
     return [Requirement(entry) for entry in wanted]
