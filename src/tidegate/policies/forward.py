@@ -10,6 +10,7 @@ themselves are identity's and upstream's pure functions.
 from collections.abc import Awaitable
 from enum import IntEnum, auto
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from time import perf_counter
 from typing import Final
 
 from tidegate.config import Route
@@ -46,15 +47,26 @@ class Forward:
     """Ends the chain: answers with what the service answers."""
 
     def __init__(
-        self, upstream: Upstream, trusted: tuple[IPv4Network | IPv6Network, ...], *, auth_none: bool
+        self,
+        upstream: Upstream,
+        trusted: tuple[IPv4Network | IPv6Network, ...],
+        *,
+        auth_none: bool,
+        reads_clock: bool,
     ) -> None:
+        """`reads_clock`: the time of sending on is not that of the limits' decision."""
         self._upstream = upstream
         self._trusted = trusted
         self._auth_none = auth_none
+        self._reads_clock = reads_clock
         self._kinds: dict[bytes, Kind] = {}
         self._ready: dict[Way, bytes] = {}
 
     def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
+        context = request.context
+        context.source = "upstream"
+        if self._reads_clock:
+            context.forwarded_at = perf_counter()
         kinds = self._kinds
         headers = Headers()
         for field in request.headers:
@@ -65,7 +77,7 @@ class Forward:
             elif kind is _DEPENDS:
                 return self._send_by_rule(request)
         request.headers = headers
-        caller = request.context.caller
+        caller = context.caller
         way = caller, request.client, request.host, request.scheme, request.http_version
         ready = self._ready[way] if way in self._ready else self._ready_of(way)
         return self._upstream.send(request, request.on_informational, ready)
@@ -130,6 +142,8 @@ def _kind(name: bytes) -> Kind:
     return Kind.DROPPED if name.replace(b"_", b"-") in FORWARDING_FIELDS else Kind.PASSES
 
 
-def build(route: Route, upstream: Upstream, trusted_proxies: tuple[str, ...]) -> Policy:
+def build(
+    route: Route, upstream: Upstream, trusted_proxies: tuple[str, ...], *, reads_clock: bool
+) -> Policy:
     trusted = tuple(ip_network(network) for network in trusted_proxies)
-    return Forward(upstream, trusted, auth_none=not route.auth)
+    return Forward(upstream, trusted, auth_none=not route.auth, reads_clock=reads_clock)

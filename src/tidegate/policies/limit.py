@@ -5,6 +5,7 @@ comes. Every answer to a limited request carries the limits' fields, errors of l
 """
 
 import logging
+from time import perf_counter
 from typing import Final
 
 from tidegate.config import Route
@@ -60,7 +61,8 @@ class Limit:
             raise StoreUnavailable(
                 "The limits cannot be decided now", headers=((b"retry-after", b"1"),)
             ) from error
-        decision = self._limiter.decision(subject, self._cost, reply)
+        context.decided_at = perf_counter()
+        context.decision = decision = self._limiter.decision(subject, self._cost, reply)
         if not decision.allowed:
             raise decision.error()
         try:

@@ -49,7 +49,15 @@ def ordered(
     if bound := body_bound.build(route, parts.listen.bounds.body_bytes, parts.body_bytes_max):
         yield "body_bound", bound
     yield from _own(route, "forward", parts)
-    yield "forward", forward.build(route, upstream, parts.listen.trusted_proxies)
+    waits_before = (
+        not route.auth
+        or route.cache is not None
+        or any(entry.before == "forward" for entry in route.policies)
+    )
+    yield (
+        "forward",
+        forward.build(route, upstream, parts.listen.trusted_proxies, reads_clock=waits_before),
+    )
 
 
 def chain_of(policies: Sequence[tuple[str, Policy]]) -> Next:

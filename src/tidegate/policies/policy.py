@@ -17,6 +17,7 @@ from tidegate import http
 from tidegate.config import Route, Service
 from tidegate.http import Response
 from tidegate.identity import Caller
+from tidegate.rate_limiter import Decision
 from tidegate.store import Store
 
 
@@ -25,10 +26,30 @@ class Context:
 
     `caller` is None on `auth: none` routes and before authentication. `store` is the gateway's
     own store: a policy's keys should start with a prefix of their own. `pending_limits` is the
-    limit policy's unanswered question.
+    limit policy's unanswered question, `decision` what became of it. `source` is who made the
+    answer: "gateway", "cache" or "upstream". `cache_status` is hit, miss, stale, bypass or
+    revalidated, None where nothing was looked up, and `cache_detail` the reason; `target` is the
+    upstream's `host:port` where it is known.
+
+    The times are `time.perf_counter()`, 0.0 where that was not reached: `decided_at` when the
+    limits had answered, `forwarded_at` when the request was sent on, if policies stand between.
     """
 
-    __slots__ = ("caller", "pending_limits", "request_id", "route", "service", "store")
+    __slots__ = (
+        "cache_detail",
+        "cache_status",
+        "caller",
+        "decided_at",
+        "decision",
+        "forwarded_at",
+        "pending_limits",
+        "request_id",
+        "route",
+        "service",
+        "source",
+        "store",
+        "target",
+    )
 
     def __init__(self, route: Route | None, service: Service | None, store: Store) -> None:
         self.route = route
@@ -37,6 +58,13 @@ class Context:
         self.caller: Caller | None = None
         self.request_id = b""
         self.pending_limits: Any = None
+        self.decision: Decision | None = None
+        self.source = "gateway"
+        self.cache_status: str | None = None
+        self.cache_detail: str | None = None
+        self.target: str | None = None
+        self.decided_at = 0.0
+        self.forwarded_at = 0.0
 
 
 Request: TypeAlias = http.Request[Context]
