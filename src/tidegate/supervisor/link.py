@@ -1,25 +1,32 @@
 """The worker's end of what ties it to its supervisor (the other end: worker_process.py).
 
 Three things come with the process: the slot's listening socket, the snapshot on the lifeline, and
-the pipe on which the worker says that it serves, why it does not, and that it takes no more.
+the pipe on which the worker says that it serves, why it does not, that its event loop turns, and
+that it takes no more.
 """
 
 import asyncio
+import faulthandler
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, Self
 
 from tidegate.supervisor.worker_process import (
+    BEAT,
     FAILED,
     FIRST,
     LENGTH_BYTES,
     READY,
     REASON_BYTES_MAX,
+    SAY_WHERE,
 )
 
 _LIFELINE: Final = 0
 """Standard input."""
+BEAT_S: Final = 0.5
+"""A write of a byte, 5 µs. The supervisor's patience is many of these."""
 
 
 class SupervisorLink:
@@ -48,8 +55,12 @@ class SupervisorLink:
         )
 
     def ready(self) -> None:
-        """Say that the worker serves."""
+        """Say that the worker serves, and from now on that the running loop turns."""
+        faulthandler.register(SAY_WHERE)
         os.write(self._status_fd, READY)
+        # A supervisor that is stopped reads nothing: its workers go on all the same.
+        os.set_blocking(self._status_fd, False)
+        self._beat()
 
     def failed(self, reason: str) -> None:
         """Say why the worker cannot serve."""
@@ -61,6 +72,13 @@ class SupervisorLink:
         if self._status_fd >= 0:
             os.close(self._status_fd)
             self._status_fd = -1
+
+    def _beat(self) -> None:
+        if self._status_fd < 0:
+            return
+        with suppress(BlockingIOError, BrokenPipeError):
+            os.write(self._status_fd, BEAT)
+        asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
     def when_alone(self, act: Callable[[], None]) -> None:
         """Call `act` on the running loop once the supervisor is gone, however it went."""

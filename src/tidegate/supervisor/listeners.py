@@ -4,7 +4,7 @@ The kernel spreads connections over sockets that share a port by SO_REUSEPORT, a
 keeps its queue while the process behind it changes: that is what makes replacing a worker lose
 nothing. The same option lets a second gateway of the same user bind silently, so the port is
 first probed without it. Outside Linux SO_REUSEPORT spreads nothing: there all slots share one
-socket.
+socket. A port that one process serves alone (the admin's) does without the option.
 """
 
 import errno
@@ -24,12 +24,17 @@ _SPREADS: Final = sys.platform == "linux"
 class ListenFailed(Exception):
     """The address cannot be listened on; the text says why and what to do."""
 
+    def __init__(self, text: str, *, is_taken: bool = False) -> None:
+        super().__init__(text)
+        self.is_taken = is_taken
+
 
 @dataclass(slots=True)
 class Listener:
     """One slot's socket."""
 
     socket: socket.socket
+    is_shared: bool = True
 
     @property
     def address(self) -> tuple[str, int]:
@@ -43,7 +48,7 @@ class Listener:
         nobody serves, and this way the other slots get them. Linux counts a socket in only when it
         listens.
         """
-        if not _SPREADS:
+        if not (_SPREADS and self.is_shared):
             return
         replacement = _bound(self.socket.family, self.socket.getsockname(), reuse_port=True)
         self.socket.close()
@@ -74,8 +79,22 @@ def open_listeners(host: str, port: int, count: int) -> list[Listener]:
     except OSError as error:
         for listener in listeners:
             listener.close()
-        raise ListenFailed(_why(error, host, address[1])) from error
+        raise _refusal(error, host, address[1], "--") from error
     return listeners
+
+
+def open_listener(host: str, port: int, options: str) -> Listener:
+    """Return a listening socket that shares its port with no other. Port 0 picks a free one.
+
+    `options` is what `host` and `port` begin with on the command line, for the refusal.
+    """
+    family, address = _resolved(host, port)
+    try:
+        listener = Listener(_bound(family, address, reuse_port=False), is_shared=False)
+        listener.socket.listen(BACKLOG)
+    except OSError as error:
+        raise _refusal(error, host, port, options) from error
+    return listener
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
@@ -103,15 +122,20 @@ def _bound(family: int, address: tuple[str, int], *, reuse_port: bool) -> socket
     return bound
 
 
-def _why(error: OSError, host: str, port: int) -> str:
+def _refusal(error: OSError, host: str, port: int, options: str) -> ListenFailed:
     if error.errno == errno.EADDRINUSE:
         holder = port_holder(port)
-        return (
+        return ListenFailed(
             f"Port {port} is taken by {holder or 'another program'}. "
-            "Stop it, or choose another port with --port."
+            f"Stop it, or choose another port with {options}port.",
+            is_taken=True,
         )
     if error.errno == errno.EACCES:
-        return f"Port {port} needs privileges. Choose a port above 1023 with --port."
+        return ListenFailed(
+            f"Port {port} needs privileges. Choose a port above 1023 with {options}port."
+        )
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is not an address of this machine. Choose one with --host."
-    return f"Cannot listen on {host}:{port}: {error.strerror or error}"
+        return ListenFailed(
+            f"{host} is not an address of this machine. Choose one with {options}host."
+        )
+    return ListenFailed(f"Cannot listen on {host}:{port}: {error.strerror or error}")

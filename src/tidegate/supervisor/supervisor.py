@@ -1,9 +1,10 @@
-"""Keeps every worker slot filled: starts, watches, replaces and ends the workers.
+"""Keeps every slot filled: starts, watches, replaces and ends the workers and their companions.
 
 SIGHUP replaces the workers one after the other, each new one serving before its predecessor is
 told to drain; SIGTERM or SIGINT drains all, a second one cuts. A worker that ends by itself is
-replaced, with backoff while that keeps happening. A snapshot that cannot be loaded, or on which
-the first replacement does not come up, changes nothing.
+replaced, with backoff while that keeps happening; one whose event loop hangs is ended first. A
+snapshot that cannot be loaded, or on which the first replacement does not come up, changes nothing.
+A companion (the control process) is kept alike, but never decides whether traffic is served.
 """
 
 import asyncio
@@ -11,12 +12,13 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from tidegate.supervisor.backoff import restart_delay_s
+from tidegate.supervisor.hangs import end_hanging
 from tidegate.supervisor.listeners import Listener
 from tidegate.supervisor.worker_process import WorkerFailed, WorkerProcess
 
@@ -39,11 +41,23 @@ class Bounds:
     lived_s: float = 10.0
     """A worker that lived this long failed for a new reason: backoff begins anew."""
     restart_delay_s_max: float = 15.0
+    silence_s: float = 30.0
+    """A process whose event loop has not turned for so long hangs, and is ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """One more process beside the workers. It starts after them, and may fail without them."""
+
+    name: str
+    command: tuple[str, ...]
+    listener: Listener
 
 
 @dataclass(slots=True)
 class _Slot:
-    number: int
+    name: str
+    command: tuple[str, ...]
     listener: Listener
     lock: asyncio.Lock
     worker: WorkerProcess | None = None
@@ -65,16 +79,21 @@ class Supervisor:
         snapshot: bytes,
         reload: Callable[[], bytes],
         bounds: Bounds | None = None,
+        companions: Sequence[Companion] = (),
     ) -> None:
         """`snapshot` is what the workers run; `reload` returns the one for their replacements,
         or raises if there is none that is valid.
         """
         self._bounds = bounds or Bounds()
-        self._command = tuple(command)
         self._reload = reload
         self._snapshot = snapshot
-        self._slots = [
-            _Slot(number, listener, asyncio.Lock()) for number, listener in enumerate(listeners)
+        self._workers = [
+            _Slot("Worker", tuple(command), listener, asyncio.Lock()) for listener in listeners
+        ]
+        # Companions come last: what a new snapshot is worth is found out on a worker.
+        self._slots = self._workers + [
+            _Slot(companion.name, companion.command, companion.listener, asyncio.Lock())
+            for companion in companions
         ]
         self._leaving: dict[WorkerProcess, asyncio.Task[None]] = {}
         # Under nohup a closed terminal shall change nothing.
@@ -126,7 +145,7 @@ class Supervisor:
     async def _work(self, on_ready: Callable[[], None]) -> None:
         try:
             async with asyncio.TaskGroup() as starts:
-                for slot in self._slots:
+                for slot in self._workers:
                     starts.create_task(self._fill(slot, self._snapshot, is_first=True))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
@@ -135,11 +154,12 @@ class Supervisor:
             for slot in self._slots:
                 keepers.create_task(self._keep_filled(slot))
             keepers.create_task(self._replace_when_told())
+            keepers.create_task(end_hanging(self._serving, self._bounds.silence_s))
 
     async def _fill(self, slot: _Slot, snapshot: bytes, *, is_first: bool = False) -> None:
         slot.fill(
             await WorkerProcess.start(
-                self._command,
+                slot.command,
                 slot.listener.socket,
                 snapshot,
                 self._bounds.ready_s,
@@ -147,20 +167,31 @@ class Supervisor:
             )
         )
 
+    def _serving(self) -> Iterable[WorkerProcess]:
+        return [
+            slot.worker
+            for slot in self._slots
+            if slot.worker is not None and not slot.worker.ended.is_set()
+        ]
+
     async def _keep_filled(self, slot: _Slot) -> None:
         while True:
             worker = slot.worker
-            assert worker is not None  # noqa: S101 filled at the start, and only ever refilled
-            await worker.ended.wait()
-            if slot.worker is worker:  # else it was replaced and told to drain
-                self._see_off(worker)
-                await self._refill(slot, worker)
+            if worker is not None:
+                await worker.ended.wait()
+                if slot.worker is not worker:  # it was replaced and told to drain
+                    continue
+                await self._note_end(slot, worker)
+            await self._refill(slot, worker)
 
-    async def _refill(self, slot: _Slot, worker: WorkerProcess) -> None:
+    async def _note_end(self, slot: _Slot, worker: WorkerProcess) -> None:
+        self._see_off(worker)
         await asyncio.sleep(EXIT_STATUS_S)
-        log.warning("Worker %d %s; starting another", worker.pid, worker.how_it_ended)
+        log.warning("%s %d %s; starting another", slot.name, worker.pid, worker.how_it_ended)
         lived = time.monotonic() - slot.since_s >= self._bounds.lived_s
         slot.failures = 0 if lived else slot.failures + 1
+
+    async def _refill(self, slot: _Slot, worker: WorkerProcess | None) -> None:
         while slot.worker is worker:
             await asyncio.sleep(restart_delay_s(slot.failures, self._bounds.restart_delay_s_max))
             async with slot.lock:
@@ -174,7 +205,7 @@ class Supervisor:
             await self._fill(slot, self._snapshot)
         except (WorkerFailed, OSError) as failure:
             slot.failures += 1
-            log.error("A worker did not start: %s", failure)
+            log.error("%s did not start: %s", slot.name, failure)
 
     async def _replace_when_told(self) -> None:
         while True:
@@ -199,14 +230,12 @@ class Supervisor:
                     if snapshot is not self._snapshot:
                         log.error("The configuration stays as it is; a worker said: %s", failure)
                         return
-                    log.error(
-                        "Worker of slot %d stays on the old configuration: %s", slot.number, failure
-                    )
+                    log.error("%s stays on the old configuration: %s", slot.name, failure)
                     continue
                 self._snapshot = snapshot
                 if worker is not None:
                     self._see_off(worker)
-        log.info("Replaced %d workers", len(self._slots))
+        log.info("Replaced %d workers", len(self._workers))
 
     def _see_off(self, worker: WorkerProcess) -> None:
         """Let it finish what it has in flight, without waiting for it."""
@@ -219,7 +248,7 @@ class Supervisor:
             async with asyncio.timeout(self._bounds.drain_s + self._bounds.drain_grace_s):
                 await worker.wait()
         except TimeoutError:
-            log.error("Worker %d did not drain in time; it is cut", worker.pid)
+            log.error("Process %d did not drain in time; it is cut", worker.pid)
             worker.kill()
             await worker.wait()
         finally:

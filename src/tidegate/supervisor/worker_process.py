@@ -2,8 +2,9 @@
 
 The lifeline is the worker's standard input. The snapshot it is to run comes first, length before
 bytes; then nothing, until the supervisor's end closes, however the supervisor died. The status
-pipe carries `ready` or `failed` with the reason; its end says that the worker takes no new
-connections (it drains, or it is dead), which is the moment to fill its slot again.
+pipe carries `ready` or `failed` with the reason, then a beat from each turn of the worker's clock;
+its end says that the worker takes no new connections (it drains, or it is dead), which is the
+moment to fill its slot again.
 """
 
 import asyncio
@@ -20,6 +21,9 @@ FIRST: Final = "first"
 REPLACEMENT: Final = "replacement"
 READY: Final = b"ready\n"
 FAILED: Final = b"failed\n"
+BEAT: Final = b"."
+SAY_WHERE: Final = signal.SIGUSR2
+"""Makes a process write to standard error where each of its threads is."""
 REASON_BYTES_MAX: Final = 64 * 1024
 """What fits a Linux pipe: a worker can always say why and end."""
 
@@ -33,6 +37,8 @@ class WorkerProcess:
 
     def __init__(self, process: Process, status: asyncio.StreamReader) -> None:
         self.ended = asyncio.Event()
+        self.beats = 0
+        """Grows while its event loop turns."""
         self._process = process
         self._status = status
         self._watching = asyncio.create_task(self._watch())
@@ -81,6 +87,10 @@ class WorkerProcess:
         """Tell it to finish what is in flight and end."""
         self._signal(signal.SIGTERM)
 
+    def say_where(self) -> None:
+        """Have it write where it is, for whoever must find out why it hangs."""
+        self._signal(SAY_WHERE)
+
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
 
@@ -90,11 +100,16 @@ class WorkerProcess:
 
     async def _watch(self) -> None:
         ended = asyncio.ensure_future(self._process.wait())
-        silent = asyncio.ensure_future(self._status.read())
-        await asyncio.wait((ended, silent), return_when=asyncio.FIRST_COMPLETED)
+        closed = asyncio.ensure_future(self._listen())
+        await asyncio.wait((ended, closed), return_when=asyncio.FIRST_COMPLETED)
         self.ended.set()
-        await asyncio.wait((ended, silent))
+        await asyncio.wait((ended, closed))
         _close_lifeline(self._process)
+
+    async def _listen(self) -> None:
+        """Count beats until the pipe ends."""
+        while beats := await self._status.read(REASON_BYTES_MAX):
+            self.beats += len(beats)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.returncode is None:
