@@ -4,6 +4,7 @@
 requests, stores or processes.
 """
 
+from tidegate.config.differences import differences
 from tidegate.config.environment import Settings
 from tidegate.config.json_schema import config_json_schema
 from tidegate.config.loader import load
@@ -55,6 +56,7 @@ __all__ = [
     "Tls",
     "TokenBucket",
     "config_json_schema",
+    "differences",
     "load",
     "redacted_url",
 ]
