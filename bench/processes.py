@@ -1,4 +1,4 @@
-"""Processes pinned to a core, and what they have used: CPU and peak memory from /proc.
+"""Processes pinned to cores, and what they have used: CPU and peak memory from /proc.
 
 A gateway is a tree of processes (a supervisor and its workers, a master and its workers): what
 is counted is the whole tree, and children that ended as their parents reaped them. The kernel
@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,9 +19,14 @@ STOP_TIMEOUT_S = 10.0
 
 @contextmanager
 def pinned(
-    name: str, command: Sequence[str], *, core: int, folder: Path, env: Mapping[str, str]
+    name: str,
+    command: Sequence[str],
+    *,
+    cores: Collection[int],
+    folder: Path,
+    env: Mapping[str, str],
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`command` running on `core` alone, its output in `folder`."""
+    """`command` running on `cores` alone, its output in `folder`."""
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -30,7 +35,7 @@ def pinned(
             stderr=log,
             env={**os.environ, **env},
             # Before exec, so that every child of the command inherits it.
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
     try:
         yield process

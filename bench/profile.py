@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.gateways import GATEWAYS, running
+from bench.jobs import ALLOWED, KEY
 from bench.load import load
 from bench.processes import busiest, cpu_us
-from bench.surroundings import KEY, LOAD_CORE, Unfit, surroundings
+from bench.surroundings import LOAD_CORE, Unfit, surroundings
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLES_PER_S = 400
@@ -67,10 +68,10 @@ def profiled(name: str, seconds: int) -> tuple[Path, float]:
         running(gateway, around) as one,
         ThreadPoolExecutor(1) as pool,
     ):
-        load(one.url, KEY, seconds=1, core=LOAD_CORE)
+        load(one.url(ALLOWED), KEY, seconds=1, core=LOAD_CORE)
         worker = busiest(one.pid)
         before = cpu_us(one.pid)
-        loading = pool.submit(load, one.url, KEY, seconds=seconds + 2, core=LOAD_CORE)
+        loading = pool.submit(load, one.url(ALLOWED), KEY, seconds=seconds + 2, core=LOAD_CORE)
         command = [py_spy, "record", "--native", "--format", "raw", "--output", str(stacks)]
         command += ["--rate", str(SAMPLES_PER_S), "--duration", str(seconds)]
         spied = subprocess.run(

@@ -5,7 +5,8 @@ from statistics import median
 from typing import NamedTuple
 
 from bench.gateways import GATEWAYS, PEER
-from bench.rounds import Round
+from bench.jobs import JOBS
+from bench.rounds import Case, Round
 
 LABELS = {gateway.name: gateway.label for gateway in GATEWAYS}
 
@@ -22,14 +23,22 @@ class Summary(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """`subject` costs at most `most` times what `reference` costs."""
+    """`subject` costs at most `most` times what `reference` costs; each a gateway and a job."""
 
-    subject: str
-    reference: str
+    subject: Case
+    reference: Case
     most: float
 
 
-BARS = (Bar("native", PEER, 1.5), Bar("asgi", PEER, 2.0), Bar("native", "seed", 1 / 20))
+BARS = (
+    Bar(("native", "allowed"), (PEER, "allowed"), 1.3),
+    Bar(("asgi", "allowed"), (PEER, "allowed"), 2.0),
+    Bar(("native", "401"), (PEER, "allowed"), 0.8),
+    Bar(("native", "429"), (PEER, "allowed"), 0.8),
+    Bar(("native", "hit"), (PEER, "hit"), 1.0),
+    Bar(("native-2", "allowed"), ("native", "allowed"), 1.1),
+    Bar(("native", "allowed"), ("seed", "allowed"), 1 / 20),
+)
 
 
 def summary(rounds: Sequence[Round], peak_memory_kib: int) -> Summary:
@@ -49,14 +58,24 @@ def summary(rounds: Sequence[Round], peak_memory_kib: int) -> Summary:
     )
 
 
-def table(summaries: Mapping[str, Summary]) -> str:
-    peer = summaries.get(PEER)
+def tables(summaries: Mapping[Case, Summary]) -> str:
+    """Return a Markdown table for each job that was measured."""
+    parts = []
+    for job in JOBS:
+        of_job = {gateway: of for (gateway, name), of in summaries.items() if name == job.name}
+        if of_job:
+            parts.append(f"### {job.label.capitalize()}\n{table(of_job)}")
+    return "\n\n".join(parts)
+
+
+def table(of_gateways: Mapping[str, Summary]) -> str:
+    peer = of_gateways.get(PEER)
     lines = [
         "| gateway | CPU µs a request (least–most) | × nginx + Lua | requests/s | p50 ms | p99 ms"
         " | store CPU µs | peak MiB |",
         "| --- | --: | --: | --: | --: | --: | --: | --: |",
     ]
-    for name, of in summaries.items():
+    for name, of in of_gateways.items():
         ratio = f"{of.cpu_us / peer.cpu_us:.2f}" if peer else "–"
         lines.append(
             f"| {LABELS[name]} | {of.cpu_us:.1f} ({of.cpu_us_least:.1f}–{of.cpu_us_most:.1f})"
@@ -67,7 +86,7 @@ def table(summaries: Mapping[str, Summary]) -> str:
     return "\n".join(lines)
 
 
-def verdicts(summaries: Mapping[str, Summary]) -> list[str]:
+def verdicts(summaries: Mapping[Case, Summary]) -> list[str]:
     lines = []
     for bar in BARS:
         if bar.subject not in summaries or bar.reference not in summaries:
@@ -75,16 +94,21 @@ def verdicts(summaries: Mapping[str, Summary]) -> list[str]:
         ratio = summaries[bar.subject].cpu_us / summaries[bar.reference].cpu_us
         word = "met" if ratio <= bar.most else "MISSED"
         lines.append(
-            f"{word}: {LABELS[bar.subject]} costs {ratio:.3g} × {LABELS[bar.reference]}"
-            f" (bar: {bar.most:g} ×)"
+            f"{word}: {named(bar.subject)} costs {ratio:.3g} × {named(bar.reference)}"
+            f" (bar: {bar.most:.3g} ×)"
         )
     return lines
 
 
-def objections(measured: Mapping[str, Sequence[Round]]) -> list[str]:
+def named(case: Case) -> str:
+    gateway, job = case
+    return f"{LABELS[gateway]} ({job})"
+
+
+def objections(measured: Mapping[Case, Sequence[Round]]) -> list[str]:
     return [
-        f"{LABELS[name]}, round {number}: {objection}"
-        for name, rounds in measured.items()
+        f"{named(case)}, round {number}: {objection}"
+        for case, rounds in measured.items()
         for number, one in enumerate(rounds, 1)
         for objection in one.objections
     ]

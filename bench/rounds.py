@@ -1,16 +1,17 @@
-"""Interleaved rounds: each gateway in turn, so that a noisy minute hits all of them alike.
+"""Interleaved rounds: each gateway in turn, job by job, so that a noisy minute hits all alike.
 
-A round is worth nothing if any answer was not a success, or if a request was answered without
-asking store or upstream: such a run is invalid, and says which gateway did it.
+A round is worth nothing if an answer was not what the job says, or if a request was answered
+without asking store or upstream: such a run is invalid, and says which gateway did it.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from bench.gateways import Running
-from bench.load import Load, load
+from bench.jobs import JOBS, Job
+from bench.load import CONNECTIONS, Load, load
 from bench.processes import cpu_us
-from bench.surroundings import KEY, LOAD_CORE, Surroundings
+from bench.surroundings import LOAD_CORE, Surroundings
 
 WARM_UP_S = 1.0
 
@@ -22,24 +23,32 @@ class Round(NamedTuple):
     objections: tuple[str, ...]
 
 
+Case = tuple[str, str]
+"""The names of a gateway and of a job."""
+
+
 def rounds(
     gateways: Sequence[Running], around: Surroundings, *, count: int, seconds: float
-) -> dict[str, list[Round]]:
-    for running in gateways:
-        load(running.url, KEY, seconds=WARM_UP_S, core=LOAD_CORE)
-    measured: dict[str, list[Round]] = {running.gateway.name: [] for running in gateways}
-    for turn in range(count):
-        # Whoever comes after the heaviest gateway inherits its heat: let it be each in turn.
-        first = turn % len(gateways)
-        for running in (*gateways[first:], *gateways[:first]):
-            measured[running.gateway.name].append(one_round(running, around, seconds))
+) -> dict[Case, list[Round]]:
+    measured: dict[Case, list[Round]] = {}
+    for job in JOBS:
+        able = [running for running in gateways if job in running.gateway.jobs]
+        for running in able:
+            load(running.url(job), job.key, seconds=WARM_UP_S, core=LOAD_CORE)
+            measured[running.gateway.name, job.name] = []
+        for turn in range(count):
+            # Whoever comes after the heaviest gateway inherits its heat: let it be each in turn.
+            first = turn % max(1, len(able))
+            for running in (*able[first:], *able[:first]):
+                one = one_round(running, job, around, seconds)
+                measured[running.gateway.name, job.name].append(one)
     return measured
 
 
-def one_round(running: Running, around: Surroundings, seconds: float) -> Round:
+def one_round(running: Running, job: Job, around: Surroundings, seconds: float) -> Round:
     upstream_before, decisions_before = around.upstream_requests(), around.store_decisions()
     gateway_before, store_before = cpu_us(running.pid), cpu_us(around.store_pid)
-    seen = load(running.url, KEY, seconds=seconds, core=LOAD_CORE)
+    seen = load(running.url(job), job.key, seconds=seconds, core=LOAD_CORE)
     gateway_used = cpu_us(running.pid) - gateway_before
     store_used = cpu_us(around.store_pid) - store_before
     proxied = around.upstream_requests() - upstream_before
@@ -49,20 +58,26 @@ def one_round(running: Running, around: Surroundings, seconds: float) -> Round:
         seen,
         gateway_used / answered,
         store_used / answered,
-        objections(seen, proxied=proxied, decided=decided),
+        objections(seen, job, proxied=proxied, decided=decided, is_plain=running.gateway.is_plain),
     )
 
 
-def objections(seen: Load, *, proxied: int, decided: int) -> tuple[str, ...]:
+def objections(
+    seen: Load, job: Job, *, proxied: int, decided: int, is_plain: bool = False
+) -> tuple[str, ...]:
     found = []
     if not seen.requests:
         found.append("answered nothing")
-    if seen.refused:
-        found.append(f"{seen.refused} answers were not 2xx")
+    wrong = seen.refused if job.status < 400 else seen.requests - seen.refused
+    if wrong > 0:
+        found.append(f"{wrong} answers were not {job.status}")
     if seen.broken:
         found.append(f"{seen.broken} connections failed")
-    if proxied < seen.requests:
+    if job.is_proxied and proxied < seen.requests:
         found.append(f"{seen.requests - proxied} answers did not come from the upstream")
-    if decided < seen.requests:
+    # Each connection may find the cache empty once; the count itself is one request.
+    if not job.is_proxied and proxied > CONNECTIONS + 1:
+        found.append(f"{proxied} answers came from the upstream")
+    if job.is_decided and not is_plain and decided < seen.requests:
         found.append(f"{seen.requests - decided} answers were given without asking the store")
     return tuple(found)

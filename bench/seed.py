@@ -1,6 +1,7 @@
 """The peer that a Python team writes first: FastAPI + httpx + redis-py, run by uvicorn.
 
-Its settings come from the environment: BENCH_KEY, BENCH_STORE and BENCH_UPSTREAM (ports).
+Its settings come from the environment: BENCH_KEY, BENCH_SPENT_KEY, and the ports BENCH_STORE and
+BENCH_UPSTREAM.
 """
 
 import os
@@ -12,7 +13,9 @@ import httpx2
 from fastapi import FastAPI, Request, Response
 from redis.asyncio import Redis
 
-TENANTS = {os.environ["BENCH_KEY"]: "bench"}
+TENANTS = {os.environ["BENCH_KEY"]: "bench", os.environ["BENCH_SPENT_KEY"]: "spent"}
+LIMITS = {"bench": (1_000_000, 1_000_000), "spent": (1, 1 / 3600)}
+"""Capacity, and tokens a second."""
 BUCKET = (Path(__file__).parent / "files" / "bucket.lua").read_text()
 
 
@@ -38,13 +41,13 @@ async def proxy(path: str, request: Request) -> Response:
     if tenant is None:
         return Response(status_code=401)
     allowed, remaining, _ = await app.state.bucket(
-        keys=[f"seed:{tenant}"], args=[1_000_000, 1_000_000, 1]
+        keys=[f"seed:{tenant}"], args=[*LIMITS[tenant], 1]
     )
     if not allowed:
         return Response(status_code=429)
     answer = await app.state.client.request(
         request.method,
-        f"/{path}",
+        f"/api/{path}",
         headers=[field for field in request.headers.raw if field[0] != b"host"],
         content=await request.body(),
     )

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import redis
 
+from bench.jobs import KEY, SPENT_KEY
 from bench.processes import pinned
 
 FILES = Path(__file__).parent / "files"
 GATEWAY_CORE, LOAD_CORE = 0, 1
-KEY = "bench-key"
 START_TIMEOUT_S = 30.0
 PACKAGES = {
     "wrk": "wrk",
@@ -50,6 +50,7 @@ class Surroundings:
             "FOLDER": self.folder,
             "FILES": FILES,
             "KEY": KEY,
+            "SPENTKEY": SPENT_KEY,
             "STORE": self.store_port,
             "UPSTREAM": self.upstream_port,
             **values,
@@ -79,10 +80,11 @@ def surroundings(folder: Path) -> Iterator[Surroundings]:
     store_port, upstream_port = free_port(), free_port()
     store = ["redis-server", "--port", str(store_port), "--bind", "127.0.0.1", "--save", ""]
     store += ["--dir", str(folder), "--appendonly", "no"]
-    with pinned("store", store, core=LOAD_CORE, folder=folder, env={}) as running_store:
+    with pinned("store", store, cores={LOAD_CORE}, folder=folder, env={}) as running_store:
         made = Surroundings(folder, store_port, running_store.pid, upstream_port)
+        (folder / "large.bin").write_bytes(bytes(range(256)) * 400)
         upstream = nginx(made.written("upstream.conf"))
-        with pinned("upstream", upstream, core=LOAD_CORE, folder=folder, env={}) as running:
+        with pinned("upstream", upstream, cores={LOAD_CORE}, folder=folder, env={}) as running:
             wait_for(upstream_port, "/", "the upstream", running)
             yield made
 
@@ -115,10 +117,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def fetched(port: int, path: str) -> tuple[int, bytes]:
+def fetched(port: int, path: str, key: str = KEY) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", path, headers={"X-API-Key": KEY})
+        connection.request("GET", path, headers={"X-API-Key": key})
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes requirements.txt and requirements-dev.txt anew from pyproject.toml: every file that a
+# Makes requirements.txt, -dev and -bench anew from pyproject.toml: every file that a
 # machine with Python 3.11 or newer may install, with its hashes, and no word on
 # where this machine fetched it. Called by `make lock`: lock.sh PYTHON
 set -eu
@@ -24,3 +24,4 @@ compile() {
 compile requirements.txt --group build
 # One environment holds both: what the run file pins, the other may not pin otherwise.
 compile requirements-dev.txt --group dev --constraints requirements.txt
+compile requirements-bench.txt --group bench --constraints requirements.txt

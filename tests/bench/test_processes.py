@@ -27,7 +27,7 @@ def started(folder: Path) -> bool:
 
 def test_cpu_and_memory_of_children_count(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT]
-    with pinned("tree", command, core=0, folder=tmp_path, env={}) as process:
+    with pinned("tree", command, cores={0}, folder=tmp_path, env={}) as process:
         while not started(tmp_path):
             assert process.poll() is None
         members = tree(process.pid)
@@ -40,7 +40,7 @@ def test_cpu_and_memory_of_children_count(tmp_path: Path) -> None:
 
 def test_every_child_runs_on_the_core_of_its_gateway(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT]
-    with pinned("tree", command, core=0, folder=tmp_path, env={}) as process:
+    with pinned("tree", command, cores={0}, folder=tmp_path, env={}) as process:
         while not started(tmp_path):
             assert process.poll() is None
         for pid in tree(process.pid):

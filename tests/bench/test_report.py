@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench.jobs import ALLOWED, HIT, LIMITED, UNAUTHORIZED, Job
 from bench.load import Load, parsed
 from bench.report import objections, summary, table, verdicts
 from bench.rounds import Round
@@ -29,12 +30,22 @@ def test_the_table_gives_each_gateway_its_ratio_to_nginx() -> None:
 
 def test_a_bar_is_met_or_missed_within_one_run() -> None:
     measured = {"native": 61.0, "nginx": 40.0, "asgi": 80.0, "seed": 1300.0}
-    said = verdicts({name: summary(rounds(cost), 0) for name, cost in measured.items()})
+    said = verdicts(
+        {(name, "allowed"): summary(rounds(cost), 0) for name, cost in measured.items()}
+    )
     assert [line.partition(":")[0] for line in said] == ["MISSED", "met", "met"]
 
 
+def test_a_bar_may_compare_two_jobs() -> None:
+    measured = {("native", "429"): 20.0, ("nginx", "allowed"): 40.0, ("nginx", "429"): 10.0}
+    (said,) = verdicts({case: summary(rounds(cost), 0) for case, cost in measured.items()})
+    assert said.startswith(
+        "met: Tidegate, native door (429) costs 0.5 × nginx + Lua + Redis (allowed)"
+    )
+
+
 def test_a_bar_without_its_peer_says_nothing() -> None:
-    assert verdicts({"native": summary(rounds(40), 0)}) == []
+    assert verdicts({("native", "allowed"): summary(rounds(40), 0)}) == []
 
 
 @pytest.mark.parametrize(
@@ -42,7 +53,7 @@ def test_a_bar_without_its_peer_says_nothing() -> None:
     [
         (CLEAN, 1000, 1000, ()),
         (CLEAN, 1032, 1032, ()),
-        (CLEAN._replace(refused=3), 1000, 1000, ("3 answers were not 2xx",)),
+        (CLEAN._replace(refused=3), 1000, 1000, ("3 answers were not 200",)),
         (CLEAN._replace(broken=1), 1000, 1000, ("1 connections failed",)),
         (CLEAN, 998, 1000, ("2 answers did not come from the upstream",)),
         (CLEAN, 1000, 0, ("1000 answers were given without asking the store",)),
@@ -52,13 +63,39 @@ def test_a_bar_without_its_peer_says_nothing() -> None:
 def test_a_round_that_skipped_the_job_is_objected_to(
     seen: Load, proxied: int, decided: int, expected: tuple[str, ...]
 ) -> None:
-    assert objections_to_round(seen, proxied=proxied, decided=decided) == expected
+    assert objections_to_round(seen, ALLOWED, proxied=proxied, decided=decided) == expected
+
+
+REFUSED = CLEAN._replace(refused=1000)
+
+
+@pytest.mark.parametrize(
+    "job, seen, proxied, decided, expected",
+    [
+        (UNAUTHORIZED, REFUSED, 1, 0, ()),
+        (UNAUTHORIZED, REFUSED._replace(refused=998), 1, 0, ("2 answers were not 401",)),
+        (UNAUTHORIZED, REFUSED, 1000, 0, ("1000 answers came from the upstream",)),
+        (LIMITED, REFUSED, 1, 1000, ()),
+        (LIMITED, REFUSED, 1, 999, ("1 answers were given without asking the store",)),
+        (HIT, CLEAN, 33, 1000, ()),
+        (HIT, CLEAN, 34, 1000, ("34 answers came from the upstream",)),
+    ],
+)
+def test_each_job_says_what_its_work_is(
+    job: Job, seen: Load, proxied: int, decided: int, expected: tuple[str, ...]
+) -> None:
+    assert objections_to_round(seen, job, proxied=proxied, decided=decided) == expected
+
+
+def test_a_plain_proxy_is_not_asked_for_decisions() -> None:
+    said = objections_to_round(CLEAN, ALLOWED, proxied=1000, decided=0, is_plain=True)
+    assert said == ()
 
 
 def test_an_objection_names_gateway_and_round() -> None:
-    bad = Round(CLEAN, 40.0, 10.0, ("3 answers were not 2xx",))
-    assert objections({"native": [*rounds(40), bad]}) == [
-        "Tidegate, native door, round 2: 3 answers were not 2xx"
+    bad = Round(CLEAN, 40.0, 10.0, ("3 answers were not 200",))
+    assert objections({("native", "allowed"): [*rounds(40), bad]}) == [
+        "Tidegate, native door (allowed), round 2: 3 answers were not 200"
     ]
 
 

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-FILES = ("requirements.txt", "requirements-dev.txt")
+FILES = ("requirements.txt", "requirements-dev.txt", "requirements-bench.txt")
 
 
 def pinned(file: str) -> dict[str, tuple[Requirement, list[str]]]:
@@ -47,7 +47,9 @@ def test_no_file_says_where_it_was_made(file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "file, groups", [(FILES[0], ("build",)), (FILES[1], ("build", "dev"))], ids=FILES
+    "file, groups",
+    [(FILES[0], ("build",)), (FILES[1], ("build", "dev")), (FILES[2], ("bench",))],
+    ids=FILES,
 )
 def test_the_lock_meets_what_pyproject_asks(file: str, groups: tuple[str, ...]) -> None:
     locked = pinned(file)
@@ -58,5 +60,8 @@ def test_the_lock_meets_what_pyproject_asks(file: str, groups: tuple[str, ...]) 
 
 
 def test_the_development_environment_holds_the_running_one() -> None:
-    run, dev = (pinned(file) for file in FILES)
+    run, dev, bench = (pinned(file) for file in FILES)
     assert {name: dev.get(name) for name in run} == run
+    assert {name: run[name] for name in bench if name in run} == {
+        name: bench[name] for name in bench if name in run
+    }

@@ -1,0 +1,44 @@
+"""The jobs that are compared: what is asked, and how it is known that the work was done.
+
+A job says what every answer must be and which of upstream and store must have been asked for each:
+a round where that does not hold is worth nothing.
+"""
+
+from dataclasses import dataclass
+
+KEY = "bench-key"
+SPENT_KEY = "spent-key"
+"""Its bucket holds one token an hour."""
+UNKNOWN_KEY = "unknown-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    name: str
+    label: str
+    path: str
+    key: str = KEY
+    status: int = 200
+    is_decided: bool = True
+    """Whether the store decides on every request."""
+    is_proxied: bool = True
+    """Whether every answer comes from the upstream; else hardly any does."""
+
+
+ALLOWED = Job("allowed", "allowed", "/api/widgets/1")
+UNAUTHORIZED = Job(
+    "401",
+    "refused: unknown key (401)",
+    "/api/widgets/1",
+    UNKNOWN_KEY,
+    401,
+    is_decided=False,
+    is_proxied=False,
+)
+LIMITED = Job(
+    "429", "refused: limit spent (429)", "/api/widgets/1", SPENT_KEY, 429, is_proxied=False
+)
+HIT = Job("hit", "answered from the cache", "/cached/widgets/1", is_proxied=False)
+LARGE = Job("100k", "allowed, body of 100 KiB", "/api/large")
+
+JOBS = (ALLOWED, UNAUTHORIZED, LIMITED, HIT, LARGE)
