@@ -128,8 +128,8 @@ async def test_the_id_of_a_file_key_is_the_same_in_every_process(
 
 
 async def test_plans_and_tenants_come_back_as_they_were_put(repository: Repository) -> None:
-    plan = await repository.plans.put("gold", GOLD)
-    tenant = await repository.tenants.put("acme", "gold")
+    plan = (await repository.plans.put("gold", GOLD)).item
+    tenant = (await repository.tenants.put("acme", "gold")).item
     assert plan.limits == GOLD
     assert await repository.plans.get("gold") == plan
     assert await repository.tenants.get("acme") == tenant
@@ -138,7 +138,7 @@ async def test_plans_and_tenants_come_back_as_they_were_put(repository: Reposito
         ("gold", "api"),
     ]
     assert [t.name for t in (await repository.tenants.page()).items] == ["acme", "demo"]
-    moved = await repository.tenants.put("acme", "free")
+    moved = (await repository.tenants.put("acme", "free")).item
     assert (moved.plan, moved.created_at) == ("free", tenant.created_at)
 
 
@@ -190,7 +190,7 @@ async def test_a_new_tenant_does_not_inherit_the_keys_of_one_that_left_the_file(
     with pytest.raises(ObjectInUse, match="earlier tenant"):
         await later.tenants.put("demo", "free")
     await later.delete_tenant("demo")
-    assert (await later.tenants.put("demo", "free")).origin == "api"
+    assert (await later.tenants.put("demo", "free")).item.origin == "api"
 
 
 async def test_pages_hold_everything_once_and_in_order(

@@ -6,6 +6,7 @@ back at the end, so this keeps about what LRU would, and a look-up writes nothin
 a dump of the process's memory shows no key of an idle client.
 """
 
+import math
 from dataclasses import dataclass
 
 from tidegate.identity.models import Caller
@@ -21,6 +22,8 @@ class Copy:
     read_at_s: float
     epoch: int
     """The stretch of unbroken tracking in which the reading began."""
+    ends_at_s: float = math.inf
+    """When the key ends by itself, on the reader's clock."""
 
 
 class Copies:

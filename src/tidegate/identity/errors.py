@@ -21,6 +21,20 @@ class NameTaken(GatewayError):
     title = "The name is in use"
 
 
+class ObjectChanged(GatewayError):
+    """The caller named the state that its change was meant for, and that is not the present one."""
+
+    status = 412
+    slug = "object-changed"
+    title = "The object is not as the request expects it"
+
+
+class TooManySecrets(GatewayError):
+    status = 409
+    slug = "too-many-secrets"
+    title = "Too many old secrets of this key are still valid"
+
+
 class ObjectInUse(GatewayError):
     status = 409
     slug = "object-in-use"

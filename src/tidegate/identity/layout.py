@@ -1,4 +1,4 @@
-"""Where identity lies in the store, and what can be written there in one step.
+"""Where identity lies in the store, and how tenants and plans are written there in one step.
 
 The records that requests read (`tg:key:`, `tg:tenant:`, `tg:plan:`) are hashes under names that
 need no index to find; tracking follows these prefixes. The indexes serve listing, unique names
@@ -31,6 +31,13 @@ PLANS: Final = b"tg:{identity}:plans"
 """Sorted set of names."""
 PLAN_TENANTS: Final = b"tg:{identity}:plan-tenants"
 """Hash: plan to the number of stored tenants on it."""
+REVISIONS: Final = b"tg:{identity}:revisions"
+"""Counts changes of tenants and plans, so that no two states of a name share a revision."""
+
+ANY: Final = ""
+"""Expected revision of who does not mind what the change replaces."""
+ABSENT: Final = "absent"
+"""Expected revision of who wants to create, never to replace."""
 
 
 def key_record(digest: bytes) -> bytes:
@@ -45,52 +52,20 @@ def plan_record(name: str) -> bytes:
     return PLAN_PREFIX + name.encode()
 
 
-CREATE_KEY: Final = Script.of(
-    "identity_create_key",
-    """
--- KEYS: key record, tenant record, KEYS, KEY_DIGESTS, KEY_IDS
--- ARGV: digest, id, tenant, name, '1' if the tenant is the file's
-local path = ARGV[3] .. '/' .. ARGV[4]
-if ARGV[5] ~= '1' and redis.call('EXISTS', KEYS[2]) == 0 then
-  return 'no tenant'
-end
-if redis.call('HSETNX', KEYS[4], path, ARGV[1]) == 0 then
-  return 'name taken'
-end
-local created_at = redis.call('TIME')[1]
-redis.call('HSET', KEYS[1], 'id', ARGV[2], 'tenant', ARGV[3], 'name', ARGV[4],
-  'created_at', created_at)
-redis.call('ZADD', KEYS[3], 0, path)
-redis.call('HSET', KEYS[5], ARGV[2], path)
-return tonumber(created_at)
-""",
-)
-
-REVOKE_KEY: Final = Script.of(
-    "identity_revoke_key",
-    """
--- KEYS: key record, KEYS, KEY_DIGESTS, KEY_IDS; ARGV: digest, id, tenant/name
--- The name may by now belong to another key.
-if redis.call('HGET', KEYS[3], ARGV[3]) ~= ARGV[1] then
-  return 0
-end
-redis.call('DEL', KEYS[1])
-redis.call('ZREM', KEYS[2], ARGV[3])
-redis.call('HDEL', KEYS[3], ARGV[3])
-redis.call('HDEL', KEYS[4], ARGV[2])
-return 1
-""",
-)
-
 PUT_TENANT: Final = Script.of(
     "identity_put_tenant",
     """
--- KEYS: tenant record, plan record, TENANTS, PLAN_TENANTS, KEYS
--- ARGV: name, plan, '1' if the plan is the file's
+-- KEYS: tenant record, plan record, TENANTS, PLAN_TENANTS, KEYS, REVISIONS
+-- ARGV: name, plan, '1' if the plan is the file's, expected revision
+local before = redis.call('HGET', KEYS[1], 'plan')
+if ARGV[4] == 'absent' then
+  if before then return 'changed' end
+elseif ARGV[4] ~= '' and redis.call('HGET', KEYS[1], 'revision') ~= ARGV[4] then
+  return 'changed'
+end
 if ARGV[3] ~= '1' and redis.call('EXISTS', KEYS[2]) == 0 then
   return 'no plan'
 end
-local before = redis.call('HGET', KEYS[1], 'plan')
 if not before and redis.call('ZLEXCOUNT', KEYS[5], '[' .. ARGV[1] .. '/', '(' .. ARGV[1] .. '0') > 0
 then
   return 'keys left'
@@ -99,10 +74,11 @@ if before and redis.call('HINCRBY', KEYS[4], before, -1) == 0 then
   redis.call('HDEL', KEYS[4], before)
 end
 redis.call('HINCRBY', KEYS[4], ARGV[2], 1)
-redis.call('HSETNX', KEYS[1], 'created_at', redis.call('TIME')[1])
-redis.call('HSET', KEYS[1], 'plan', ARGV[2])
+local revision = redis.call('INCR', KEYS[6])
+local created = redis.call('HSETNX', KEYS[1], 'created_at', redis.call('TIME')[1])
+redis.call('HSET', KEYS[1], 'plan', ARGV[2], 'revision', revision)
 redis.call('ZADD', KEYS[3], 0, ARGV[1])
-return tonumber(redis.call('HGET', KEYS[1], 'created_at'))
+return {tonumber(redis.call('HGET', KEYS[1], 'created_at')), revision, created}
 """,
 )
 
@@ -125,11 +101,17 @@ return redis.call('DEL', KEYS[1])
 PUT_PLAN: Final = Script.of(
     "identity_put_plan",
     """
--- KEYS: plan record, PLANS; ARGV: name, limits
-redis.call('HSETNX', KEYS[1], 'created_at', redis.call('TIME')[1])
-redis.call('HSET', KEYS[1], 'limits', ARGV[2])
+-- KEYS: plan record, PLANS, REVISIONS; ARGV: name, limits, expected revision
+if ARGV[3] == 'absent' then
+  if redis.call('EXISTS', KEYS[1]) == 1 then return 'changed' end
+elseif ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'revision') ~= ARGV[3] then
+  return 'changed'
+end
+local revision = redis.call('INCR', KEYS[3])
+local created = redis.call('HSETNX', KEYS[1], 'created_at', redis.call('TIME')[1])
+redis.call('HSET', KEYS[1], 'limits', ARGV[2], 'revision', revision)
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
-return tonumber(redis.call('HGET', KEYS[1], 'created_at'))
+return {tonumber(redis.call('HGET', KEYS[1], 'created_at')), revision, created}
 """,
 )
 

@@ -53,6 +53,9 @@ class StoredKey:
     name: str
     origin: Origin
     created_at: int | None = None
+    rotated_at: int | None = None
+    older_end_at: int | None = None
+    """When the last of the secrets before the current one ends, or has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class Tenant:
     plan: str
     origin: Origin
     created_at: int | None = None
+    revision: int | None = None
+    """Another one after each change; None for what the file says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,15 @@ class Plan:
     limits: tuple[Limit, ...]
     origin: Origin
     created_at: int | None = None
+    revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put(Generic[T]):
+    """What was written, and whether there was nothing of that name before."""
+
+    item: T
+    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)

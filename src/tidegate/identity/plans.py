@@ -1,18 +1,20 @@
 """Plans: those of the file, which are read-only here, and those made by API, in the store."""
 
 from tidegate.config.schema import Limit
-from tidegate.identity.errors import InvalidObject, ObjectInUse, ObjectNotFound
+from tidegate.identity.errors import InvalidObject, ObjectChanged, ObjectInUse, ObjectNotFound
 from tidegate.identity.file_objects import FileObjects
 from tidegate.identity.layout import (
     ADMIN_TIMEOUT_S,
+    ANY,
     DELETE_PLAN,
     PLAN_TENANTS,
     PLANS,
     PUT_PLAN,
+    REVISIONS,
     plan_record,
 )
 from tidegate.identity.listing import page_of
-from tidegate.identity.models import Page, Plan
+from tidegate.identity.models import Page, Plan, Put
 from tidegate.identity.names import checked_name
 from tidegate.identity.stored_callers import limits_from_json, limits_to_json, read_record
 from tidegate.store import Store
@@ -23,20 +25,26 @@ class Plans:
         self._store = store
         self._file = file
 
-    async def put(self, name: str, limits: tuple[Limit, ...]) -> Plan:
-        """Create the plan or replace its limits. Raises ReadOnlyObject, InvalidObject."""
+    async def put(self, name: str, limits: tuple[Limit, ...], expected: str = ANY) -> Put[Plan]:
+        """Create the plan or replace its limits, if it is at the `expected` revision.
+
+        Raises ReadOnlyObject, InvalidObject, ObjectChanged.
+        """
         checked_name("plan", name)
         if name in self._file.plans:
             raise self._file.read_only("plan", name)
         if len({limit.name for limit in limits}) < len(limits):
             raise InvalidObject("Two limits of a plan have the same name")
-        created_at = await self._store.run(
+        outcome = await self._store.run(
             PUT_PLAN,
-            (plan_record(name), PLANS),
-            (name.encode(), limits_to_json(limits).encode()),
+            (plan_record(name), PLANS, REVISIONS),
+            (name.encode(), limits_to_json(limits).encode(), expected.encode()),
             ADMIN_TIMEOUT_S,
         )
-        return Plan(name, limits, "api", created_at)
+        if outcome == b"changed":
+            raise ObjectChanged(f"Plan {name} is not at the expected revision: read it again")
+        created_at, revision, is_new = outcome
+        return Put(Plan(name, limits, "api", created_at, revision), is_new == 1)
 
     async def get(self, name: str) -> Plan:
         """Return the plan; raise ObjectNotFound."""
@@ -64,8 +72,14 @@ class Plans:
 
     async def _stored(self, name: str) -> Plan | None:
         fields = await read_record(
-            self._store, plan_record(name), b"limits", b"created_at", timeout_s=ADMIN_TIMEOUT_S
+            self._store,
+            plan_record(name),
+            b"limits",
+            b"created_at",
+            b"revision",
+            timeout_s=ADMIN_TIMEOUT_S,
         )
         if fields is None:
             return None
-        return Plan(name, limits_from_json(fields[0]), "api", int(fields[1]))
+        limits, created_at, revision = fields
+        return Plan(name, limits_from_json(limits), "api", int(created_at), int(revision))

@@ -1,24 +1,37 @@
 """What an operator does with keys, tenants and plans, whether the file or the API made them.
 
-Keys are made here, shown once, listed and revoked; the store holds their digests only. What the
-file says can be listed, not changed. A key belongs to a tenant by its name: it opens nothing while
-there is no such tenant. `create_key` and `revoke_key` come back once the store has said that the
-change is on disk, or that it cannot say so (`durable`).
+Keys are made here, shown once, listed, rotated and revoked; the store holds their digests only.
+What the file says can be listed, not changed. A key belongs to a tenant by its name: it opens
+nothing while there is no such tenant. What makes or ends a secret comes back once the store has
+said that the change is on disk, or that it cannot say so (`durable`).
 """
 
+from dataclasses import replace
 from typing import Final
 
 from tidegate.config.schema import Config
-from tidegate.identity.errors import NameTaken, ObjectNotFound
+from tidegate.identity.errors import (
+    InvalidObject,
+    NameTaken,
+    ObjectChanged,
+    ObjectNotFound,
+    TooManySecrets,
+)
 from tidegate.identity.file_objects import FileObjects, PlaceOf, somewhere
 from tidegate.identity.key_format import digest, new_key
+from tidegate.identity.key_scripts import (
+    CREATE_KEY,
+    OLDER_MAX,
+    RENAME_KEY,
+    REVOKE_KEY,
+    ROTATE_KEY,
+)
+from tidegate.identity.key_secrets import TRIES_MAX, Secrets, secrets_at, secrets_of
 from tidegate.identity.layout import (
     ADMIN_TIMEOUT_S,
-    CREATE_KEY,
     KEY_DIGESTS,
     KEY_IDS,
     KEYS,
-    REVOKE_KEY,
     key_record,
     tenant_record,
 )
@@ -26,10 +39,10 @@ from tidegate.identity.listing import names_in, page_of
 from tidegate.identity.models import CreatedKey, Page, RevokedKey, StoredKey, new_key_id
 from tidegate.identity.names import checked_name
 from tidegate.identity.plans import Plans
-from tidegate.identity.stored_callers import read_record
 from tidegate.identity.tenants import Tenants
 from tidegate.store import Store
 
+OVERLAP_S_MAX: Final = 30 * 86_400
 _BATCH: Final = 100
 
 
@@ -75,7 +88,7 @@ class Repository:
         """Return the key with this id; raise ObjectNotFound."""
         if (path := self._file.key_paths_by_id.get(key_id)) is not None:
             return self._file.keys_by_path[path]
-        return (await self._stored_by_id(key_id))[1]
+        return (await secrets_of(self._store, key_id)).key
 
     async def list_keys(
         self, *, tenant: str | None = None, after: str = "", count: int = 100
@@ -93,22 +106,96 @@ class Repository:
             count=count,
         )
 
+    async def rotate_key(self, key_id: str, overlap_s: int) -> CreatedKey:
+        """Give the key a new secret; the one before it ends after `overlap_s`, at most.
+
+        Name, id and what was spent stay. 0 ends every older secret at once; otherwise each keeps
+        the end it has, if that is nearer. Raises InvalidObject, ReadOnlyObject, ObjectNotFound,
+        and TooManySecrets where more than OLDER_MAX would be valid beside the new one. After
+        StoreUnavailable the key may have a secret that nobody has seen: rotate it again.
+        """
+        if not 0 <= overlap_s <= OVERLAP_S_MAX:
+            raise InvalidObject(f"An overlap is 0 to {OVERLAP_S_MAX} seconds")
+        new = new_key()
+        hashed = digest(new.encode())
+        for _ in range(TRIES_MAX):
+            secrets = await self._changeable(key_id)
+            outcome = await self._store.run(
+                ROTATE_KEY,
+                (
+                    key_record(secrets.digest),
+                    key_record(hashed),
+                    KEY_DIGESTS,
+                    *secrets.older_records,
+                ),
+                (
+                    secrets.digest.hex().encode(),
+                    hashed.hex().encode(),
+                    secrets.path,
+                    overlap_s * 1000,
+                    OLDER_MAX,
+                ),
+                ADMIN_TIMEOUT_S,
+            )
+            if outcome == b"too many":
+                raise TooManySecrets(
+                    f"{OLDER_MAX} old secrets of key {key_id} are still valid: wait until one "
+                    "has ended, or rotate with an overlap of 0, which ends them all"
+                )
+            if outcome != b"changed":
+                rotated_at, older_end_at = outcome
+                stored = replace(secrets.key, rotated_at=rotated_at, older_end_at=older_end_at)
+                return CreatedKey(new, stored, await self._store.wait_durable())
+        raise _kept_changing(key_id)
+
+    async def rename_key(self, key_id: str, name: str) -> StoredKey:
+        """Give the key another name. Raises InvalidObject, ReadOnlyObject, ObjectNotFound,
+        NameTaken.
+        """
+        checked_name("key", name)
+        for _ in range(TRIES_MAX):
+            secrets = await self._changeable(key_id)
+            key = secrets.key
+            if key.name == name:
+                return key
+            path = f"{key.tenant}/{name}"
+            if path in self._file.keys_by_path:
+                raise NameTaken(f"Tenant {key.tenant} has a key {name} in the configuration file")
+            outcome = await self._store.run(
+                RENAME_KEY,
+                (key_record(secrets.digest), KEYS, KEY_DIGESTS, KEY_IDS, *secrets.older_records),
+                (
+                    secrets.digest.hex().encode(),
+                    key_id.encode(),
+                    secrets.path,
+                    path.encode(),
+                    name.encode(),
+                ),
+                ADMIN_TIMEOUT_S,
+            )
+            if outcome == b"name taken":
+                raise NameTaken(f"Tenant {key.tenant} has a key {name}: choose another name")
+            if outcome != b"changed":
+                return replace(key, name=name)
+        raise _kept_changing(key_id)
+
     async def revoke_key(self, key_id: str) -> RevokedKey:
         """Revoke the key with this id. Raises ReadOnlyObject, ObjectNotFound."""
-        if (path := self._file.key_paths_by_id.get(key_id)) is not None:
-            raise self._file.read_only("key", path)
-        hashed, key = await self._stored_by_id(key_id)
-        return await self._revoke(hashed, key)
+        for _ in range(TRIES_MAX):
+            secrets = await self._changeable(key_id)
+            if await self._unlink(secrets):
+                return RevokedKey(secrets.key, await self._store.wait_durable())
+        raise _kept_changing(key_id)
 
     async def revoke_named_key(self, tenant: str, name: str) -> RevokedKey:
         """Revoke the key that `tenant` calls `name`. Raises ReadOnlyObject, ObjectNotFound."""
         path = f"{tenant}/{name}"
         if path in self._file.keys_by_path:
             raise self._file.read_only("key", path)
-        found = await self._digest_and_key(path)
+        found = await secrets_at(self._store, path)
         if found is None:
             raise ObjectNotFound(f"Tenant {tenant} has no key {name}")
-        return await self._revoke(*found)
+        return await self.revoke_key(found.key.key_id)
 
     async def delete_tenant(self, name: str) -> bool:
         """Delete a tenant and its keys, and return whether that is durable.
@@ -123,58 +210,37 @@ class Repository:
         ):
             existed, after = True, paths[-1]
             for path in paths:
-                if (found := await self._digest_and_key(path)) is not None:
-                    await self._unlink(*found)
+                await self._unlink_at(path)
         if not existed:
             raise ObjectNotFound(f"There is no tenant {name}")
         return await self._store.wait_durable()
 
-    async def _revoke(self, hashed: bytes, key: StoredKey) -> RevokedKey:
-        if not await self._unlink(hashed, key):
-            raise ObjectNotFound(f"Tenant {key.tenant} has no key {key.name}")
-        return RevokedKey(key, await self._store.wait_durable())
+    async def _unlink_at(self, path: str) -> None:
+        for _ in range(TRIES_MAX):
+            secrets = await secrets_at(self._store, path)
+            if secrets is None or await self._unlink(secrets):
+                return
+        raise _kept_changing(path)
 
-    async def _unlink(self, hashed: bytes, key: StoredKey) -> bool:
-        """Remove record and index together; False if somebody was faster."""
+    async def _unlink(self, secrets: Secrets) -> bool:
+        """Remove records and index together; False if the key was changed meanwhile."""
         removed: int = await self._store.run(
             REVOKE_KEY,
-            (key_record(hashed), KEYS, KEY_DIGESTS, KEY_IDS),
-            (hashed.hex().encode(), key.key_id.encode(), f"{key.tenant}/{key.name}".encode()),
+            (key_record(secrets.digest), KEYS, KEY_DIGESTS, KEY_IDS, *secrets.older_records),
+            (secrets.digest.hex().encode(), secrets.key.key_id.encode(), secrets.path),
             ADMIN_TIMEOUT_S,
         )
         return removed == 1
 
-    async def _stored_by_id(self, key_id: str) -> tuple[bytes, StoredKey]:
-        path: bytes | None = await self._store.execute(
-            b"HGET", KEY_IDS, key_id, timeout_s=ADMIN_TIMEOUT_S
-        )
-        found = None if path is None else await self._digest_and_key(path.decode())
-        # Between the two readings the name may have passed to another key.
-        if found is None or found[1].key_id != key_id:
-            raise ObjectNotFound(f"There is no key {key_id}")
-        return found
+    async def _changeable(self, key_id: str) -> Secrets:
+        if (path := self._file.key_paths_by_id.get(key_id)) is not None:
+            raise self._file.read_only("key", path)
+        return await secrets_of(self._store, key_id)
 
     async def _stored_at(self, path: str) -> StoredKey | None:
-        found = await self._digest_and_key(path)
-        return None if found is None else found[1]
+        found = await secrets_at(self._store, path)
+        return None if found is None else found.key
 
-    async def _digest_and_key(self, path: str) -> tuple[bytes, StoredKey] | None:
-        in_hex: bytes | None = await self._store.execute(
-            b"HGET", KEY_DIGESTS, path, timeout_s=ADMIN_TIMEOUT_S
-        )
-        if in_hex is None:
-            return None
-        hashed = bytes.fromhex(in_hex.decode())
-        fields = await read_record(
-            self._store,
-            key_record(hashed),
-            b"id",
-            b"tenant",
-            b"name",
-            b"created_at",
-            timeout_s=ADMIN_TIMEOUT_S,
-        )
-        if fields is None:
-            return None
-        key_id, tenant, name, created_at = fields
-        return hashed, StoredKey(key_id, tenant, name, "api", int(created_at))
+
+def _kept_changing(what: str) -> ObjectChanged:
+    return ObjectChanged(f"{what} is being changed by others all the time: try again")

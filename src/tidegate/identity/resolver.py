@@ -114,7 +114,8 @@ class KeyResolver:
         held = copies.get(hashed)
         if held is None or held.epoch != self._epoch or not self._tracking.is_live:
             return None
-        return held if self._clock() - held.read_at_s < lifetime_s else None
+        now = self._clock()
+        return held if now - held.read_at_s < lifetime_s and now < held.ends_at_s else None
 
     async def _read_together(self, hashed: bytes) -> Caller | None:
         reading = self._readings.get(hashed)
@@ -131,10 +132,11 @@ class KeyResolver:
         read_at_s = self._clock()
         epoch = self._epoch
         try:
-            caller = await stored_caller(self._store, self._file, hashed, reading.read_from)
+            found = await stored_caller(self._store, self._file, hashed, reading.read_from)
         except StoreUnavailable as error:
             held = self._copies.get(hashed)
-            if held is None or self._clock() - held.read_at_s > OUTAGE_LIFETIME_S:
+            now = self._clock()
+            if held is None or now - held.read_at_s > OUTAGE_LIFETIME_S or now >= held.ends_at_s:
                 return error
             return held.caller
         except GatewayError as error:
@@ -143,8 +145,11 @@ class KeyResolver:
             if self._readings.get(hashed) is reading:
                 del self._readings[hashed]
         if not reading.is_overtaken:
-            self._keep(Copy(hashed, caller, tuple(reading.read_from), read_at_s, epoch))
-        return caller
+            # Counted from before the question, so that a copy ends a trip early, never late.
+            ends_at_s = read_at_s + found.ends_in_s
+            read_from = tuple(reading.read_from)
+            self._keep(Copy(hashed, found.caller, read_from, read_at_s, epoch, ends_at_s))
+        return found.caller
 
     def _keep(self, read: Copy) -> None:
         if read.caller is None:

@@ -1,4 +1,4 @@
-"""What the store says about a key: who calls, on which plan, with which limits.
+"""What the store says about a key: who calls, on which plan, with which limits, and until when.
 
 Tenant and plan come from the file where the file has them, else from the store: one round trip
 for a key that is unknown or belongs to a tenant of the file, three at most. Every store key is
@@ -6,8 +6,11 @@ noted *before* it is read, so that whoever watches for changes knows what this r
 Store down and store confused are errors of their own: only "there is no such record" is None.
 """
 
+import asyncio
 import functools
 import json
+import math
+from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,13 +24,32 @@ from tidegate.store import Store
 _LIMITS: TypeAdapter[tuple[Limit, ...]] = TypeAdapter(tuple[Limit, ...])
 
 
+class Found(NamedTuple):
+    caller: Caller | None
+    """None: key or tenant do not exist."""
+    ends_in_s: float = math.inf
+    """How long the key is still good, on the store's clock."""
+
+
 async def stored_caller(
     store: Store, file: FileObjects, digest: bytes, read_from: list[bytes]
-) -> Caller | None:
-    """Return the caller, or None if key or tenant do not exist; append each store key read."""
-    key = await _read(store, read_from, key_record(digest), b"id", b"tenant", b"name")
+) -> Found:
+    """Return the caller and how long the key is good; append each store key read."""
+    record = key_record(digest)
+    read_from.append(record)
+    # One write, and in this order: what has ended by the time of the second is not there.
+    left_ms, key = await asyncio.gather(
+        store.execute(b"PTTL", record), read_record(store, record, b"id", b"tenant", b"name")
+    )
     if key is None:
-        return None
+        return Found(None)
+    ends_in_s = math.inf if left_ms < 0 else left_ms / 1000
+    return Found(await _caller(store, file, key, read_from), ends_in_s)
+
+
+async def _caller(
+    store: Store, file: FileObjects, key: list[str], read_from: list[bytes]
+) -> Caller | None:
     key_id, tenant, name = key
     if (tenant_in_file := file.tenants.get(tenant)) is not None:
         plan = tenant_in_file.plan

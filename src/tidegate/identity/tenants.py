@@ -1,19 +1,21 @@
 """Tenants: those of the file, which are read-only here, and those made by API, in the store."""
 
-from tidegate.identity.errors import ObjectInUse, ObjectNotFound
+from tidegate.identity.errors import ObjectChanged, ObjectInUse, ObjectNotFound
 from tidegate.identity.file_objects import FileObjects
 from tidegate.identity.layout import (
     ADMIN_TIMEOUT_S,
+    ANY,
     DELETE_TENANT,
     KEYS,
     PLAN_TENANTS,
     PUT_TENANT,
+    REVISIONS,
     TENANTS,
     plan_record,
     tenant_record,
 )
 from tidegate.identity.listing import page_of
-from tidegate.identity.models import Page, Tenant
+from tidegate.identity.models import Page, Put, Tenant
 from tidegate.identity.names import checked_name
 from tidegate.identity.stored_callers import read_record
 from tidegate.store import Store
@@ -24,11 +26,12 @@ class Tenants:
         self._store = store
         self._file = file
 
-    async def put(self, name: str, plan: str) -> Tenant:
-        """Create the tenant or move it to another plan.
+    async def put(self, name: str, plan: str, expected: str = ANY) -> Put[Tenant]:
+        """Create the tenant or move it to another plan, if it is at the `expected` revision.
 
-        Raises ReadOnlyObject, InvalidObject, ObjectNotFound for the plan, and ObjectInUse where
-        an earlier tenant of this name left keys: a new customer must not inherit them.
+        Raises ReadOnlyObject, InvalidObject, ObjectChanged, ObjectNotFound for the plan, and
+        ObjectInUse where an earlier tenant of this name left keys: a new customer must not
+        inherit them.
         """
         checked_name("tenant", name)
         checked_name("plan", plan)
@@ -36,17 +39,20 @@ class Tenants:
             raise self._file.read_only("tenant", name)
         outcome = await self._store.run(
             PUT_TENANT,
-            (tenant_record(name), plan_record(plan), TENANTS, PLAN_TENANTS, KEYS),
-            (name.encode(), plan.encode(), int(plan in self._file.plans)),
+            (tenant_record(name), plan_record(plan), TENANTS, PLAN_TENANTS, KEYS, REVISIONS),
+            (name.encode(), plan.encode(), int(plan in self._file.plans), expected.encode()),
             ADMIN_TIMEOUT_S,
         )
+        if outcome == b"changed":
+            raise ObjectChanged(f"Tenant {name} is not at the expected revision: read it again")
         if outcome == b"no plan":
             raise ObjectNotFound(f"There is no plan {plan}")
         if outcome == b"keys left":
             raise ObjectInUse(
                 f"Keys of an earlier tenant {name} are still there: delete that tenant first"
             )
-        return Tenant(name, plan, "api", outcome)
+        created_at, revision, is_new = outcome
+        return Put(Tenant(name, plan, "api", created_at, revision), is_new == 1)
 
     async def get(self, name: str) -> Tenant:
         """Return the tenant; raise ObjectNotFound."""
@@ -74,6 +80,14 @@ class Tenants:
 
     async def _stored(self, name: str) -> Tenant | None:
         fields = await read_record(
-            self._store, tenant_record(name), b"plan", b"created_at", timeout_s=ADMIN_TIMEOUT_S
+            self._store,
+            tenant_record(name),
+            b"plan",
+            b"created_at",
+            b"revision",
+            timeout_s=ADMIN_TIMEOUT_S,
         )
-        return None if fields is None else Tenant(name, fields[0], "api", int(fields[1]))
+        if fields is None:
+            return None
+        plan, created_at, revision = fields
+        return Tenant(name, plan, "api", int(created_at), int(revision))
