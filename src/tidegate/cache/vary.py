@@ -1,0 +1,81 @@
+"""Which request fields a stored response depends on, and what they said (RFC 9111, section 4.1).
+
+Values are compared as digests: what clients send (cookies, credentials) is not written into the
+store, and a key's length is bounded.
+"""
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final
+
+from tidegate.http import Headers
+
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_BLANKS_AROUND_COMMA: Final = re.compile(rb"[ \t]*,[ \t]*")
+_CASELESS: Final = frozenset({b"accept-charset", b"accept-encoding", b"accept-language"})
+_LISTS: Final = _CASELESS | {b"accept"}
+"""Fields in which blanks around commas mean nothing, quoted strings apart."""
+
+_GATEWAYS: Final = frozenset(
+    {
+        b"forwarded",
+        b"traceparent",
+        b"tracestate",
+        b"via",
+        b"x-api-key",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-request-id",
+    }
+)
+"""Fields that the gateway writes or takes out behind the cache: the client's copies say nothing."""
+
+DIGEST_BYTES: Final = 20
+
+
+def vary_names(response_headers: Headers) -> tuple[bytes, ...] | None:
+    """Return the lower-case names that select the response, sorted; None if nothing can.
+
+    None stands for `*`, for a member that is no field name, and for fields whose value the service
+    sees other than the cache does.
+    """
+    names = set()
+    for value in response_headers.get_all(b"vary"):
+        for member in value.split(b","):
+            name = member.strip(b" \t").lower()
+            if not name:
+                continue
+            if name == b"*" or _TOKEN.fullmatch(name) is None or _is_gateways(name):
+                return None
+            names.add(name)
+    return tuple(sorted(names))
+
+
+def selecting_values(names: Iterable[bytes], request_headers: Headers) -> bytes:
+    """Return what the request says in the fields `names`, as a digest; b"" for no names.
+
+    A field that is absent differs from one that is empty. Lines of one field count as one list;
+    blanks and case are levelled only where they are known to mean nothing.
+    """
+    parts = []
+    for name in names:
+        values = request_headers.get_all(name)
+        if not values:
+            parts.append(b"%b;" % name)
+            continue
+        value = _levelled(name, b", ".join(values))
+        parts.append(b"%b:%d:%b;" % (name, len(value), value))
+    return blake2b(b"".join(parts), digest_size=DIGEST_BYTES).digest() if parts else b""
+
+
+def _levelled(name: bytes, value: bytes) -> bytes:
+    if name not in _LISTS or b'"' in value:
+        return value
+    value = _BLANKS_AROUND_COMMA.sub(b",", value.strip(b" \t"))
+    return value.lower() if name in _CASELESS else value
+
+
+def _is_gateways(name: bytes) -> bool:
+    return name in _GATEWAYS or name.startswith(b"x-tidegate-")
