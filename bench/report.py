@@ -64,7 +64,7 @@ def tables(summaries: Mapping[Case, Summary]) -> str:
     for job in JOBS:
         of_job = {gateway: of for (gateway, name), of in summaries.items() if name == job.name}
         if of_job:
-            parts.append(f"### {job.label.capitalize()}\n{table(of_job)}")
+            parts.append(f"### {job.label[0].upper()}{job.label[1:]}\n{table(of_job)}")
     return "\n\n".join(parts)
 
 
