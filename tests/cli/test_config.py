@@ -52,3 +52,31 @@ def test_the_schema_is_json_schema(run: Any) -> None:
     schema = json.loads(run("config", "schema").out)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert "services" in schema["properties"]
+
+
+def test_two_files_are_compared_in_words_without_secrets(
+    run: Any, commands: Any, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(
+        commands.config.read_text()
+        .replace("rate: 5/s", "rate: 7/s")
+        .replace(f"value: {commands.tenant}", "value: another_secret")
+    )
+    said = [
+        "plan small, limit steady: rate 5/second → 7/second",
+        f"tenant {commands.tenant}, key in_file: value changed (it is not shown)",
+    ]
+    compared = run("config", "diff", str(commands.config), str(other))
+    assert (compared.code, compared.out.splitlines()) == (0, said)
+    as_json = run("config", "diff", str(commands.config), str(other), "--json")
+    assert as_json.json == {"differences": said}
+    same = run("config", "diff", str(other), str(other))
+    assert same.out == "The two mean the same.\n"
+    missing = run("config", "diff", str(other), str(tmp_path / "none.yaml"))
+    assert (missing.code, missing.out) == (1, "")
+    assert "none.yaml" in missing.err
+
+
+def test_the_help_names_an_optional_argument_as_usual(run: Any) -> None:
+    assert "config check [OPTIONS] [FILE]\n" in run("config", "check", "--help").out

@@ -1,18 +1,18 @@
-"""`tidegate config`: check a file as `serve` would, and print the schema."""
+"""`tidegate config`: check a file as `serve` would, compare two, and print the schema."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tidegate.cli.failure import Failure
+from tidegate.cli.failure import Failure, explained
 from tidegate.cli.inputs import JsonOption, config_path, read_settings
 from tidegate.cli.output import RICH_HELP, print_json, print_line
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=RICH_HELP,
-    help="Check a configuration, print its schema.",
+    help="Check and compare configurations, print their schema.",
 )
 
 
@@ -20,7 +20,7 @@ app = typer.Typer(
 def check(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="Default: TIDEGATE_CONFIG, else ./tidegate.yaml."),
+        typer.Argument(metavar="FILE", help="Default: TIDEGATE_CONFIG, else ./tidegate.yaml."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,6 +65,29 @@ def check(
     print_line(f"{path} is valid: {found}")
     for note in config.not_in_effect():
         print_line(f"Note: {note}")
+
+
+@app.command("diff")
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say in words what differs between two configurations. Secrets are never shown.
+
+    Examples:
+
+      tidegate config diff tidegate.yaml staging.yaml
+    """
+    from tidegate.config import ConfigError, differences, load
+
+    with explained(ConfigError):
+        lines = differences(load(before), load(after))
+    if as_json:
+        print_json({"differences": lines})
+        return
+    for line in lines or ["The two mean the same."]:
+        print_line(line)
 
 
 @app.command("schema")
