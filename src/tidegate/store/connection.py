@@ -58,6 +58,7 @@ class Connection:
         """Set while there is a link, and when the store was refused."""
         self._failure: Exception | None = None
         """Why the last attempt to connect failed."""
+        self._on_trip: Callable[[float], None] | None = None
 
     def execute(
         self, *parts: bytes | str | int | float, timeout_s: float | None = None
@@ -86,6 +87,10 @@ class Connection:
     @property
     def is_up(self) -> bool:
         return self._pipeline.is_open
+
+    def watch_trips(self, on_trip: Callable[[float], None]) -> None:
+        """Have `on_trip` told how long trips to the store take, in seconds."""
+        self._on_trip = self._pipeline.on_trip = on_trip
 
     def start(self) -> None:
         if self._keeper is None:
@@ -152,6 +157,7 @@ class Connection:
             if isinstance(error, FAILURES):
                 return error
             raise
+        pipeline.on_trip = self._on_trip
         self._pipeline = pipeline
         if pipeline.is_connected:
             self._settled.set()

@@ -9,6 +9,7 @@ ends once, and then every waiter fails in `connection_lost`. Hot: bench/store_ro
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any, Final, cast
 
 from hiredis import ProtocolError, PushNotification, Reader, ReplyError, pack_command
@@ -84,6 +85,10 @@ class Pipeline(asyncio.Protocol):
         self._sweeper: asyncio.TimerHandle | None = None
         self._was_made = False
         self._has_ended = False
+        self.on_trip: Callable[[float], None] | None = None
+        """Is told how long a write took until its last reply was there: one write at a time."""
+        self._trip_left = 0
+        self._trip_from = 0.0
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -138,10 +143,14 @@ class Pipeline(asyncio.Protocol):
         if was_full:
             self.resume_writing()
         self._transport.write(commands)
+        if not self._trip_left and self.on_trip is not None:
+            self._trip_left = len(self._waiting)
+            self._trip_from = perf_counter()
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
         waiting = self._waiting
+        before = len(waiting)
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not _NOTHING:
@@ -161,6 +170,10 @@ class Pipeline(asyncio.Protocol):
                     waiter.set_result(reply)
         except ProtocolError:
             self.abort("The store sent what is not its protocol")
+        if self._trip_left:
+            self._trip_left = max(0, self._trip_left - before + len(waiting))
+            if not self._trip_left and self.on_trip is not None:
+                self.on_trip(perf_counter() - self._trip_from)
 
     def _error_received(self, reply: ReplyError) -> None:
         """Fail the oldest waiter, or ask its script again by source.

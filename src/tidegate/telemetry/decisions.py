@@ -1,0 +1,116 @@
+"""Decision records: what was decided about a request, and why, kept for explaining and replaying.
+
+Sampled at the head: every so many requests one is taken, whatever becomes of it, and every refusal
+up to a bound each second. Written each second to one capped stream of the store, `tg:decisions`,
+which expires. Lost if the store is away: samples, not accounts.
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from tidegate.http import GatewayError
+from tidegate.telemetry.meters import Meter
+from tidegate.telemetry.usage import Store
+
+STREAM: Final = b"tg:decisions"
+KEPT_S: Final = 7 * 86_400
+REFUSALS_A_FLUSH: Final = 100
+SAMPLES_A_FLUSH: Final = 500
+FLUSH_TIMEOUT_S: Final = 2.0
+READ_TIMEOUT_S: Final = 5.0
+READ_AT_ONCE: Final = 1000
+
+
+class DecisionSamples:
+    """Takes the samples of one worker. `countdown` is the recorder's to count down."""
+
+    def __init__(self, rate: float, kept: int) -> None:
+        """`rate` is the share of requests that are taken, `kept` the length of the stream."""
+        self._every = round(1 / rate) if rate > 0 else 0
+        self._kept = kept
+        self._refusals = 0
+        self._taken: list[bytes] = []
+        self.dropped = 0
+        self.countdown = 0
+        self._begin_anew()
+
+    def take(self, meter: Meter, facts: Any, method: str, status: int, is_refused: bool) -> None:
+        """Keep a record of one request, within the bounds."""
+        if self.countdown < 0:
+            self._begin_anew()
+            fits = len(self._taken) < SAMPLES_A_FLUSH
+        else:
+            self._refusals += 1
+            fits = self._refusals <= REFUSALS_A_FLUSH and len(self._taken) < SAMPLES_A_FLUSH
+        if fits:
+            self._taken.append(_record(meter, facts, method, status, is_refused))
+        else:
+            self.dropped += 1
+
+    async def flush(self, store: Store) -> None:
+        """Append what was taken to the stream."""
+        taken, self._taken = self._taken, []
+        self._refusals = 0
+        if not taken:
+            return
+        replies = [
+            store.execute(
+                b"XADD", STREAM, b"MAXLEN", b"~", self._kept, b"*", b"r", record,
+                timeout_s=FLUSH_TIMEOUT_S,
+            )
+            for record in taken
+        ]  # fmt: skip
+        replies.append(store.execute(b"EXPIRE", STREAM, KEPT_S, timeout_s=FLUSH_TIMEOUT_S))
+        for reply in replies:
+            try:
+                await reply
+            except GatewayError:
+                self.dropped += 1
+
+    def _begin_anew(self) -> None:
+        # 0 is never reached from below: without a rate the countdown would take ages to wrap.
+        self.countdown = self._every - 1 if self._every else 2**62
+
+
+async def recent_decisions(store: Store, count: int) -> AsyncIterator[dict[str, Any]]:
+    """Yield up to `count` records, the latest first. Raises StoreUnavailable."""
+    last: bytes = b"+"
+    while count > 0:
+        page: Sequence[Any] = await store.execute(
+            b"XREVRANGE", STREAM, last, b"-", b"COUNT", min(count, READ_AT_ONCE),
+            timeout_s=READ_TIMEOUT_S,
+        )  # fmt: skip
+        for entry_id, (_, record) in page:
+            last = b"(" + entry_id
+            yield json.loads(record)
+        count -= len(page)
+        if len(page) < READ_AT_ONCE:
+            return
+
+
+def _record(meter: Meter, facts: Any, method: str, status: int, is_refused: bool) -> bytes:
+    caller, decision = facts.caller, facts.decision
+    return json.dumps(
+        {
+            "time": round(time.time(), 3),
+            "request_id": facts.request_id.decode("latin-1"),
+            "service": meter.service,
+            "route": meter.route,
+            "method": method,
+            "status": status,
+            "source": facts.source,
+            "cache": facts.cache_status,
+            "verdict": "refused" if is_refused else "admitted",
+            "tenant": None if caller is None else caller.tenant,
+            "plan": None if caller is None else caller.plan,
+            "key_id": None if caller is None else caller.key_id,
+            "cost": None if decision is None else decision.cost,
+            "limits": [
+                {"name": s.name, "capacity": s.capacity, "remaining": s.remaining}
+                for s in (decision.states if decision is not None else ())
+            ],
+        },
+        separators=(",", ":"),
+    ).encode()

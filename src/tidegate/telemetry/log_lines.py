@@ -1,0 +1,114 @@
+"""How one request looks in the access log: a line of JSON, or one for people on a terminal.
+
+Pure. What a client wrote is escaped, so that it can neither end a line nor steer a terminal; the
+values of query parameters whose names speak of a secret are replaced. Nothing else of a request is
+shown: no header field, no body. Hot where the log is on: one `%` format a line.
+"""
+
+import re
+from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Final
+
+from tidegate.telemetry.access_log import Entry, Format
+
+_SECRET: Final = re.compile(
+    rb"(?i)(?:^|(?<=[&;]))([^=&;]*(?:auth|code|cred|jwt|key|otp|pass|pwd|secret|session|sig|token)"
+    rb"[^=&;]*=)[^&;]+"
+)
+_UNPRINTABLE: Final = re.compile(r"[^!-~]")
+_COLOURS: Final = {2: "32", 3: "36", 4: "33", 5: "31"}
+
+
+def redacted_query(query: bytes) -> bytes:
+    """Return a query with the values of secret-looking parameters as `***`.
+
+    A name may be percent-encoded; what does not read as plain letters is judged as decoded.
+    """
+    if b"%" in query:
+        query = b"&".join(_redacted_encoded(part) for part in query.split(b"&"))
+    return _SECRET.sub(rb"\1***", query)
+
+
+def _redacted_encoded(part: bytes) -> bytes:
+    name, equals, value = part.partition(b"=")
+    decoded = re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes((int(match[1], 16),)), name)
+    if equals and value and _SECRET.fullmatch(decoded + b"=x"):
+        return name + b"=***"
+    return part
+
+
+def target_of(entry: Entry) -> str:
+    """Return path and query as they may be shown."""
+    target = entry.path
+    query = entry.request.query
+    if query is not None:
+        target = b"%b?%b" % (target, redacted_query(query))
+    return target.decode("latin-1")
+
+
+class JsonLines:
+    """Makes JSON lines. What is the same for many requests is quoted once."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._second_text = ""
+
+    def __call__(self, entry: Entry, ended_at: float) -> str:
+        facts = entry.facts
+        request = entry.request
+        caller = facts.caller
+        if caller is None:
+            whose = '"tenant":null,"plan":null,"key_id":null'
+        else:
+            whose = f'"tenant":"{caller.tenant}","plan":"{caller.plan}","key_id":"{caller.key_id}"'
+        detail = ""
+        if facts.target is not None:
+            detail += f',"target":{quoted(facts.target)}'
+        if facts.cache_status is not None:
+            detail += f',"cache":{quoted(facts.cache_status)}'
+        if entry.is_aborted:
+            detail += ',"aborted":true'
+        return (
+            f'{{"time":"{self._time(ended_at)}",'
+            f'"request_id":{quoted(facts.request_id.decode("latin-1"))},{whose},'
+            f'"service":"{entry.meter.service}","route":"{entry.meter.route}",'
+            f'"client":{quoted(request.client)},"method":{quoted(request.method)},'
+            f'"path":{quoted(target_of(entry))},"status":{entry.status},"bytes":{entry.size},'
+            f'"source":"{facts.source}","duration_ms":{entry.duration_s * 1e3:.3f},'
+            f'"store_ms":{entry.store_s * 1e3:.3f},"upstream_ms":{entry.upstream_s * 1e3:.3f}'
+            f"{detail}}}\n"
+        )
+
+    def _time(self, ended_at: float) -> str:
+        """RFC 3339 in UTC, to the millisecond."""
+        second = int(ended_at)
+        if second != self._second:
+            self._second = second
+            self._second_text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._second_text}.{int((ended_at - second) * 1000):03d}Z"
+
+
+def pretty_line(entry: Entry, ended_at: float) -> str:
+    """Return a line for a terminal: when, what, the answer, whose, how long, who answered."""
+    facts = entry.facts
+    caller = facts.caller
+    whose = f"{caller.tenant}/{caller.plan}" if caller is not None else "-"
+    source = facts.source
+    if facts.cache_status is not None:
+        source += f" ({facts.cache_status})"
+    target = _UNPRINTABLE.sub("?", target_of(entry))
+    method = _UNPRINTABLE.sub("?", entry.request.method)
+    return (
+        f"{datetime.fromtimestamp(ended_at, UTC):%H:%M:%SZ} "
+        f"\033[{_COLOURS.get(entry.status // 100, '0')}m{entry.status}\033[0m "
+        f"{method} {target}  {whose}  {entry.duration_s * 1e3:.1f} ms  {source}"
+        f"{'  aborted' if entry.is_aborted else ''}\n"
+    )
+
+
+def line_format(form: str, *, is_terminal: bool) -> Format:
+    """Return what makes the lines of `form`: json, pretty, or auto, which asks where they go."""
+    if form == "pretty" or (form == "auto" and is_terminal):
+        return pretty_line
+    return JsonLines()
