@@ -18,7 +18,7 @@ _DIGITS_MAX: Final = 10
 _TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED: Final = rb'"(?:[^"\\]|\\.)*"'
 _DIRECTIVE: Final = re.compile(
-    rb"[ \t]*(" + _TOKEN + rb")(?:=(" + _TOKEN + rb"|" + _QUOTED + rb"))?[ \t]*(?:,|$)", re.DOTALL
+    rb"[ \t]*(" + _TOKEN + rb")(?:=(" + _TOKEN + rb"|" + _QUOTED + rb"))?[ \t]*(?:,|\Z)", re.DOTALL
 )
 _WORD: Final = re.compile(_TOKEN)
 _RESTRICTING: Final = frozenset(
@@ -28,14 +28,13 @@ _RESTRICTING: Final = frozenset(
         b"must-revalidate",
         b"no-cache",
         b"no-store",
-        b"only-if-cached",
         b"private",
         b"proxy-revalidate",
         b"s-maxage",
     }
 )
 _UNREADABLE: Final = b""
-"""An argument that is no number: never what a valid directive holds."""
+"""An argument that is no number, and that makes no directive a bare one."""
 
 
 class Directives:
@@ -97,12 +96,10 @@ def parse(values: Iterable[bytes]) -> Directives:
         while position < len(value):
             match = _DIRECTIVE.match(value, position)
             if match is None:
-                end = value.find(b",", position)
-                end = len(value) if end < 0 else end
-                if value[position:end].strip(b" \t"):
+                member, position = _unreadable_member(value, position)
+                if member:
                     is_malformed = True
-                    _salvage(value[position:end], arguments)
-                position = end + 1
+                    _salvage(member, arguments)
                 continue
             position = match.end()
             arguments.setdefault(match[1].lower(), set()).add(_unquoted(match[2]))
@@ -144,6 +141,17 @@ def _unquoted(argument: bytes | None) -> bytes | None:
     if argument is None or argument[:1] != b'"':
         return argument
     return re.sub(rb"\\(.)", rb"\1", argument[1:-1], flags=re.DOTALL)
+
+
+def _unreadable_member(value: bytes, position: int) -> tuple[bytes, int]:
+    """Return what stands at `position` instead of a directive, and where the next one begins.
+
+    After a quotation mark out of place nobody can say what is quoted: all the rest is unreadable.
+    """
+    member = value[position:].partition(b",")[0]
+    if b'"' in member:
+        member = value[position:]
+    return member.strip(b" \t"), position + len(member) + 1
 
 
 def _salvage(member: bytes, arguments: dict[bytes, set[bytes | None]]) -> None:

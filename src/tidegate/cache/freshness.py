@@ -1,8 +1,8 @@
 """For how long a response is fresh, and how old it is (RFC 9111, section 4.2).
 
 All times are seconds since 1970, given by the caller. Heuristics are not used: where the service
-says nothing, the route's `default_ttl` stands, and zero of it. What is invalid or contradictory
-is stale. No result is negative.
+says nothing, the route's `default_ttl` stands. What is invalid or contradictory is stale. No
+result is negative.
 """
 
 from collections.abc import Iterable
@@ -21,21 +21,33 @@ def lifetime_s(
 ) -> float:
     """Return the freshness lifetime: s-maxage, else max-age, else Expires, else `default_ttl_s`.
 
-    A response that must be validated each time (`no-cache`) has none.
+    A response that must be validated each time (`no-cache`) has none. `default_ttl_s` counts from
+    the response's arrival: the service's clock has no part in what the service did not say.
     """
     directives = of_message(response_headers)
     if b"no-cache" in directives:
         return 0.0
-    said = _said_s(directives, response_headers, response_time)
+    said = said_lifetime_s(directives, response_headers, response_time)
     if said is not None:
         return said
-    return max(0.0, default_ttl_s) if status in HEURISTIC_STATUSES else 0.0
+    if status not in HEURISTIC_STATUSES or default_ttl_s <= 0:
+        return 0.0
+    age_s = initial_age_s(response_headers, response_time, response_time)
+    return default_ttl_s + age_s if age_s < DELTA_SECONDS_MAX else 0.0
 
 
-def says_lifetime(response_headers: Headers) -> bool:
-    """Whether the service itself said how long the response is fresh, be it in error."""
-    directives = of_message(response_headers)
-    return _said_s(directives, response_headers, 0.0) is not None
+def said_lifetime_s(
+    directives: Directives, response_headers: Headers, response_time: float
+) -> float | None:
+    """Return the lifetime that the service itself gave, be it in error, or None."""
+    for name in (b"s-maxage", b"max-age"):
+        seconds = directives.seconds(name)
+        if seconds is not None:
+            return float(seconds)
+    expires = response_headers.get_all(b"expires")
+    if not expires:
+        return None
+    return _until_s(expires, response_headers.get_all(b"date"), response_time)
 
 
 def initial_age_s(response_headers: Headers, request_time: float, response_time: float) -> float:
@@ -60,15 +72,6 @@ def initial_age_s(response_headers: Headers, request_time: float, response_time:
 def current_age_s(initial_age_s: float, response_time: float, now: float) -> float:
     """Return the age at `now`. A clock that went back makes nothing younger."""
     return initial_age_s + max(0.0, now - response_time)
-
-
-def _said_s(directives: Directives, headers: Headers, response_time: float) -> float | None:
-    for name in (b"s-maxage", b"max-age"):
-        seconds = directives.seconds(name)
-        if seconds is not None:
-            return float(seconds)
-    expires = headers.get_all(b"expires")
-    return _until_s(expires, headers.get_all(b"date"), response_time) if expires else None
 
 
 def _until_s(expires: Iterable[bytes], dates: Iterable[bytes], response_time: float) -> float:

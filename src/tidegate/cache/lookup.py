@@ -9,8 +9,8 @@ from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
 from tidegate.cache.directives import Directives, of_message
-from tidegate.cache.freshness import current_age_s, says_lifetime
-from tidegate.cache.storing import PERSONAL_FIELDS
+from tidegate.cache.freshness import current_age_s
+from tidegate.cache.storing import PERSONAL_FIELDS, is_said_to_be_stored
 from tidegate.http import Headers, Request
 
 
@@ -50,7 +50,12 @@ class Verdict(NamedTuple):
     age_s: float
 
 
+# Naming a member of an Enum costs 0.1 microseconds in Python 3.11.
 _FRESH: Final = Kind.FRESH
+_STALE: Final = Kind.STALE
+_VALIDATE: Final = Kind.VALIDATE
+_MISS: Final = Kind.MISS
+
 _METHODS: Final = frozenset({"GET", "HEAD"})
 _BYPASSING: Final = {
     b"if-match": "If-Match",
@@ -99,29 +104,30 @@ def decide(request_headers: Headers, stored: StoredResponse, now: float) -> Verd
             return _decide_by_directives(request_headers, stored, ttl_s, age_s)
     if ttl_s > 0:
         return Verdict(_FRESH, "fresh", ttl_s, age_s)
-    return Verdict(Kind.VALIDATE, "stale", ttl_s, age_s)
+    return Verdict(_VALIDATE, "stale", ttl_s, age_s)
 
 
 def _decide_by_directives(
     request_headers: Headers, stored: StoredResponse, ttl_s: float, age_s: float
 ) -> Verdict:
     is_personal = any(name in PERSONAL_FIELDS for name, _ in request_headers)
-    if is_personal and not says_lifetime(stored.headers):
-        return Verdict(Kind.MISS, "a personal request", ttl_s, age_s)
+    if is_personal and not is_said_to_be_stored(stored.headers):
+        return Verdict(_MISS, "a request with credentials", ttl_s, age_s)
     asked = of_message(request_headers)
     if b"no-cache" in asked:
-        return Verdict(Kind.VALIDATE, "no-cache in the request", ttl_s, age_s)
+        return Verdict(_VALIDATE, "no-cache in the request", ttl_s, age_s)
     max_age = asked.seconds(b"max-age")
-    if max_age is not None and age_s > max_age:
-        return Verdict(Kind.VALIDATE, "max-age in the request", ttl_s, age_s)
+    if max_age is not None and (age_s > max_age or max_age == 0):
+        # Zero is how a reload asks for validation, even in the instant of storing.
+        return Verdict(_VALIDATE, "max-age in the request", ttl_s, age_s)
     min_fresh = asked.seconds_or_max(b"min-fresh")
     if min_fresh is not None and ttl_s < min_fresh:
-        return Verdict(Kind.VALIDATE, "min-fresh in the request", ttl_s, age_s)
+        return Verdict(_VALIDATE, "min-fresh in the request", ttl_s, age_s)
     if ttl_s > 0:
         return Verdict(_FRESH, "fresh", ttl_s, age_s)
     if _is_stale_enough(asked, ttl_s) and _may_be_served_stale(stored.headers):
-        return Verdict(Kind.STALE, "max-stale in the request", ttl_s, age_s)
-    return Verdict(Kind.VALIDATE, "stale", ttl_s, age_s)
+        return Verdict(_STALE, "max-stale in the request", ttl_s, age_s)
+    return Verdict(_VALIDATE, "stale", ttl_s, age_s)
 
 
 def _is_stale_enough(asked: Directives, ttl_s: float) -> bool:

@@ -29,7 +29,7 @@ _NAME: Final = b"tidegate"
 
 def hit_fields(ttl_s: float, detail: str = "") -> tuple[HeaderField, HeaderField]:
     """Return the two fields of an answer from the cache; a negative `ttl_s` says it was stale."""
-    value = b"%b; hit; ttl=%d" % (_NAME, ttl_s)
+    value = b"%b; hit; ttl=%d" % (_NAME, ttl_s // 1)
     x_cache = b"HIT" if ttl_s >= 0 else b"STALE"
     return (b"cache-status", _with_detail(value, detail)), (b"x-cache", x_cache)
 

@@ -8,20 +8,22 @@ whoever stores them, unless the response is explicitly public.
 from typing import Final
 
 from tidegate.cache.directives import Directives, of_message
-from tidegate.cache.freshness import lifetime_s, says_lifetime
+from tidegate.cache.freshness import lifetime_s, said_lifetime_s
 from tidegate.cache.vary import vary_names
 from tidegate.http import Headers
 from tidegate.http.headers import HOP_BY_HOP, connection_options
 
 UNDERSTOOD_STATUSES: Final = frozenset(
-    # RFC 9110, section 15, and 451 (RFC 7725). Not: 1xx, 206, 304, 401, 407 and 416, which belong
-    # to one request; 428, 429, 431 and 511, which must not be stored (RFC 6585).
+    # RFC 9110, section 15, and 451 (RFC 7725). Not those that speak of one request, connection or
+    # caller (1xx, 206, 304, 401, 407, 408, 411 to 413, 415 to 417, 421, 425, 426), nor those that
+    # must not be stored (428, 429, 431 and 511: RFC 6585).
     {200, 201, 202, 203, 204, 205, 300, 301, 302, 303, 307, 308}
-    | {400, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 414, 415, 417, 421, 422, 426}
-    | {451, 500, 501, 502, 503, 504, 505}
+    | {400, 402, 403, 404, 405, 406, 409, 410, 414, 422, 451, 500, 501, 502, 503, 504, 505}
 )
+"""Stricter than section 3, which lets any final status be stored that says how long it is fresh."""
+_NOT_STORED: Final = HOP_BY_HOP | {b"proxy-authentication-info"}
 PERSONAL_FIELDS: Final = frozenset({b"authorization", b"cookie"})
-"""Of a request that has one, the response may be for one person, even if it does not say so."""
+"""Credentials: the response to a request with one may be for one person, and not say so."""
 
 
 def why_not_stored(
@@ -59,9 +61,8 @@ def why_not_stored(
         return "no-store in the request"
     if vary_names(response_headers) is None:
         return "Vary"
-    is_said = says_lifetime(response_headers)
-    if not is_said and not PERSONAL_FIELDS.isdisjoint(request_names):
-        return "a personal request, and the answer does not say that it may be stored"
+    if not PERSONAL_FIELDS.isdisjoint(request_names) and not is_said_to_be_stored(response_headers):
+        return "a request with credentials, and the answer does not speak of storing"
     if b"authorization" in request_names and not _is_allowed_to_others(directives):
         return "Authorization"
     if lifetime_s(status, response_headers, default_ttl_s, response_time) > 0:
@@ -75,9 +76,19 @@ def is_explicitly_public(response_headers: Headers) -> bool:
     return directives.permits(b"public") and b"private" not in directives
 
 
+def is_said_to_be_stored(response_headers: Headers) -> bool:
+    """Whether the service itself said that, or how long, the response may be stored.
+
+    If not, `default_ttl` is all there is, and it does not stand for requests with credentials.
+    """
+    directives = of_message(response_headers)
+    said = said_lifetime_s(directives, response_headers, 0.0)
+    return said is not None or directives.permits(b"public")
+
+
 def stored_fields(response_headers: Headers) -> Headers:
     """Return the fields to store (section 3.1): those of the connection are left out."""
-    dropped = HOP_BY_HOP | connection_options(response_headers)
+    dropped = _NOT_STORED | connection_options(response_headers)
     return Headers([field for field in response_headers if field[0] not in dropped])
 
 

@@ -21,6 +21,7 @@ _OF_THE_BODY: Final = frozenset(
     {b"content-encoding", b"content-length", b"content-range", b"content-type"}
 )
 """Section 3.2: the stored body depends on these, so a 304 does not change them."""
+_NOT_IN_304: Final = _OF_THE_BODY | {b"content-language"}
 _OF_ONE_ANSWER: Final = frozenset({b"age", b"date"})
 """These tell when an answer was made: the stored ones end with the answer that freshens it."""
 
@@ -77,7 +78,7 @@ def is_not_modified(request_headers: Headers, status: int, stored_headers: Heade
 
 def headers_for_304(stored_headers: Headers) -> Headers:
     """Return the fields of a 304 made from a stored 200 (RFC 9110, section 15.4.5)."""
-    return Headers([f for f in stored_headers if f[0] not in _OF_THE_BODY])
+    return Headers([f for f in stored_headers if f[0] not in _NOT_IN_304])
 
 
 def _is_matched(asked: bytes, stored_tag: bytes | None) -> bool:
