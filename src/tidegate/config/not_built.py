@@ -14,9 +14,8 @@ def _sets(names: dict[str, str]) -> dict[str, frozenset[str]]:
 FIELDS: Final = _sets(
     {
         "": (
-            "access_log auth cache cluster cors fleet history include ip_rules jwt logging "
-            "metrics on_store_failure openapi policies revisions telemetry tls tracing usage "
-            "webhooks"
+            "auth cache cluster cors fleet history include ip_rules jwt logging "
+            "metrics on_store_failure openapi policies revisions telemetry tls tracing webhooks"
         ),
         "listen": "http2 http3 proxy_protocol tls unix websocket",
         "admin": "auth dashboard login oidc roles tls token users",

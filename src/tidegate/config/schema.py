@@ -191,11 +191,32 @@ class Service(Model):
     routes: tuple[Route, ...] = Field(min_length=1)
 
 
+class Usage(Model):
+    """What tenants use, by key, route and minute, added to the store each second."""
+
+    keep: f.Timeout = 7 * 86_400.0
+    """For how long each minute is kept."""
+
+
+class Decisions(Model):
+    """Records of what was decided about requests, in the store, for explaining and replaying."""
+
+    sample: float = Field(0.01, ge=0, le=1)
+    """The share of requests that are recorded. Refusals always are, up to 100 a second."""
+    keep: int = Field(10_000, ge=0, le=10**7)
+    """About how many of the latest are kept, for a week at most."""
+
+
 class Config(Model):
     version: f.Version
     listen: Listen = Listen()
     admin: Admin = Admin()
     redis: Redis = Redis()
+    access_log: Literal["auto", "json", "pretty", "off"] = "auto"
+    """A line for each request on standard output. `auto`: pretty on a terminal, else JSON; off
+    inside another ASGI server, which has its own."""
+    usage: Usage = Usage()
+    decisions: Decisions = Decisions()
     plans: dict[f.Name, Plan] = {}
     tenants: tuple[Tenant, ...] = ()
     services: tuple[Service, ...] = Field(min_length=1)
