@@ -84,3 +84,30 @@ async def test_a_tenant_s_reset_covers_all_its_keys_and_no_other_tenant(
     assert await limiter.reset("acme") == 0
     assert [s.remaining for s in (await decided(limiter, keys[0])).states] == [99, 999_999]
     assert [s.remaining for s in (await decided(limiter, other)).states] == [98, 999_998]
+
+
+async def test_asking_what_is_left_spends_nothing(limit_stores: list[Store]) -> None:
+    limiter = Limiter(limit_stores[0])
+    asked = subject(limiter, HUNDRED, SHARED)
+    assert [state.remaining for state in await limiter.states(asked)] == [100, 1_000_000]
+    assert await limit_stores[0].execute("KEYS", "*") == []
+    await decided(limiter, asked, 97)
+    for _ in range(2):
+        left = await limiter.states(asked)
+        assert [(state.remaining, state.is_violated) for state in left] == [
+            (3, False),
+            (999_903, False),
+        ]
+        assert left[0].reset_s > 0
+    await decided(limiter, asked, 3)
+    assert [state.is_violated for state in await limiter.states(asked)] == [True, False]
+
+
+async def test_more_spent_than_a_lower_quota_gives_is_shown_as_nothing_left(
+    limit_stores: list[Store],
+) -> None:
+    limiter = Limiter(limit_stores[0])
+    await decided(limiter, subject(limiter, SHARED), 50)
+    lower = Quota(name="shared", quota=parse_rate("10/month"), per="tenant")
+    (state,) = await limiter.states(subject(limiter, lower))
+    assert (state.remaining, state.is_violated) == (0, True)

@@ -42,7 +42,6 @@ def test_a_bucket_s_window_is_the_time_to_fill_it(rate: str, burst: int, seconds
     assert window_s(TokenBucket(name="a", rate=parse_rate(rate), burst=burst)) == seconds
 
 
-@pytest.mark.parametrize("cost", [0, -1])
-def test_a_cost_that_gives_tokens_back_is_refused(cost: int) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        compiled_subject("acme", "k", (STEADY,)).arguments(cost)
+def test_a_cost_that_gives_tokens_back_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 0"):
+        compiled_subject("acme", "k", (STEADY,)).arguments(-1)

@@ -1,7 +1,7 @@
 -- One decision over all limits of a caller, all or nothing, on the store's clock.
 --
 -- KEYS     states: the key's own, the tenant's (one hash slot); either may be left out
--- ARGV[1]  cost, a whole number of at least 1
+-- ARGV[1]  cost, a whole number of at least 1; 0 asks without spending
 -- ARGV[2]  now in µs since 1970, for tests only; empty: the store's own time
 -- ARGV[3+] for each state its limits, 21 bytes each: identity, rate, emission, capacity
 -- reply    {1 or 0, remaining, seconds, remaining, seconds, ...} in the order of the limits;
@@ -126,7 +126,7 @@ for index = 1, #KEYS do
     reply[place + 1], reply[place + 2], place = remaining, seconds, place + 2
   end
   -- A refusal is written only where the clock or the plan changed, so that waiting helps.
-  if admitted or (mended and records ~= '') then
+  if spent > 0 or (mended and records ~= '') then
     if #state > found[index] * SIZE then
       -- Limits of another plan, or of this caller no more: they count on until they end.
       local mine, count = {}, 0

@@ -131,6 +131,23 @@ def decision(subject: Subject, cost: int, reply: Any) -> Decision:
     return Decision(subject, cost, allowed, figures, headers, seconds if can_wait else None)
 
 
+def present_states(subject: Subject, reply: Any) -> tuple[LimitState, ...]:
+    """Return the limits as they are, from the reply to a cost of 0. Raises StoreUnavailable.
+
+    `is_violated`: a request of cost 1 would be refused now.
+    """
+    limits, capacities = subject.limits, subject.capacities
+    if type(reply) is not list or len(reply) != 1 + 2 * len(capacities):
+        raise _unusable()
+    states = []
+    for index, (limit, capacity) in enumerate(zip(limits, capacities, strict=True)):
+        remaining, seconds = reply[2 * index + 1], reply[2 * index + 2]
+        if type(remaining) is not int or type(seconds) is not int:
+            raise _unusable()
+        states.append(LimitState(limit.name, capacity, remaining, seconds, remaining < 1))
+    return tuple(states)
+
+
 def _lowest_share(capacities: tuple[int, ...], cost: int, reply: list[Any]) -> int:
     """Return the tightest limit of an admission: the one with the lowest remaining share."""
     tightest, lowest, at = 0, 2.0, 1

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from tidegate.config.schema import Limit
-from tidegate.rate_limiter.decision import Decision, decision
+from tidegate.rate_limiter.decision import Decision, LimitState, decision, present_states
 from tidegate.rate_limiter.limits import (
     Subject,
     compiled_subject,
@@ -53,6 +53,13 @@ class Limiter:
     def decision(self, subject: Subject, cost: int, reply: Any) -> Decision:
         """Return what the reply to `ask` means. Raises StoreUnavailable if it is not one."""
         return decision(subject, cost, reply)
+
+    async def states(self, subject: Subject) -> tuple[LimitState, ...]:
+        """Return what is left of each limit, and spend nothing."""
+        if not subject.limits:
+            return ()
+        call = ScriptCall(DECIDE, subject.keys, subject.arguments(0))
+        return present_states(subject, await self._store.call(call))
 
     async def reset(self, tenant: str, key_id: str | None = None) -> int:
         """Forget what a key has spent, or a whole tenant with all its keys; return how many

@@ -40,9 +40,9 @@ class Subject:
     """The script's calls by cost, packed once: few, because costs are the configuration's."""
 
     def arguments(self, cost: int, now: bytes = SERVER_TIME) -> Sequence[bytes]:
-        """Return the script's arguments. `now` (µs since 1970) is for tests only."""
-        if cost < 1:
-            raise ValueError("a request costs at least 1")
+        """Return the script's arguments. `now` (µs since 1970) is for tests only; 0 asks only."""
+        if cost < 0:
+            raise ValueError("a cost gives no tokens back: it is at least 0")
         return (b"%d" % cost, now, *self.packed_limits)
 
 
