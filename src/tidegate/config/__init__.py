@@ -12,6 +12,7 @@ from tidegate.config.problems import ConfigError, Problem
 from tidegate.config.redaction import redacted_url
 from tidegate.config.schema import (
     Admin,
+    Allowed,
     Cache,
     Config,
     CustomPolicy,
@@ -34,6 +35,7 @@ from tidegate.config.units import Rate
 
 __all__ = [
     "Admin",
+    "Allowed",
     "Cache",
     "Config",
     "ConfigError",

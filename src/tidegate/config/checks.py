@@ -7,6 +7,7 @@ as well. Each rule is one function; what has the wrong shape is the schema's to 
 from collections.abc import Iterable
 from typing import Final
 
+from tidegate.config import allowed
 from tidegate.config.nodes import (
     Mapping,
     Node,
@@ -27,6 +28,7 @@ _OWN_PATHS: Final = (("health_path", "/health"), ("ready_path", "/ready"))
 def check(root: Mapping, problems: Problems) -> None:
     for rule in (_unique, _plans_exist, _own_paths, _routes_differ, _costs_fit, _ports_differ):
         rule(root, problems)
+    allowed.check(root, problems)
 
 
 def _unique(root: Mapping, problems: Problems) -> None:

@@ -14,6 +14,7 @@ from tidegate.config import units, values
 RATE_PER_S_MAX: Final = 10**6
 FILL_S_MAX: Final = 10 * 366 * 86_400
 DURATION_S_MAX: Final = 366 * 86_400
+FAILURES_MAX: Final = 10**6
 BUCKET: Final = "token bucket"
 QUOTA: Final = "calendar quota"
 
@@ -47,6 +48,12 @@ def _rate(value: Any) -> Any:
     return value if isinstance(value, units.Rate) else units.parse_rate(str(value))
 
 
+def _few(value: units.Rate) -> units.Rate:
+    if value.count > FAILURES_MAX:
+        raise values.Wrong(f"a bound on failures is at most {FAILURES_MAX} in a period, or null")
+    return value
+
+
 def _written(pattern: str, *others: dict[str, Any], examples: list[str]) -> WithJsonSchema:
     """Describe text with a unit, for editors; the parser remains the judge."""
     text = {"type": "string", "pattern": rf"^\s*[0-9]+{pattern}\s*$"}
@@ -72,6 +79,7 @@ Timeout = Annotated[
 ]
 Size = Annotated[int, _from_text(units.parse_size), Field(ge=0, le=2**53), _SIZE]
 RateValue = Annotated[units.Rate, BeforeValidator(_rate), _RATE]
+FailureRate = Annotated[units.Rate, BeforeValidator(_rate), AfterValidator(_few), _RATE]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Version = Annotated[Literal[1], BeforeValidator(_version)]

@@ -46,11 +46,25 @@ def _with_limits_and_short_forms(definitions: Schema) -> None:
     bucket["properties"]["rate"] = {"anyOf": [rate_value, _NULL]}
     quota["properties"]["quota"] = {"anyOf": [quota_value, _NULL]}
     plan["description"] = "Limits by name; rate, burst and quota are short for `steady` and `daily`"
+    plan["properties"]["allow"] = _with_short_allow(plan["properties"]["allow"])
     plan["properties"] |= {
         "extends": {"type": "string", "description": "The plan whose limits this one starts from"},
         "rate": {"anyOf": [rate_value, _NULL]},
         "burst": burst_value,
         "quota": {"anyOf": [quota_value, _NULL]},
+    }
+
+
+def _with_short_allow(allow: Schema) -> Schema:
+    """A name, a list of names, or a mapping from names to methods; null lifts the parent's."""
+    listed = next(choice for choice in allow["anyOf"] if choice.get("type") == "array")
+    name: Schema = {"type": "string"}
+    methods = {"anyOf": [{"type": "array", "items": name}, name, _NULL]}
+    entries = {**listed, "minItems": 1, "items": {"anyOf": [listed["items"], name]}}
+    by_name = {"type": "object", "additionalProperties": methods}
+    return {
+        "anyOf": [entries, name, by_name, _NULL],
+        "description": "The routes that callers on this plan may call; left out: every route",
     }
 
 

@@ -24,6 +24,7 @@ SHAPES: Final[dict[str, tuple[type[BaseModel], ...]]] = {
     "redis": (schema.Redis,),
     "plans.*": (schema.Plan,),
     "plans.*.limits[]": (schema.TokenBucket, schema.Quota),
+    "plans.*.allow[]": (schema.Allowed,),
     "tenants[]": (schema.Tenant,),
     "tenants[].keys[]": (schema.Key,),
     "services[]": (schema.Service,),

@@ -21,7 +21,7 @@ FIELDS: Final = _sets(
         "admin": "auth dashboard login oidc roles tls token users",
         "redis": "ca_file cache_url cluster nodes on_failure password sentinel tls username",
         "plans.*": (
-            "algorithm allow charge concurrency deny ip_rules on_store_failure price queue routes "
+            "algorithm charge concurrency deny ip_rules on_store_failure price queue routes "
             "services shadow"
         ),
         "plans.*.limits[]": (

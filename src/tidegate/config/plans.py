@@ -8,6 +8,7 @@ one whose rate or quota is null removes it.
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from tidegate.config import allowed
 from tidegate.config.nodes import (
     Mapping,
     Node,
@@ -30,10 +31,14 @@ def merge(root: Mapping, problems: Problems) -> None:
         return
     chains = {name: _chain(plans, name, problems) for name in plans.fields}
     merged = {name: _merged(chain, problems) for name, chain in chains.items()}
+    for chain in chains.values():
+        if chain:
+            allowed.inherit(chain, problems)
     for name, limits in merged.items():
         plan = plans.fields[name]
         if isinstance(plan, Mapping):
             plan.fields.pop("extends", None)
+            allowed.lift(plan)
             if limits is not None:
                 own = plan.fields.get("limits")
                 where = own if own is not None else plan

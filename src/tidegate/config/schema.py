@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from tidegate.config import fields as f
+from tidegate.config.units import Rate
 from tidegate.config.values import Wrong
 
 
@@ -46,6 +47,9 @@ class Listen(Model):
     ready_path: f.Path = "/ready"
     trusted_proxies: tuple[f.Network, ...] = ()
     """Networks whose X-Forwarded-* fields are believed and extended; others are replaced."""
+    auth_failures: f.FailureRate | None = Rate(20, "minute")
+    """Failed authentications taken from an address (IPv6: a /64) over all workers, before what
+    it presents is no longer looked up; `null`: no bound."""
     bounds: EdgeBounds = EdgeBounds()
 
 
@@ -105,10 +109,19 @@ CheckedLimit = Annotated[
 ]
 
 
+class Allowed(Model):
+    """One route that a plan has, with all methods or those that are named (GET brings HEAD)."""
+
+    route: f.Name
+    methods: tuple[f.Method, ...] = Field((), min_length=1)
+
+
 class Plan(Model):
     """`extends` is resolved by the loader: `limits` is the merged list."""
 
     limits: tuple[CheckedLimit, ...] = ()
+    allow: tuple[Allowed, ...] | None = None
+    """The routes that callers on this plan may call; left out: every route."""
 
 
 class Key(Model):

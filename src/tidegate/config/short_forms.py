@@ -7,6 +7,7 @@ entries commented out) counts as left out. Nodes keep the path under which they 
 
 from typing import Final
 
+from tidegate.config import allowed
 from tidegate.config.nodes import Mapping, Node, Scalar, Sequence, each, joined
 from tidegate.config.problems import Problems
 
@@ -23,6 +24,7 @@ def expand(root: Mapping, problems: Problems) -> None:
     for plan in each(root, "plans", "*"):
         if isinstance(plan, Mapping):
             _expand_plan(plan, problems)
+            allowed.expand(plan, problems)
     for route in each(root, "services", "*", "routes", "*"):
         if isinstance(route, Mapping):
             _expand_auth(route, problems)
