@@ -28,12 +28,6 @@ def test_every_problem_of_a_wrong_file_is_printed(run: Any, tmp_path: Path) -> N
     assert {problem["line"] for problem in told.json["problems"]} == {3, 4}
 
 
-def test_what_has_no_effect_yet_is_noted(run: Any, commands: Any) -> None:
-    with commands.config.open("a") as config:
-        config.write("admin: {port: 8001}\n")
-    assert "Note: admin" in run("config", "check", str(commands.config)).out
-
-
 def test_the_file_is_found_by_argument_environment_or_name(
     run: Any, commands: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,12 +107,3 @@ def test_a_misspelt_variable_is_told_and_a_strangers_is_not() -> None:
 def test_an_unreadable_dotenv_is_told(folder: Path) -> None:
     (folder / ".env").write_bytes(b"APP_NAME=\xff\n")
     assert message_of(None) == ".env: cannot be read: not UTF-8 text"
-
-
-def test_a_variable_that_does_nothing_yet_is_said_to():
-    settings = Settings.read({"APP_NAME": "shop", "TIDEGATE_ADMIN_TOKEN": "x" * 20, "DEBUG": "1"})
-    assert settings.not_in_effect() == [
-        "APP_NAME is checked but not yet in effect",
-        "TIDEGATE_ADMIN_TOKEN is checked but not yet in effect",
-    ]
-    assert Settings.read({}).not_in_effect() == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.config import Config, Quota, Rate, TokenBucket, load
+from tidegate.config import Admin, Config, Quota, Rate, TokenBucket, load
 
 RIGHT = Path(__file__).parent / "right"
 
@@ -41,9 +41,18 @@ def test_the_example_of_the_design_loads_as_it_stands() -> None:
 def test_what_is_checked_but_not_in_effect_is_told_in_a_line_each() -> None:
     assert loaded("design.yaml").not_in_effect() == [
         "cache (on test) is checked but not yet in effect",
-        "admin is checked but not yet in effect",
     ]
     assert loaded("references.yaml", HOST="127.0.0.1").not_in_effect() == []
+
+
+@pytest.mark.parametrize("switch", ["admin: false", "admin: off", "admin: {enabled: no}"])
+def test_admin_can_be_switched_off_and_stays_off_whatever_its_port_is(
+    tmp_path: Path, switch: str
+) -> None:
+    off = written(tmp_path, f"version: 1\n{switch}{SERVICES}")
+    assert not load(off, {"TIDEGATE_ADMIN_PORT": "8005"}).admin.enabled
+    on = written(tmp_path, f"version: 1\nadmin: true{SERVICES}")
+    assert load(on, {"TIDEGATE_ADMIN_PORT": "8005"}).admin == Admin(enabled=True, port=8005)
 
 
 def test_short_forms_mean_the_same_as_long_ones() -> None:

@@ -41,7 +41,7 @@ def quickstart(
         data_dir=data_directory(data_dir, settings),
         workers=workers or settings.workers,
         port=port,
-        debug=settings.debug,
+        settings=settings,
         environ={**variables(), "TIDEGATE_QUICKSTART_UPSTREAM": upstream_url},
     )
 

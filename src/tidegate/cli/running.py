@@ -7,16 +7,28 @@ checked in this process is the one that all workers run.
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from tidegate import __version__
+from tidegate.cli.admin_token import admin_token
+from tidegate.cli.advertised import Advertised, advertised
 from tidegate.cli.failure import Failure, explained
 from tidegate.cli.output import print_json_line, print_line
-from tidegate.config import Config, ConfigError, load, redacted_url
-from tidegate.supervisor import Bounds, ListenFailed, Supervisor, WorkerFailed, open_listeners
+from tidegate.config import Admin, Config, ConfigError, Settings, load, redacted_url
+from tidegate.supervisor import (
+    Bounds,
+    Companion,
+    Listener,
+    ListenFailed,
+    Supervisor,
+    WorkerFailed,
+    open_listener,
+    open_listeners,
+)
 from tidegate.supervisor.assignment import Assignment
 from tidegate.supervisor.log_lines import write_log_lines
 
@@ -24,29 +36,34 @@ log: Final = logging.getLogger("tidegate.cli")
 
 WORKER_COMMAND: Final = (sys.executable, "-P", "-m", "tidegate.worker")
 """-P: what lies in the working directory must not shadow a module."""
+CONTROL_COMMAND: Final = (sys.executable, "-P", "-m", "tidegate.control_process")
 
 
 @dataclass
 class GatewayRun:
-    """One run. `host`, `port` and `workers`, where given, win over file and environment."""
+    """One run. `host`, the ports and `workers`, where given, win over file and environment."""
 
     path: Path
     data_dir: Path
+    settings: Settings
     workers: int | None = None
     host: str | None = None
     port: int | None = None
-    debug: bool = False
+    admin_port: int | None = None
     environ: Mapping[str, str] | None = None
     """What references see, in place of the environment."""
-    settings_notes: Sequence[str] = ()
-    """What the environment asks for and does not get yet."""
     config: Config = field(init=False)
     address: tuple[str, int] = field(init=False)
+    admin_address: tuple[str, int] | None = field(init=False, default=None)
+    """None: there is no admin API."""
 
     @property
     def url(self) -> str:
-        host, port = self.address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return _url(self.address)
+
+    @property
+    def admin_url(self) -> str | None:
+        return None if self.admin_address is None else _url(self.admin_address)
 
     @property
     def store(self) -> str:
@@ -57,11 +74,11 @@ class GatewayRun:
     @property
     def notes(self) -> list[str]:
         """A line for each thing that is configured but not yet in effect."""
-        return [*self.config.not_in_effect(), *self.settings_notes]
+        return self.config.not_in_effect()
 
     async def until_stopped(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal. Raises Failure if the gateway cannot start."""
-        write_log_lines(debug=self.debug)
+        write_log_lines(debug=self.settings.debug)
         with explained(ConfigError):
             self.config = self._load()
         self.workers = self.workers or usable_cores()
@@ -69,23 +86,28 @@ class GatewayRun:
         with explained(ListenFailed):
             listeners = open_listeners(listen.host, listen.port, self.workers)
         self.address = listeners[0].address
-        supervisor = Supervisor(
-            listeners,
-            WORKER_COMMAND,
-            self._packed(self.config),
-            self._reload,
-            Bounds(drain_s=listen.bounds.drain_timeout),
-        )
-        try:
-            await supervisor.run(on_ready)
-        except WorkerFailed as failure:
-            raise Failure(f"The gateway cannot start: {failure}") from failure
+        with ExitStack() as stack:
+            companions = self._companions(stack)
+            supervisor = Supervisor(
+                listeners,
+                WORKER_COMMAND,
+                self._packed(self.config),
+                self._reload,
+                Bounds(drain_s=listen.bounds.drain_timeout, silence_s=listen.bounds.hang_timeout),
+                companions,
+            )
+            try:
+                await supervisor.run(on_ready)
+            except WorkerFailed as failure:
+                raise Failure(f"The gateway cannot start: {failure}") from failure
 
     def announce(self) -> None:
         cores = f"{self.workers} worker{'s' if self.workers != 1 else ''}"
         print_line(f"Tidegate {__version__} serves {self.url} with {cores} (pid {os.getpid()})")
         print_line(f"Configuration: {self.path}")
         print_line(f"Store: {self.store}")
+        if self.admin_url is not None:
+            print_line(f"Admin API: {self.admin_url}/docs (the token: tidegate admin login)")
         for note in self.notes:
             print_line(f"Note: {note}")
 
@@ -94,6 +116,7 @@ class GatewayRun:
             {
                 "url": self.url,
                 "port": self.address[1],
+                "admin_url": self.admin_url,
                 "workers": self.workers,
                 "pid": os.getpid(),
                 "store": self.store,
@@ -107,7 +130,24 @@ class GatewayRun:
         listen = config.listen.model_copy(
             update={name: value for name, value in given.items() if value is not None}
         )
-        return config.model_copy(update={"listen": listen})
+        admin = config.admin
+        if self.admin_port is not None:
+            admin = admin.model_copy(update={"port": self.admin_port})
+        return config.model_copy(update={"listen": listen, "admin": admin})
+
+    def _companions(self, stack: ExitStack) -> list[Companion]:
+        """The control process on its socket, with `stack` telling of it; none if it is off."""
+        admin = self.config.admin
+        if not admin.enabled:
+            return []
+        with explained(ListenFailed):
+            listener = _admin_listener(admin)
+        self.admin_address = listener.address
+        known = Advertised(
+            _url(listener.address), str(self.path.absolute()), self.store, os.getpid()
+        )
+        stack.enter_context(advertised(self.data_dir, known))
+        return [Companion("The control process", CONTROL_COMMAND, listener)]
 
     def _reload(self) -> bytes:
         config = self._load()
@@ -116,10 +156,32 @@ class GatewayRun:
             self.config.listen.port,
         ):
             log.warning("listen.host and listen.port change at the next start only")
+        if config.admin != self.config.admin:
+            log.warning("admin changes at the next start only")
         return self._packed(config)
 
     def _packed(self, config: Config) -> bytes:
-        return Assignment(config, self.data_dir, self.debug).packed()
+        has_admin = self.config.admin.enabled
+        token = admin_token(self.data_dir, self.settings) if has_admin else None
+        return Assignment(
+            config, self.data_dir, self.settings.debug, self.settings.app_name, token
+        ).packed()
+
+
+def _admin_listener(admin: Admin) -> Listener:
+    """The port that was asked for; where none was, 8001 or else a free one, so that gateways can
+    run side by side without a word about it."""
+    try:
+        return open_listener(admin.host, admin.port, "--admin-")
+    except ListenFailed as failure:
+        if not failure.is_taken or "port" in admin.model_fields_set:
+            raise
+        return open_listener(admin.host, 0, "--admin-")
+
+
+def _url(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def usable_cores() -> int:

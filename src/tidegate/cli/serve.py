@@ -1,4 +1,4 @@
-"""`tidegate serve`: a supervisor in this process, and its workers."""
+"""`tidegate serve`: a supervisor in this process, its workers and the control process."""
 
 from typing import Annotated
 
@@ -27,6 +27,10 @@ PortOption = Annotated[
     int | None,
     typer.Option("--port", "-p", min=0, max=65535, help="In place of listen.port; 0: a free one."),
 ]
+AdminPortOption = Annotated[
+    int | None,
+    typer.Option("--admin-port", min=0, max=65535, help="In place of admin.port; 0: a free one."),
+]
 HostOption = Annotated[
     str | None, typer.Option("--host", metavar="ADDRESS", help="In place of listen.host.")
 ]
@@ -37,6 +41,7 @@ def serve(
     workers: WorkersOption = None,
     port: PortOption = None,
     host: HostOption = None,
+    admin_port: AdminPortOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,8 +67,8 @@ def serve(
         workers=workers or settings.workers,
         host=host,
         port=port,
+        admin_port=admin_port,
         data_dir=data_directory(data_dir, settings),
-        debug=settings.debug,
-        settings_notes=settings.not_in_effect(),
+        settings=settings,
     )
     asyncio.run(run.until_stopped(run.announce_as_json if as_json else run.announce))

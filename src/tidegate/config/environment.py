@@ -28,7 +28,7 @@ PREFIX: Final = "TIDEGATE_"
 TOKEN_CHARACTERS_MIN: Final = 16
 
 
-def _checked_token(token: SecretStr) -> SecretStr:
+def checked_token(token: SecretStr) -> SecretStr:
     text = token.get_secret_value()
     if len(text) < TOKEN_CHARACTERS_MIN or not all("!" <= letter <= "~" for letter in text):
         raise Wrong(
@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     debug: bool = Field(False, validation_alias="DEBUG")
     config: Path | None = Field(None, validation_alias="TIDEGATE_CONFIG")
     data_dir: Path = Field(Path(".tidegate"), validation_alias="TIDEGATE_DATA_DIR")
-    admin_token: Annotated[SecretStr, AfterValidator(_checked_token)] | None = Field(
+    admin_token: Annotated[SecretStr, AfterValidator(checked_token)] | None = Field(
         None, validation_alias="TIDEGATE_ADMIN_TOKEN"
     )
     listen_host: f.ListenHost | None = Field(None, validation_alias="TIDEGATE_LISTEN_HOST")
@@ -81,15 +81,6 @@ class Settings(BaseSettings):
             raise ConfigError(problems) from None
         problems.raise_if_any()
         return settings
-
-    def not_in_effect(self) -> list[str]:
-        """Return a line for each variable that is set and checked, but does nothing yet."""
-        waiting = (("APP_NAME", "app_name"), ("TIDEGATE_ADMIN_TOKEN", "admin_token"))
-        return [
-            f"{variable} is checked but not yet in effect"
-            for variable, field in waiting
-            if field in self.model_fields_set
-        ]
 
     def overrides(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield what takes the place of the YAML's: section, field, variable, value."""

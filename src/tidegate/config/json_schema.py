@@ -30,6 +30,7 @@ def config_json_schema() -> Schema:
     for name in sections.keys() - set(schema["required"]):
         # A section whose entries are all commented out.
         sections[name] = {"anyOf": [sections[name], _NULL]}
+    sections["admin"]["anyOf"] += [{"type": "boolean"}, _YES_NO]
     written: Schema = _with_references(schema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

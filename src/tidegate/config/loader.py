@@ -26,11 +26,19 @@ def load(path: Path, environ: Map[str, str] | None = None) -> Config:
     """
     problems = Problems()
     root = document.read(path, problems)
+    return checked(root, environ, path.parent, problems)
+
+
+def checked(
+    root: Mapping, environ: Map[str, str] | None, folder: Path, problems: Problems
+) -> Config:
+    """Take all steps but the reading; `folder` is where relative paths start."""
+    short_forms.expand_admin(root)
     _override(root, environ, problems)
-    _resolve(root, variables(environ), path.parent, problems)
+    _resolve(root, variables(environ), folder, problems)
     short_forms.expand(root, problems)
     plans.merge(root, problems)
-    _find_files(root, path.parent, problems)
+    _find_files(root, folder, problems)
     config = _validated(root, problems)
     checks.check(root, problems)
     problems.raise_if_any()

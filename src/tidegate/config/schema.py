@@ -38,6 +38,8 @@ class EdgeBounds(Model):
     keepalive_timeout: f.Timeout = 75.0
     body_timeout: f.Timeout = 30.0
     drain_timeout: f.Timeout = 30.0
+    hang_timeout: f.Timeout = Field(30.0, ge=2.0)
+    """A worker whose event loop stands still for so long is killed and replaced."""
 
 
 class Listen(Model):
@@ -54,8 +56,12 @@ class Listen(Model):
 
 
 class Admin(Model):
+    """Where the admin API, its pages and /metrics are; `admin: false` is none of them."""
+
+    enabled: bool = True
     host: f.ListenHost = "127.0.0.1"
     port: f.Port = 8001
+    """Left out: 8001, or a free port if that is taken."""
 
 
 class Redis(Model):
@@ -245,6 +251,4 @@ class Config(Model):
         lines = []
         if cached:
             lines.append(f"cache (on {', '.join(cached)}) is checked but not yet in effect")
-        if "admin" in self.model_fields_set:
-            lines.append("admin is checked but not yet in effect")
         return lines

@@ -1,8 +1,9 @@
 """Rewrite the short forms on the tree, so that everything behind knows one form only.
 
 `premium: {rate: 5/s, burst: 10, quota: 1000/day}` becomes two limits, `steady` and `daily`;
-`cache: 60s` a mapping; `auth: none` an empty list. A top-level section that is left empty (its
-entries commented out) counts as left out. Nodes keep the path under which they were written.
+`cache: 60s` and `admin: false` a mapping; `auth: none` an empty list. A top-level section that is
+left empty (its entries commented out) counts as left out. Nodes keep the path under which they were
+written.
 """
 
 from typing import Final
@@ -29,6 +30,13 @@ def expand(root: Mapping, problems: Problems) -> None:
         if isinstance(route, Mapping):
             _expand_auth(route, problems)
             _expand_cache(route)
+
+
+def expand_admin(root: Mapping) -> None:
+    """Comes before the environment is laid over the file: its port must not switch admin on."""
+    admin = root.fields.get("admin")
+    if isinstance(admin, Scalar) and admin.text is not None and admin.text.lower() in YES | NO:
+        root.fields["admin"] = _switch(admin)
 
 
 def _expand_plan(plan: Mapping, problems: Problems) -> None:
@@ -72,8 +80,15 @@ def _expand_cache(route: Mapping) -> None:
     cache = route.fields.get("cache")
     if not isinstance(cache, Scalar) or cache.text is None:
         return
-    is_switch = cache.text.lower() in YES | NO
-    name = "enabled" if is_switch else "default_ttl"
-    if is_switch:
-        cache.text = "false" if cache.text.lower() in NO else "true"
-    route.fields["cache"] = Mapping(cache.path, cache.mark, {name: cache}, {name: cache.mark})
+    if cache.text.lower() in YES | NO:
+        route.fields["cache"] = _switch(cache)
+    else:
+        name = "default_ttl"
+        route.fields["cache"] = Mapping(cache.path, cache.mark, {name: cache}, {name: cache.mark})
+
+
+def _switch(written: Scalar) -> Mapping:
+    assert written.text is not None  # noqa: S101 looked at by the caller
+    written.text = "false" if written.text.lower() in NO else "true"
+    name = "enabled"
+    return Mapping(written.path, written.mark, {name: written}, {name: written.mark})

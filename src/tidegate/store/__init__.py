@@ -2,7 +2,7 @@
 
 from tidegate.http.errors import StoreUnavailable
 from tidegate.store.connection import Connection
-from tidegate.store.embedded import EmbeddedServer
+from tidegate.store.embedded import EmbeddedServer, own_privately
 from tidegate.store.errors import CommandFailed, StoreRefused
 from tidegate.store.facts import StoreFacts
 from tidegate.store.pipeline import ScriptCall
@@ -22,4 +22,5 @@ __all__ = [
     "StoreUnavailable",
     "Tracking",
     "open_store",
+    "own_privately",
 ]

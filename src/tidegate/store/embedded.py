@@ -46,7 +46,7 @@ class EmbeddedServer:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir.absolute().resolve()
-        _own_privately(self.data_dir, "TIDEGATE_DATA_DIR")
+        own_privately(self.data_dir, "TIDEGATE_DATA_DIR")
         self.socket_path = _socket_path(self.data_dir)
         self.address = unix_address(self.socket_path)
         self.log_path = self.data_dir / "valkey.log"
@@ -148,8 +148,8 @@ def _is_locked(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _own_privately(directory: Path, setting: str) -> None:
-    """Make `directory` ours alone, or raise StoreRefused: keys and sockets lie in it."""
+def own_privately(directory: Path, setting: str) -> None:
+    """Make `directory` ours alone, or raise StoreRefused: secrets and sockets lie in it."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         facts = directory.lstat()
@@ -177,7 +177,7 @@ def _socket_path(data_dir: Path) -> Path:
     if len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX:
         return path
     private = Path(f"/tmp/tidegate-{os.geteuid()}")  # noqa: S108
-    _own_privately(private, "TIDEGATE_DATA_DIR with a shorter path")
+    own_privately(private, "TIDEGATE_DATA_DIR with a shorter path")
     return private / f"{hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:24]}.sock"
 
 

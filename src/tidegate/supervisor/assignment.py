@@ -1,4 +1,5 @@
-"""What a worker is to run: the checked configuration, as bytes for the lifeline.
+"""What a worker or the control process is to run: the checked configuration, as bytes for the
+lifeline.
 
 Workers get the snapshot that was validated, never a path: a file that is being edited when a
 worker crashes cannot bring up a worker on something else than its siblings run. Secrets travel
@@ -9,6 +10,8 @@ import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from tidegate.config import Config
 
 
@@ -17,6 +20,9 @@ class Assignment:
     config: Config
     data_dir: Path
     debug: bool = False
+    app_name: str = "tidegate"
+    admin_token: SecretStr | None = None
+    """What the admin API asks for; None: there is no admin API."""
 
     def packed(self) -> bytes:
         return pickle.dumps(self, protocol=pickle.HIGHEST_PROTOCOL)

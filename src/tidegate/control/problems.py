@@ -1,0 +1,87 @@
+"""Every error of the admin API as a problem (RFC 9457), FastAPI's and Starlette's own included.
+
+What a validation error quotes is its place and pydantic's words, never the input: a body may hold
+a secret. Only what nobody expected is logged with its traceback, by the server; its answer says
+nothing about it.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from tidegate.control.errors import InvalidRequest, NoSuchPath
+from tidegate.http import GatewayError, problem_response
+from tidegate.http.errors import BadRequest, MethodNotAllowed
+
+logger = logging.getLogger("tidegate.control")
+
+ERRORS_MAX: Final = 20
+"""Of a body that is wrong in many places, these are told."""
+PLACE_CHARACTERS_MAX: Final = 200
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(GatewayError, _of_ours)
+    app.add_exception_handler(HTTPException, _of_the_framework)
+    app.add_exception_handler(RequestValidationError, _of_validation)
+    app.add_exception_handler(Exception, _of_nobody)
+
+
+def answer(error: GatewayError) -> Response:
+    """Return the answer for `error`."""
+    problem = problem_response(error)
+    response = Response(problem.body if isinstance(problem.body, bytes) else b"", problem.status)
+    length = (b"content-length", b"%d" % len(response.body))
+    response.raw_headers = [*problem.headers, length]
+    if error.closes_connection:
+        response.raw_headers.append((b"connection", b"close"))
+    return response
+
+
+async def _of_ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)  # noqa: S101 the type it was installed for
+    if error.status >= 500:
+        logger.error("%s %s: %s", request.method, request.url.path, error)
+    return answer(error)
+
+
+async def _of_the_framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 the type it was installed for
+    headers = tuple(
+        (name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()
+    )
+    if error.status_code == 404:
+        return answer(NoSuchPath("The paths are in /openapi.json", headers=headers))
+    if error.status_code == 405:
+        return answer(MethodNotAllowed("The path takes what Allow says", headers=headers))
+    if error.status_code == 400:
+        return answer(BadRequest("The body cannot be read", headers=headers))
+    return answer(GatewayError(headers=headers))
+
+
+async def _of_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 the type it was installed for
+    errors = [_described(detail) for detail in error.errors()[:ERRORS_MAX]]
+    first = errors[0] if errors else {"in": "the request", "message": "it is not valid"}
+    return answer(
+        InvalidRequest(f"{first['in']}: {first['message']}", members={"errors": errors})
+    )
+
+
+async def _of_nobody(request: Request, error: Exception) -> Response:
+    return answer(GatewayError("The log of the control process says why"))
+
+
+def _described(detail: dict[str, Any]) -> dict[str, str]:
+    return {"in": _place(detail.get("loc", ())), "message": str(detail.get("msg", ""))}
+
+
+def _place(steps: Sequence[Any]) -> str:
+    """Return `body.limits.0.rate`. A step may be a field's name that the client chose."""
+    place = ".".join(map(str, steps))[:PLACE_CHARACTERS_MAX]
+    return place.encode("utf-8", "replace").decode()
