@@ -15,6 +15,9 @@ from tidegate.http import Headers
 HEURISTIC_STATUSES: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 """RFC 9110, section 15.1, less 206: what `default_ttl` may stand for."""
 
+_UNREADABLE_S: Final = DELTA_SECONDS_MAX
+"""An age that cannot be read: no lifetime is longer."""
+
 
 def lifetime_s(
     status: int, response_headers: Headers, default_ttl_s: float, response_time: float
@@ -33,7 +36,7 @@ def lifetime_s(
     if status not in HEURISTIC_STATUSES or default_ttl_s <= 0:
         return 0.0
     age_s = initial_age_s(response_headers, response_time, response_time)
-    return default_ttl_s + age_s if age_s < DELTA_SECONDS_MAX else 0.0
+    return default_ttl_s + age_s if age_s < _UNREADABLE_S else 0.0
 
 
 def said_lifetime_s(
@@ -61,12 +64,12 @@ def initial_age_s(response_headers: Headers, request_time: float, response_time:
         for member in value.split(b",")
     ]
     dates = [http_date(value) for value in response_headers.get_all(b"date")]
-    if None in ages or None in dates:
-        return float(DELTA_SECONDS_MAX)
+    claimed = max((_UNREADABLE_S if age is None else age for age in ages), default=0)
+    apparent = max(
+        (_UNREADABLE_S if date is None else response_time - date for date in dates), default=0
+    )
     delay = max(0.0, response_time - request_time)
-    claimed = max((age for age in ages if age is not None), default=0) + delay
-    apparent = max((response_time - date for date in dates if date is not None), default=0.0)
-    return max(0.0, apparent, claimed)
+    return float(max(0.0, apparent, claimed + delay))
 
 
 def current_age_s(initial_age_s: float, response_time: float, now: float) -> float:

@@ -1,5 +1,6 @@
 """What the cache says it did: Cache-Status (RFC 9211) and the older X-Cache beside it."""
 
+import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import Final
@@ -25,6 +26,10 @@ _X_CACHE: Final = {
     Forwarded.METHOD: b"BYPASS",
 }
 _NAME: Final = b"tidegate"
+
+# RFC 8941, section 3.3.3: what a string may not hold, and what it must escape.
+_UNPRINTABLE: Final = re.compile(rb"[^ -~]")
+_SPECIAL: Final = re.compile(rb'["\\]')
 
 
 def hit_fields(ttl_s: float, detail: str = "") -> tuple[HeaderField, HeaderField]:
@@ -66,5 +71,5 @@ def appended(upstream_values: Iterable[bytes], own: bytes) -> bytes:
 def _with_detail(value: bytes, detail: str) -> bytes:
     if not detail:
         return value
-    text = detail.encode("ascii", "replace").replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-    return b'%b; detail="%b"' % (value, text)
+    text = _UNPRINTABLE.sub(b"?", detail.encode("ascii", "replace"))
+    return b'%b; detail="%b"' % (value, _SPECIAL.sub(rb"\\\g<0>", text))

@@ -1,0 +1,121 @@
+"""What selects a stored response, and when two requests select the same."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.cache.vary import DIGEST_BYTES, selecting_values, vary_names
+from tidegate.http import Headers
+
+
+def names(*values):
+    return vary_names(Headers([(b"vary", value) for value in values]))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], ()),
+        ([b""], ()),
+        ([b" , ,"], ()),
+        ([b"Accept"], (b"accept",)),
+        ([b"b, A ,a"], (b"a", b"b")),
+        ([b"b", b"a,b"], (b"a", b"b")),
+    ],
+)
+def test_names_are_a_set(values, expected):
+    assert names(*values) == expected
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [b"*"],
+        [b"*, *"],
+        [b"*", b"*"],
+        [b", *"],
+        [b"", b"*"],
+        [b"*, accept"],
+        [b"accept, *"],
+        [b"accept", b" *"],
+        [b"accept encoding"],
+        [b"accept; q=1"],
+        [b'"accept"'],
+        [b"\xff"],
+    ],
+)
+def test_a_star_or_what_is_no_name_selects_nothing(values):
+    assert names(*values) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"X-Tidegate-Tenant", b"x-tidegate-anything", b"X-API-Key", b"X-Forwarded-For", b"Forwarded",
+     b"X-Forwarded-Proto", b"X-Forwarded-Host", b"Via", b"X-Request-ID", b"traceparent"],
+)  # fmt: skip
+def test_a_field_that_the_gateway_writes_selects_nothing(name):
+    assert names(name) is None
+    assert names(b"accept, " + name) is None
+
+
+def selected(name, *values):
+    return selecting_values((name,), Headers([(b"x", b"y"), *((name, value) for value in values)]))
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        (b"accept", [b"a/b, c/d"], [b"a/b ,c/d"]),
+        (b"accept", [b"a/b, c/d"], [b"a/b", b"c/d"]),
+        (b"accept-encoding", [b"GZIP,br"], [b"gzip, br"]),
+        (b"accept-language", [b"de-DE"], [b"DE-de"]),
+        (b"cookie", [b"a, b"], [b"a", b"b"]),
+    ],
+)
+def test_differences_that_mean_nothing_are_levelled(name, one, other):
+    assert selected(name, *one) == selected(name, *other)
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        (b"accept", [b"a/b"], []),
+        (b"accept", [], [b""]),
+        (b"accept", [b"a/b, c/d"], [b"c/d, a/b"]),
+        (b"accept", [b"a/b;x=Y"], [b"a/b;x=y"]),
+        (b"accept", [b'a/b;x="1 , 2"'], [b'a/b;x="1,2"']),
+        (b"cookie", [b"a=B"], [b"a=b"]),
+        (b"user-agent", [b"a , b"], [b"a,b"]),
+        (b"authorization", [b"Bearer x"], [b"bearer x"]),
+    ],
+)
+def test_all_other_differences_select_apart(name, one, other):
+    assert selected(name, *one) != selected(name, *other)
+
+
+def test_other_fields_and_their_order_do_not_matter():
+    one = Headers([(b"a", b"1"), (b"b", b"2"), (b"c", b"3")])
+    other = Headers([(b"d", b"4"), (b"b", b"2"), (b"a", b"1")])
+    assert selecting_values((b"a", b"b"), one) == selecting_values((b"a", b"b"), other)
+
+
+def test_no_names_select_everything():
+    assert selecting_values((), Headers([(b"a", b"1")])) == b""
+
+
+def test_what_a_client_sent_is_not_in_the_digest():
+    digest = selected(b"cookie", b"session=secret" * 1000)
+    assert b"secret" not in digest
+    assert len(digest) == DIGEST_BYTES
+
+
+VALUES = st.one_of(st.none(), st.binary(max_size=6), st.sampled_from([b";", b":", b"b:1:x;"]))
+
+
+@given(VALUES, VALUES, VALUES, VALUES)
+def test_no_value_can_pass_for_another(a1, b1, a2, b2):
+    def digest(a, b):
+        fields = [(name, v) for name, v in ((b"a", a), (b"b", b)) if v is not None]
+        return selecting_values((b"a", b"b"), Headers(fields))
+
+    assert (digest(a1, b1) == digest(a2, b2)) == ((a1, b1) == (a2, b2))
