@@ -17,7 +17,7 @@ import uvloop
 
 from tidegate.config import ConfigError
 from tidegate.edge.native import NativeServer
-from tidegate.gateway import Gateway
+from tidegate.gateway import Gateway, connection_readings
 from tidegate.http import GatewayError
 from tidegate.policies import PolicyNotLoaded
 from tidegate.store import StoreRefused
@@ -58,9 +58,11 @@ async def _run(link: SupervisorLink, assignment: Assignment) -> int:
                     assignment.config,
                     data_dir=assignment.data_dir,
                     require_store=link.is_first_start,
+                    log_to=sys.stdout.fileno(),
                 )
             )
             server = NativeServer(gateway)
+            gateway.telemetry.sources.append(connection_readings(lambda: server.connections))
             await server.start(link.listener)
         except EXPLAINED as error:
             link.failed(str(error))

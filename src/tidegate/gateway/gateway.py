@@ -7,10 +7,12 @@ of sockets, parsers or processes.
 
 import json
 from pathlib import Path
+from time import perf_counter
 from types import TracebackType
 from typing import Final, Self
 
 from tidegate.config import Config, Settings, load
+from tidegate.gateway.observation import metrics_directory, pool_readings, telemetry_of
 from tidegate.gateway.snapshot import Snapshot, compile_snapshot, largest_body_bytes
 from tidegate.http import GatewayError, Headers, Request, Response
 from tidegate.http.errors import MethodNotAllowed, ServiceUnavailable
@@ -43,11 +45,14 @@ class Gateway:
         directory: Path | None = None,
         store: Store | None = None,
         require_store: bool = True,
+        log_to: int | None = None,
     ) -> None:
         """`directory` is where relative paths of the configuration start (default: here).
 
-        A `store` that is given is used and left open; else one is opened from the configuration.
-        With `require_store=False` the gateway opens even while the store cannot be reached.
+        A `store` that is given is used and left open, and no metrics are written; else one is
+        opened from the configuration. With `require_store=False` the gateway takes another's
+        place: it opens even while the store cannot be reached, and counts on where that one
+        ended. `log_to` is the descriptor for `access_log: auto`.
         """
         self.config = config
         self.body_bytes_max = largest_body_bytes(config)
@@ -61,6 +66,8 @@ class Gateway:
         self._resolver: KeyResolver | None = None
         self._snapshot: Snapshot | None = None
         self._identity = RequestIdentity()
+        self.telemetry = telemetry_of(config, log_to)
+        self._recorder = self.telemetry.recorder
         self._own = frozenset(
             (config.listen.health_path.encode(), config.listen.ready_path.encode())
         )
@@ -93,12 +100,13 @@ class Gateway:
             parts = Parts(
                 self.config.listen, resolver, Limiter(store), self.body_bytes_max, self._directory
             )
-            self._snapshot = compile_snapshot(self.config, parts)
+            self._snapshot = snapshot = compile_snapshot(self.config, parts, self._recorder)
         except BaseException:
             if self._given_store is None:
                 await store.aclose()
             raise
         self._store = store
+        self._observe(store, snapshot)
         return self
 
     async def __aexit__(
@@ -116,8 +124,11 @@ class Gateway:
             if snapshot is not None:
                 await snapshot.aclose()
         finally:
-            if store is not None and self._given_store is None:
-                await store.aclose()
+            try:
+                await self.telemetry.aclose()
+            finally:
+                if store is not None and self._given_store is None:
+                    await store.aclose()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -138,22 +149,52 @@ class Gateway:
 
     async def handle(self, request: Request) -> Response:
         """Return the response to `request`. Raises GatewayError, which the door turns into one."""
+        started_at = perf_counter()
         snapshot = self.snapshot
         assert self._store is not None  # noqa: S101 - opened together with the snapshot
-        if request.path in self._own:
+        path = request.path
+        if path in self._own:
             return await self._identified(request, self._own_answer)
         try:
-            route, prefix_bytes = snapshot.table.find(request.method, request.host, request.path)
+            route, prefix_bytes = snapshot.table.find(request.method, request.host, path)
         except GatewayError as error:
-            failure = error
-            return await self._identified(request, lambda _: _raised(failure))
+            return await self._unrouted(request, error, started_at)
         request.context = context = Context(route.route, route.service, self._store)
         for ask in route.asks:
             ask(request, context)
         if route.route.strip_prefix:
             # One slash: a service may take `//name` for another host.
-            request.path = b"/" + request.path[prefix_bytes:].lstrip(b"/")
-        return await route.chain(request)
+            request.path = b"/" + path[prefix_bytes:].lstrip(b"/")
+        try:
+            response = await route.chain(request)
+        except BaseException as error:
+            self._recorder.failed(route.meter, context, request, path, error, started_at)
+            raise
+        self._recorder.answered(route.meter, context, request, path, response, started_at)
+        return response
+
+    async def _unrouted(
+        self, request: Request, failure: GatewayError, started_at: float
+    ) -> Response:
+        try:
+            return await self._identified(request, lambda _: _raised(failure))
+        except GatewayError as error:
+            recorder = self._recorder
+            recorder.failed(
+                recorder.unrouted, request.context, request, request.path, error, started_at
+            )
+            raise
+
+    def _observe(self, store: Store, snapshot: Snapshot) -> None:
+        """Begin to count what is around the requests."""
+        is_own = self._given_store is None
+        store.connection.watch_trips(self.telemetry.observe_trip)
+        self.telemetry.sources.append(lambda: pool_readings(snapshot))
+        self.telemetry.start(
+            store,
+            metrics_directory(self._data_dir) if is_own else None,
+            continues=not self._require_store,
+        )
 
     async def _identified(self, request: Request, answer: Next) -> Response:
         """Answer without a route, through the first layer all the same, which gives it an id."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tidegate.config import Config, Route, Service
 from tidegate.gateway.routing import Match, RouteTable, methods_with_head
 from tidegate.policies import Ask, Next, Parts, Policy, asks_of, chain_of, ordered
+from tidegate.telemetry import Meter, Recorder
 from tidegate.upstream import Upstream
 
 
@@ -21,6 +22,7 @@ class CompiledRoute:
     policies: tuple[tuple[str, Policy], ...]
     asks: tuple[Ask, ...]
     chain: Next
+    meter: Meter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,8 +46,11 @@ def largest_body_bytes(config: Config) -> int:
     return max(config.listen.bounds.body_bytes, *(route.body_bytes or 0 for route in routes))
 
 
-def compile_snapshot(config: Config, parts: Parts) -> Snapshot:
-    """Compile `config`. Raises PolicyNotLoaded; nothing has been opened then."""
+def compile_snapshot(config: Config, parts: Parts, recorder: Recorder) -> Snapshot:
+    """Compile `config`. Raises PolicyNotLoaded; nothing has been opened then.
+
+    A route that `recorder` knows from an earlier snapshot goes on counting where it was.
+    """
     routes: list[CompiledRoute] = []
     matches: list[Match[CompiledRoute]] = []
     upstreams: list[Upstream] = []
@@ -53,15 +58,18 @@ def compile_snapshot(config: Config, parts: Parts) -> Snapshot:
         upstream = Upstream(service)
         upstreams.append(upstream)
         for route in service.routes:
-            compiled = _compiled(route, service, upstream, parts)
+            meter = recorder.meter(service.name, route.name)
+            compiled = _compiled(route, service, upstream, parts, meter)
             routes.append(compiled)
             matches.extend(_matches(compiled))
     return Snapshot(config, RouteTable(matches), tuple(routes), tuple(upstreams))
 
 
-def _compiled(route: Route, service: Service, upstream: Upstream, parts: Parts) -> CompiledRoute:
+def _compiled(
+    route: Route, service: Service, upstream: Upstream, parts: Parts, meter: Meter
+) -> CompiledRoute:
     policies = tuple(ordered(route, service, upstream, parts))
-    return CompiledRoute(route, service, policies, asks_of(policies), chain_of(policies))
+    return CompiledRoute(route, service, policies, asks_of(policies), chain_of(policies), meter)
 
 
 def _matches(compiled: CompiledRoute) -> list[Match[CompiledRoute]]:

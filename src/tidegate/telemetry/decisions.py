@@ -106,7 +106,7 @@ def _record(meter: Meter, facts: Any, method: str, status: int, is_refused: bool
             "tenant": None if caller is None else caller.tenant,
             "plan": None if caller is None else caller.plan,
             "key_id": None if caller is None else caller.key_id,
-            "cost": None if decision is None else decision.cost,
+            "cost": None if decision is None else facts.route.cost,
             "limits": [
                 {"name": s.name, "capacity": s.capacity, "remaining": s.remaining}
                 for s in (decision.states if decision is not None else ())

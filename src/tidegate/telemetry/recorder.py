@@ -59,24 +59,14 @@ class Facts(Protocol):
     def decision(self) -> Decision | None: ...
 
 
-class Trips(Protocol):
-    """The store's connection: how long its last measured trip took, in seconds."""
-
-    @property
-    def last_s(self) -> float: ...
-
-
-class _NoTrips:
-    last_s = 0.0
-
-
 class Recorder:
     """Made once for a gateway. `log` and `samples` are None where they are switched off."""
 
     def __init__(self, log: AccessLog | None, samples: DecisionSamples | None) -> None:
         self.log = log
         self.samples = samples
-        self.trips: Trips = _NoTrips()
+        self.last_trip_s = 0.0
+        """How long the store's last measured trip took."""
         self.usage_lost = 0
         self.limit_refusals: dict[tuple[str, str], int] = {}
         """Refusals by plan and limit."""
@@ -166,7 +156,7 @@ class Recorder:
         decided_at = facts.decided_at
         if decided_at:
             store_s = decided_at - started_at
-            trip_s = self.trips.last_s
+            trip_s = self.last_trip_s
             if trip_s < store_s:
                 store_s = trip_s
             histogram = meter.store_s

@@ -51,6 +51,7 @@ class Telemetry:
         self._samples = samples
         self._usage = UsageFlush(usage_kept_s)
         self._lag: Histogram = new_histogram()
+        self._trips: Histogram = new_histogram()
         self._file: WorkerFile | None = None
         self._store: MeasuredStore | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -69,6 +70,12 @@ class Telemetry:
         if self._file is not None:
             self._tasks.append(asyncio.create_task(self._write_each_second(), name="metrics"))
             self._tasks.append(asyncio.create_task(self._sample_lag(), name="loop lag"))
+
+    def observe_trip(self, seconds: float) -> None:
+        """Take how long a trip to the store took: once for each write, not for each request."""
+        self._trips[bisect_left(BOUNDS_S, seconds)] += 1
+        self._trips[-1] += seconds
+        self.recorder.last_trip_s = seconds
 
     async def aclose(self) -> None:
         """Flush what is left. The store must still be open."""
@@ -132,6 +139,7 @@ class Telemetry:
             yield from _of_route(meter)
         for labels, count in recorder.limit_refusals.items():
             yield "tidegate_limit_refusals", labels, count
+        yield "tidegate_store_trip_seconds", (), list(self._trips)
         yield "tidegate_loop_lag_seconds", (), list(self._lag)
         yield "tidegate_workers", (), 1
         yield "tidegate_cpu_seconds", (), time.process_time()
