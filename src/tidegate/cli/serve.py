@@ -12,6 +12,16 @@ from tidegate.cli.inputs import (
     data_directory,
     read_settings,
 )
+from tidegate.cli.one_line import (
+    AuthOption,
+    BurstOption,
+    FirstKey,
+    QuotaOption,
+    RateOption,
+    ToOption,
+    said_on_the_command_line,
+    written_file,
+)
 
 WorkersOption = Annotated[
     int | None,
@@ -38,6 +48,11 @@ HostOption = Annotated[
 
 def serve(
     config: ConfigOption = None,
+    to: ToOption = None,
+    rate: RateOption = None,
+    burst: BurstOption = None,
+    quota: QuotaOption = None,
+    auth: AuthOption = None,
     workers: WorkersOption = None,
     port: PortOption = None,
     host: HostOption = None,
@@ -51,9 +66,13 @@ def serve(
     replaces the workers, one after the other, on the configuration as it is then; one that is not
     valid changes nothing. With --json, one line of JSON says that all workers are up.
 
+    With --to no file is needed: the first start makes a key and shows it.
+
     Examples:
 
       tidegate serve --config tidegate.yaml
+
+      tidegate serve --to http://127.0.0.1:9000 --rate 5/s
 
       tidegate serve --workers 4 --port 8080 --host 0.0.0.0
     """
@@ -61,14 +80,21 @@ def serve(
 
     from tidegate.cli.running import GatewayRun
 
+    said = said_on_the_command_line(to, rate=rate, burst=burst, quota=quota, auth=auth)
+    if said is not None and config is not None:
+        raise typer.BadParameter("it is --to URL or --config FILE", param_hint="--to")
     settings = read_settings()
+    place = data_directory(data_dir, settings)
     run = GatewayRun(
-        path=config_path(config, settings),
+        path=config_path(config, settings) if said is None else written_file(said, place),
         workers=workers or settings.workers,
         host=host,
         port=port,
         admin_port=admin_port,
-        data_dir=data_directory(data_dir, settings),
+        data_dir=place,
         settings=settings,
     )
-    asyncio.run(run.until_stopped(run.announce_as_json if as_json else run.announce))
+    announce = run.announce_as_json if as_json else run.announce
+    if said is not None:
+        announce = FirstKey(run, said.auth == "none", as_json).announce
+    asyncio.run(run.until_stopped(announce))

@@ -1,0 +1,147 @@
+"""`tidegate serve --to URL`: a gateway without a file, and the key that opens it.
+
+The configuration is written into the data directory, so that a reload and every other command
+read what the gateway runs on. The first start makes a key once it serves, and shows it then: the
+store keeps its hash, so a later start finds that there is one and does not make another.
+"""
+
+import asyncio
+import os
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from tidegate.cli.failure import Failure, explained
+from tidegate.cli.output import print_error, print_line
+
+if TYPE_CHECKING:
+    from tidegate.cli.running import GatewayRun
+    from tidegate.config.one_line import OneLine
+
+FILE: Final = "serve.yaml"
+KEY_NAME: Final = "first"
+
+ToOption = Annotated[
+    str | None,
+    typer.Option(
+        "--to", metavar="URL", help="Forward every path there; takes the place of a file."
+    ),
+]
+RateOption = Annotated[
+    str | None, typer.Option("--rate", metavar="RATE", help="With --to: such as 5/s or 100/min.")
+]
+BurstOption = Annotated[
+    str | None,
+    typer.Option("--burst", metavar="COUNT", help="With --rate: how many at once."),
+]
+QuotaOption = Annotated[
+    str | None, typer.Option("--quota", metavar="QUOTA", help="With --to: such as 1000/day.")
+]
+AuthOption = Annotated[
+    str | None,
+    typer.Option("--auth", metavar="KIND", help="With --to: none asks for no key."),
+]
+
+
+def said_on_the_command_line(to: str | None, **words: str | None) -> "OneLine | None":
+    """Return what the options say in place of a file; raise a usage error if they contradict."""
+    from tidegate.config.one_line import OneLine
+
+    if to is not None:
+        return OneLine(to, **words)
+    for name, word in words.items():
+        if word is not None:
+            reason = "it goes with --to URL; a file says it for itself"
+            raise typer.BadParameter(reason, param_hint=f"--{name}")
+    return None
+
+
+def written_file(said: "OneLine", data_dir: Path) -> Path:
+    """Write the configuration into the data directory; return its path. Raises Failure."""
+    from tidegate.config import ConfigError
+    from tidegate.store import StoreRefused, own_privately
+
+    with explained(ConfigError):
+        text = said.written()
+    with explained(StoreRefused):
+        own_privately(data_dir, "TIDEGATE_DATA_DIR")
+    path = data_dir / FILE
+    draft = data_dir / f"{FILE}.{os.getpid()}"
+    try:
+        draft.write_text(
+            "# Written by `tidegate serve --to` at each of its starts.\n"
+            f"# To go on from here: cp {shlex.quote(str(path))} tidegate.yaml\n{text}"
+        )
+        draft.replace(path)
+    except OSError as error:
+        raise Failure(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
+@dataclass
+class FirstKey:
+    """Says where the gateway is and what opens it, once it serves."""
+
+    run: "GatewayRun"
+    is_open: bool
+    """No key is asked for, so none is made."""
+    as_json: bool
+    _telling: asyncio.Task[None] | None = field(init=False, default=None)
+
+    def announce(self) -> None:
+        """Return at once: the supervisor goes on while the key is made."""
+        self._telling = asyncio.get_running_loop().create_task(self._tell())
+
+    async def _tell(self) -> None:
+        key: str | None = None
+        try:
+            key = None if self.is_open else await self._made()
+        except Failure as failure:
+            print_error(f"No key could be made: {failure}")
+        if self.as_json:
+            self.run.announce_as_json(key=key)
+            return
+        self.run.announce()
+        if key is not None:
+            print_line(f"Key, shown this once and valid after a restart too: {key}")
+        elif not self.is_open:
+            print_line("Key: as an earlier start has shown it. To make another:")
+            print_line(f"  {self._another()}")
+        print_line("Try:")
+        for line in lines_to_try(self.run.url, None if self.is_open else key or "KEY"):
+            print_line(f"  {line}")
+
+    async def _made(self) -> str | None:
+        """Return a new key; None if an earlier start has made it."""
+        from tidegate.cli.inputs import opened_store
+        from tidegate.config.one_line import TENANT
+        from tidegate.identity import NameTaken, Repository
+
+        async with opened_store(self.run.config, self.run.data_dir) as store:
+            try:
+                created = await Repository(self.run.config, store).create_key(TENANT, KEY_NAME)
+            except NameTaken:
+                return None
+        return created.key
+
+    def _another(self) -> str:
+        from tidegate.config.one_line import TENANT
+
+        words = ["tidegate", "keys", "create", "--config", str(self.run.path)]
+        words += ["--data-dir", str(self.run.data_dir), "--tenant", TENANT, "--name", "another"]
+        return shlex.join(words)
+
+
+def lines_to_try(url: str, key: str | None, path: str = "/") -> list[str]:
+    """Return commands that show the answer with its fields, and what happens beyond the limit."""
+    for anywhere, here in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):
+        url = url.replace(anywhere, here)
+    header = f'-H "X-API-Key: {key}" ' if key else ""
+    each = "curl -s -o /dev/null -w '%{http_code}\\n' "
+    return [
+        f"curl -i {header}{url}{path}",
+        f"for i in $(seq 12); do {each}{header}{url}{path}; done",
+    ]
