@@ -51,6 +51,7 @@ class RunningGateway:
     environ: dict[str, str]
     clients: Any
     port: int = 0
+    admin_url: str = ""
 
     async def get(self, path: str, headers: str = "", timeout_s: float = 10.0) -> Any:
         return await self.clients.get(self.port, path, timeout_s, headers)
@@ -65,9 +66,21 @@ class RunningGateway:
         return await asyncio.to_thread(self.process.wait, 40)
 
     def workers(self) -> set[int]:
-        """Pids of the children that are alive."""
+        """Pids of the workers that are alive."""
+        return self._children(b"tidegate.worker")
+
+    def control(self) -> set[int]:
+        """The pid of the control process, if it is alive."""
+        return self._children(b"tidegate.control_process")
+
+    def _children(self, module: bytes) -> set[int]:
         pid = self.process.pid
-        return {int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return {int(child) for child in children if module in command_line(int(child))}
+
+    @property
+    def admin_port(self) -> int:
+        return int(self.admin_url.rpartition(":")[2])
 
     def stores(self) -> set[int]:
         """Pids of the store's processes: whoever has our data directory among its arguments."""
@@ -97,6 +110,14 @@ class RunningGateway:
         return json.loads(out)
 
 
+def command_line(pid: int) -> bytes:
+    """The arguments of a process, joined by NUL; none of one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 def started(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     """Wait for the line of JSON that says that the program serves."""
     assert process.stdout is not None
@@ -114,6 +135,12 @@ def ended(process: subprocess.Popen[bytes]) -> None:
         process.wait()
     if process.stdout is not None:
         process.stdout.close()
+
+
+@pytest.fixture
+def config_text() -> str:
+    """What `running_gateway` runs on, for tests that change it."""
+    return CONFIG
 
 
 @pytest.fixture(scope="session")
@@ -156,11 +183,13 @@ def running_gateway(
         config: str = CONFIG,
         redis: str | None = None,
         expect_ready: bool = True,
+        options: tuple[str, ...] = (),
+        **variables: str,
     ) -> RunningGateway:
         number = len(running)
         path = short_dir / f"tidegate-{number}.yaml"
         path.write_text(config)
-        environ = os.environ | {"UPSTREAM": echo_url}
+        environ = os.environ | {"UPSTREAM": echo_url} | variables
         environ.pop("REDIS_URL", None)
         if redis is not None:
             environ["REDIS_URL"] = redis
@@ -168,7 +197,7 @@ def running_gateway(
         with log.open("wb") as stderr:
             process = subprocess.Popen(
                 [*TIDEGATE, "serve", "--json", "--config", str(path), "--workers", str(workers),
-                 "--port", str(port), "--data-dir", str(data_dir)],
+                 "--port", str(port), "--data-dir", str(data_dir), *options],
                 stdout=subprocess.PIPE, stderr=stderr, env=environ, cwd=short_dir,
             )  # fmt: skip
         gateway = RunningGateway(process, path, data_dir, log, environ, clients)
@@ -177,6 +206,7 @@ def running_gateway(
             told = started(process)
             assert told, gateway.said()
             gateway.port = told["port"]
+            gateway.admin_url = told["admin_url"] or ""
         return gateway
 
     yield run

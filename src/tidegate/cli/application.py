@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from tidegate import __version__
+from tidegate.cli import admin as admin_commands
 from tidegate.cli import config as config_commands
 from tidegate.cli import keys as key_commands
 from tidegate.cli import limits as limit_commands
@@ -47,6 +48,7 @@ for command in (serve, quickstart, routes, echo, doctor):
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(config_commands.app, name="config")
 app.add_typer(limit_commands.app, name="limits")
+app.add_typer(admin_commands.app, name="admin")
 
 
 def _show_version(wanted: bool) -> None:

@@ -18,7 +18,7 @@ from tidegate.cli.admin_token import admin_token
 from tidegate.cli.advertised import Advertised, advertised
 from tidegate.cli.failure import Failure, explained
 from tidegate.cli.output import print_json_line, print_line
-from tidegate.config import Admin, Config, ConfigError, Settings, load, redacted_url
+from tidegate.config import Admin, Config, ConfigError, Settings, differences, load, redacted_url
 from tidegate.supervisor import (
     Bounds,
     Companion,
@@ -53,17 +53,18 @@ class GatewayRun:
     environ: Mapping[str, str] | None = None
     """What references see, in place of the environment."""
     config: Config = field(init=False)
+    """As it was at the start: what cannot change without another start."""
     address: tuple[str, int] = field(init=False)
     admin_address: tuple[str, int] | None = field(init=False, default=None)
     """None: there is no admin API."""
 
     @property
     def url(self) -> str:
-        return _url(self.address)
+        return url_of(self.address)
 
     @property
     def admin_url(self) -> str | None:
-        return None if self.admin_address is None else _url(self.admin_address)
+        return None if self.admin_address is None else url_of(self.admin_address)
 
     @property
     def store(self) -> str:
@@ -80,7 +81,7 @@ class GatewayRun:
         """Serve until a signal. Raises Failure if the gateway cannot start."""
         write_log_lines(debug=self.settings.debug)
         with explained(ConfigError):
-            self.config = self._load()
+            self.config = self._running = self._load()
         self.workers = self.workers or usable_cores()
         listen = self.config.listen
         with explained(ListenFailed):
@@ -95,6 +96,7 @@ class GatewayRun:
                 self._reload,
                 Bounds(drain_s=listen.bounds.drain_timeout, silence_s=listen.bounds.hang_timeout),
                 companions,
+                self._applied,
             )
             try:
                 await supervisor.run(on_ready)
@@ -111,7 +113,7 @@ class GatewayRun:
         for note in self.notes:
             print_line(f"Note: {note}")
 
-    def announce_as_json(self) -> None:
+    def announce_as_json(self, **more: object) -> None:
         print_json_line(
             {
                 "url": self.url,
@@ -121,6 +123,7 @@ class GatewayRun:
                 "pid": os.getpid(),
                 "store": self.store,
                 "notes": self.notes,
+                **more,
             }
         )
 
@@ -144,7 +147,7 @@ class GatewayRun:
             listener = _admin_listener(admin)
         self.admin_address = listener.address
         known = Advertised(
-            _url(listener.address), str(self.path.absolute()), self.store, os.getpid()
+            url_of(listener.address), str(self.path.absolute()), self.store, os.getpid()
         )
         stack.enter_context(advertised(self.data_dir, known))
         return [Companion("The control process", CONTROL_COMMAND, listener)]
@@ -158,7 +161,14 @@ class GatewayRun:
             log.warning("listen.host and listen.port change at the next start only")
         if config.admin != self.config.admin:
             log.warning("admin changes at the next start only")
+        self._coming = config
         return self._packed(config)
+
+    def _applied(self) -> None:
+        changes = differences(self._running, self._coming)
+        self._running = self._coming
+        for change in changes or ["nothing"]:
+            log.info("Changed in the configuration: %s", change)
 
     def _packed(self, config: Config) -> bytes:
         has_admin = self.config.admin.enabled
@@ -179,7 +189,7 @@ def _admin_listener(admin: Admin) -> Listener:
         return open_listener(admin.host, 0, "--admin-")
 
 
-def _url(address: tuple[str, int]) -> str:
+def url_of(address: tuple[str, int]) -> str:
     host, port = address
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -80,12 +80,14 @@ class Supervisor:
         reload: Callable[[], bytes],
         bounds: Bounds | None = None,
         companions: Sequence[Companion] = (),
+        on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         """`snapshot` is what the workers run; `reload` returns the one for their replacements,
-        or raises if there is none that is valid.
+        or raises if there is none that is valid. `on_replaced` is called when all run on it.
         """
         self._bounds = bounds or Bounds()
         self._reload = reload
+        self._on_replaced = on_replaced
         self._snapshot = snapshot
         self._workers = [
             _Slot("Worker", tuple(command), listener, asyncio.Lock()) for listener in listeners
@@ -235,6 +237,7 @@ class Supervisor:
                 self._snapshot = snapshot
                 if worker is not None:
                     self._see_off(worker)
+        self._on_replaced()
         log.info("Replaced %d workers", len(self._workers))
 
     def _see_off(self, worker: WorkerProcess) -> None:

@@ -1,0 +1,196 @@
+"""The control process of `tidegate serve`: apart from the traffic, restarted, replaced, and ended
+with the rest."""
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+PREMIUM = "X-API-Key: premium_user\r\n"
+
+
+def alive(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+
+
+def shown_by_ps(pid: int) -> bytes:
+    """Arguments and environment."""
+    place = Path(f"/proc/{pid}")
+    return (place / "cmdline").read_bytes() + (place / "environ").read_bytes()
+
+
+async def health(gateway: Any, timeout_s: float = 15.0) -> int:
+    """The status of the admin API's /health; a connection waits until somebody serves it."""
+    answer = await gateway.clients.get(gateway.admin_port, "/health", timeout_s)
+    return int(answer.status)
+
+
+async def test_it_answers_on_loopback_in_a_process_of_its_own(
+    running_gateway: Any, clients: Any
+) -> None:
+    gateway = running_gateway()
+    assert await health(gateway) == 200
+    assert len(gateway.control()) == 1
+    assert not gateway.control() & gateway.workers()
+    assert gateway.admin_url.startswith("http://127.0.0.1:")
+
+
+async def test_its_death_disturbs_no_request_and_refuses_none_of_its_own(
+    running_gateway: Any, clients: Any
+) -> None:
+    gateway = running_gateway()
+    assert await health(gateway) == 200
+    (victim,) = gateway.control()
+    workers = gateway.workers()
+    async with gateway.load() as load:
+        os.kill(victim, signal.SIGKILL)
+        assert await health(gateway) == 200
+    assert (load.failures, load.answers.keys()) == ([], {200})
+    assert gateway.workers() == workers
+    assert not gateway.control() & {victim}
+    assert f"The control process {victim} was ended by SIGKILL" in gateway.said()
+
+
+async def test_it_goes_with_the_supervisor_however_that_ends(
+    running_gateway: Any, clients: Any
+) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        gateway = running_gateway()
+        assert await health(gateway) == 200
+        control, stores = gateway.control(), gateway.stores()
+        gateway.signal(number)
+        await gateway.ended()
+        await clients.eventually(lambda pids=control: not alive(pids))
+        await clients.eventually(lambda pids=stores: not alive(pids), 15)
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", gateway.admin_port)) != 0
+
+
+async def test_killed_with_everything_else_it_leaves_no_orphan(
+    running_gateway: Any, clients: Any
+) -> None:
+    gateway = running_gateway()
+    assert await health(gateway) == 200
+    everything = {gateway.process.pid, *gateway.workers(), *gateway.control(), *gateway.stores()}
+    for pid in everything:
+        os.kill(pid, signal.SIGKILL)
+    await gateway.ended()
+    await clients.eventually(lambda: not alive(everything) and not gateway.stores())
+
+
+async def test_a_taken_admin_port_names_its_holder_and_the_option(running_gateway: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = running_gateway(options=("--admin-port", str(port)), expect_ready=False)
+        assert await refused.ended() == 1
+        assert f"Port {port} is taken by pid {os.getpid()} " in refused.said()
+        assert "--admin-port" in refused.said()
+        # Where nobody has asked for one, there is always another port.
+        first, second = running_gateway(workers=1), running_gateway(workers=1)
+    assert first.admin_port != second.admin_port
+    assert await health(first) == await health(second) == 200
+
+
+async def test_switched_off_there_is_neither_process_nor_port_nor_token(
+    running_gateway: Any, config_text: str
+) -> None:
+    gateway = running_gateway(
+        workers=1, config=f"{config_text}admin: false\n", TIDEGATE_ADMIN_PORT="8001"
+    )
+    assert gateway.admin_url == ""
+    assert not gateway.control()
+    assert not (gateway.data_dir / "admin-token").exists()
+
+
+async def test_the_token_is_made_once_and_kept_from_everybody(
+    running_gateway: Any, clients: Any
+) -> None:
+    gateway = running_gateway(workers=1)
+    assert await health(gateway) == 200
+    path = gateway.data_dir / "admin-token"
+    token = path.read_text().strip()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert token.startswith("tg_admin_")
+    told = await gateway.command("admin", "login")
+    assert (told["token"], told["url"]) == (token, gateway.admin_url)
+    for pid in {gateway.process.pid, *gateway.workers(), *gateway.control()}:
+        assert token.encode() not in shown_by_ps(pid)
+    gateway.signal(signal.SIGHUP)
+    await clients.eventually(lambda: "Replaced 1 workers" in gateway.said(), 30)
+    gateway.signal(signal.SIGTERM)
+    await gateway.ended()
+    assert token not in gateway.said()
+    running_gateway(workers=1)
+    assert path.read_text().strip() == token
+
+
+async def test_a_reload_replaces_it_and_tells_what_changed_without_secrets(
+    running_gateway: Any, clients: Any
+) -> None:
+    gateway = running_gateway()
+    assert await health(gateway) == 200
+    (before,) = gateway.control()
+    text = gateway.config.read_text()
+    text = text.replace("rate: 5/s, burst: 10", "rate: 7/s, burst: 10")
+    gateway.config.write_text(text.replace("value: premium_user", "value: another_secret_value"))
+    gateway.signal(signal.SIGHUP)
+    await clients.eventually(lambda: "Replaced 2 workers" in gateway.said(), 30)
+    assert await health(gateway) == 200
+    assert not gateway.control() & {before}
+    said = gateway.said()
+    assert "5/s" in said
+    assert "7/s" in said
+    assert "premium_user: value changed" in said
+    assert "another_secret_value" not in said
+    await clients.eventually(lambda: not alive({before}))
+
+
+async def test_under_load_a_reload_loses_nothing_and_what_left_the_file_opens_nothing(
+    running_gateway: Any, clients: Any
+) -> None:
+    gateway = running_gateway()
+    made = await gateway.command("keys", "create", "--tenant", "strict", "--name", "ci")
+    kept = await asyncio.open_connection("127.0.0.1", gateway.port)
+    exact = "X-API-Key: exact_user\r\n"
+    assert (await clients.ask(kept, "/api/v1/test", exact)).status == 200
+    lines = gateway.config.read_text().splitlines(keepends=True)
+    gateway.config.write_text("".join(line for line in lines if "name: strict" not in line))
+    async with gateway.load() as load, gateway.load("/open/test", "") as unlimited:
+        gateway.signal(signal.SIGHUP)
+        await clients.eventually(lambda: "Replaced 2 workers" in gateway.said(), 30)
+        for header in (exact, f"X-API-Key: {made['key']}\r\n"):
+            statuses = {(await gateway.get("/api/v1/test", header)).status for _ in range(8)}
+            assert statuses == {401}
+    assert (load.failures, load.answers.keys()) == ([], {200})
+    assert (unlimited.failures, unlimited.answers.keys()) == ([], {200})
+    assert "tenant strict removed" in gateway.said()
+    assert await kept[0].read() == b""  # its worker has drained
+    kept[1].close()
+
+
+async def test_a_worker_whose_loop_a_policy_blocks_is_replaced_and_says_where(
+    running_gateway: Any, clients: Any, short_dir: Path, config_text: str
+) -> None:
+    (short_dir / "blocks.py").write_text(
+        "import time\n"
+        "def build(settings):\n"
+        "    async def blocks_the_loop(request, call_next):\n"
+        "        time.sleep(3600)\n"
+        "    return blocks_the_loop\n"
+    )
+    blocked = "      - {name: bad, paths: [/bad], auth: none, policies: [{use: blocks.py}]}\n"
+    config = config_text.replace("port: 0}", "port: 0, bounds: {hang_timeout: 2s}}") + blocked
+    gateway = running_gateway(workers=1, config=config)
+    (victim,) = gateway.workers()
+    hanging = asyncio.create_task(gateway.get("/bad/test", timeout_s=20))
+    await clients.eventually(lambda: f"Process {victim} hangs" in gateway.said(), 20)
+    assert (await gateway.get("/open/test", timeout_s=20)).status == 200
+    assert "in blocks_the_loop" in gateway.said()
+    assert not gateway.workers() & {victim}
+    answers = await asyncio.gather(hanging, return_exceptions=True)
+    assert isinstance(answers[0], OSError | EOFError)
