@@ -6,7 +6,7 @@ bound in an order, and opens nothing.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Annotated, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import BaseModel
@@ -44,7 +44,7 @@ class Position:
 PositionQuery = Annotated[Position, Depends()]
 
 
-def next_cursor(page: Page[object]) -> str | None:
+def next_cursor(page: Page[Any]) -> str | None:
     if page.next_after is None:
         return None
     return urlsafe_b64encode(page.next_after.encode()).decode().rstrip("=")

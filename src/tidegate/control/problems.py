@@ -68,9 +68,7 @@ async def _of_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 the type it was installed for
     errors = [_described(detail) for detail in error.errors()[:ERRORS_MAX]]
     first = errors[0] if errors else {"in": "the request", "message": "it is not valid"}
-    return answer(
-        InvalidRequest(f"{first['in']}: {first['message']}", members={"errors": errors})
-    )
+    return answer(InvalidRequest(f"{first['in']}: {first['message']}", members={"errors": errors}))
 
 
 async def _of_nobody(request: Request, error: Exception) -> Response:
@@ -78,7 +76,8 @@ async def _of_nobody(request: Request, error: Exception) -> Response:
 
 
 def _described(detail: dict[str, Any]) -> dict[str, str]:
-    return {"in": _place(detail.get("loc", ())), "message": str(detail.get("msg", ""))}
+    message = str(detail.get("msg", "")).removeprefix("Value error, ")
+    return {"in": _place(detail.get("loc", ())), "message": message}
 
 
 def _place(steps: Sequence[Any]) -> str:

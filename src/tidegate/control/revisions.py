@@ -1,0 +1,36 @@
+"""ETag and If-Match (RFC 9110, section 13): a change can be tied to the state it was made for.
+
+The tag is the store's revision, so that the store compares and changes in one step. Without a
+condition the last one who writes wins.
+"""
+
+from typing import Annotated, Final
+
+from fastapi import Depends, Header, Response
+
+from tidegate.identity.layout import ABSENT, ANY
+
+_TAG_PATTERN: Final = r'^"[0-9]{1,19}"$'
+
+
+def _expected(
+    if_match: Annotated[
+        str | None, Header(pattern=_TAG_PATTERN, description="Change this state and no other.")
+    ] = None,
+    if_none_match: Annotated[
+        str | None, Header(pattern=r"^\*$", description="Create, never replace.")
+    ] = None,
+) -> str:
+    if if_none_match is not None:
+        return ABSENT
+    return ANY if if_match is None else if_match.strip('"')
+
+
+Expected = Annotated[str, Depends(_expected)]
+"""The revision that the change is meant for."""
+
+
+def tag(response: Response, revision: int | None) -> None:
+    """Tell the revision; what the file says has none."""
+    if revision is not None:
+        response.headers["etag"] = f'"{revision}"'

@@ -1,0 +1,1 @@
+"""One router for each kind of object: what clients may ask, and the words of the answers."""

@@ -1,0 +1,93 @@
+"""What is left of a key's or a tenant's limits, and how to fill them again.
+
+Asking runs the very script that decides about requests, at a cost of nothing.
+"""
+
+from fastapi import APIRouter
+
+from tidegate.control.fields import KeyIdInPath, NameInPath, Shown
+from tidegate.control.parts import Parts, PartsNeeded
+from tidegate.identity import ObjectNotFound, PlanMissing, Tenant
+from tidegate.rate_limiter import LimitState
+
+router = APIRouter(prefix="/v1", tags=["limits"])
+
+_NOBODY = "-"
+"""Stands for a key where only what a tenant's keys share is asked for."""
+
+
+class ShownLimitState(Shown):
+    name: str
+    per: str
+    limit: int
+    """The burst or the quota."""
+    remaining: int
+    reset_s: int
+    """Seconds until more is available; 0: nothing has been spent."""
+
+
+class ShownLimits(Shown):
+    tenant: str
+    key_id: str | None
+    plan: str
+    limits: list[ShownLimitState]
+
+
+class ResetLimits(Shown):
+    tenant: str
+    key_id: str | None
+    states: int
+    """How many states were forgotten: 0 where nothing had been spent."""
+
+
+@router.get("/keys/{key_id}/limits", responses={404: {}})
+async def get_key_limits(key_id: KeyIdInPath, parts: PartsNeeded) -> ShownLimits:
+    """Show what is left for a key: of its own limits, and of those it shares with its tenant."""
+    key = await parts.repository.get_key(key_id)
+    tenant = await parts.repository.tenants.get(key.tenant)
+    return await _limits(parts, tenant, key_id)
+
+
+@router.post("/keys/{key_id}/limits/reset", responses={404: {}})
+async def reset_key_limits(key_id: KeyIdInPath, parts: PartsNeeded) -> ResetLimits:
+    """Fill a key's own limits. What it shares with its tenant stays."""
+    key = await parts.repository.get_key(key_id)
+    states = await parts.limiter.reset(key.tenant, key_id)
+    return ResetLimits(tenant=key.tenant, key_id=key_id, states=states)
+
+
+@router.get("/tenants/{tenant}/limits", responses={404: {}})
+async def get_tenant_limits(tenant: NameInPath, parts: PartsNeeded) -> ShownLimits:
+    """Show what is left of the limits that all keys of a tenant share."""
+    return await _limits(parts, await parts.repository.tenants.get(tenant), None)
+
+
+@router.post("/tenants/{tenant}/limits/reset", responses={404: {}})
+async def reset_tenant_limits(tenant: NameInPath, parts: PartsNeeded) -> ResetLimits:
+    """Fill a tenant's limits, and those of all its keys."""
+    await parts.repository.tenants.get(tenant)
+    return ResetLimits(tenant=tenant, key_id=None, states=await parts.limiter.reset(tenant))
+
+
+async def _limits(parts: Parts, tenant: Tenant, key_id: str | None) -> ShownLimits:
+    try:
+        plan = await parts.repository.plans.get(tenant.plan)
+    except ObjectNotFound:
+        raise PlanMissing(
+            f"Tenant {tenant.name} is on plan {tenant.plan}, which does not exist"
+        ) from None
+    asked = tuple(limit for limit in plan.limits if key_id is not None or limit.per == "tenant")
+    subject = parts.limiter.subject(tenant.name, key_id or _NOBODY, asked)
+    states = await parts.limiter.states(subject)
+    shown = [_shown(limit.per, state) for limit, state in zip(subject.limits, states, strict=True)]
+    return ShownLimits(tenant=tenant.name, key_id=key_id, plan=plan.name, limits=shown)
+
+
+def _shown(per: str, state: LimitState) -> ShownLimitState:
+    return ShownLimitState(
+        name=state.name,
+        per=per,
+        limit=state.capacity,
+        remaining=state.remaining,
+        reset_s=state.reset_s,
+    )

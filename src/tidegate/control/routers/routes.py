@@ -1,0 +1,69 @@
+"""Routes as they were compiled: what each takes, through which policies, to where. Read only."""
+
+from fastapi import APIRouter
+
+from tidegate.control.fields import NameInPath, Origin, Shown
+from tidegate.control.parts import Parts, PartsNeeded
+from tidegate.gateway import CompiledRoute
+from tidegate.identity import ObjectNotFound
+
+router = APIRouter(prefix="/v1/routes", tags=["routes"])
+
+
+class ShownRoute(Shown):
+    name: str
+    service: str
+    origin: Origin
+    defined_in: str
+    targets: list[str]
+    hosts: list[str]
+    """Empty: every host."""
+    paths: list[str]
+    """Prefixes on segment boundaries. With no exact path either: every path."""
+    exact_paths: list[str]
+    methods: list[str]
+    """Empty: every method."""
+    auth: list[str]
+    """Empty: none."""
+    strip_prefix: bool
+    cost: int
+    policies: list[str]
+    """The chain that a request goes through, outermost first."""
+
+
+class ShownRoutes(Shown):
+    items: list[ShownRoute]
+
+
+@router.get("")
+async def list_routes(parts: PartsNeeded) -> ShownRoutes:
+    """List every route, in the order of the configuration."""
+    return ShownRoutes(items=[_shown(parts, one) for one in parts.gateway.snapshot.routes])
+
+
+@router.get("/{route}", responses={404: {}})
+async def get_route(route: NameInPath, parts: PartsNeeded) -> ShownRoute:
+    """Show one route."""
+    for compiled in parts.gateway.snapshot.routes:
+        if compiled.route.name == route:
+            return _shown(parts, compiled)
+    raise ObjectNotFound(f"There is no route {route}")
+
+
+def _shown(parts: Parts, compiled: CompiledRoute) -> ShownRoute:
+    route = compiled.route
+    return ShownRoute(
+        name=route.name,
+        service=compiled.service.name,
+        origin="file",
+        defined_in=parts.place_of("route", route.name),
+        targets=list(compiled.service.targets),
+        hosts=list(route.hosts),
+        paths=list(route.paths),
+        exact_paths=list(route.exact_paths),
+        methods=list(route.methods),
+        auth=list(route.auth),
+        strip_prefix=route.strip_prefix,
+        cost=route.cost,
+        policies=[name for name, _ in compiled.policies],
+    )

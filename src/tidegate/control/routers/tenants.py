@@ -1,0 +1,77 @@
+"""Tenants: whose keys they are, and on which plan. A deleted tenant takes its keys along."""
+
+from fastapi import APIRouter, Response
+
+from tidegate.control.fields import Body, Name, NameInPath, Shown, ShownObject
+from tidegate.control.paging import Listed, PositionQuery, next_cursor
+from tidegate.control.parts import Parts, PartsNeeded
+from tidegate.control.revisions import Expected, tag
+from tidegate.identity import Tenant
+
+router = APIRouter(prefix="/v1/tenants", tags=["tenants"])
+
+
+class TenantBody(Body):
+    plan: Name
+
+
+class ShownTenant(ShownObject):
+    name: str
+    plan: str
+
+
+class DeletedTenant(Shown):
+    name: str
+    durable: bool
+    """No power loss can bring its keys back."""
+
+
+@router.get("")
+async def list_tenants(parts: PartsNeeded, position: PositionQuery) -> Listed[ShownTenant]:
+    """List the tenants of the file and of the API, by name."""
+    page = await parts.repository.tenants.page(after=position.after, count=position.count)
+    return Listed(items=[_shown(parts, item) for item in page.items], next_cursor=next_cursor(page))
+
+
+@router.get("/{tenant}", responses={404: {}})
+async def get_tenant(tenant: NameInPath, parts: PartsNeeded, response: Response) -> ShownTenant:
+    """Show a tenant; its ETag is for If-Match."""
+    found = await parts.repository.tenants.get(tenant)
+    tag(response, found.revision)
+    return _shown(parts, found)
+
+
+@router.put(
+    "/{tenant}",
+    responses={
+        201: {"model": ShownTenant, "description": "Created"},
+        404: {"description": "There is no such plan"},
+        409: {"description": "The file says what this tenant is, or old keys of it are left"},
+        412: {},
+    },
+)
+async def put_tenant(
+    tenant: NameInPath, body: TenantBody, parts: PartsNeeded, expected: Expected, response: Response
+) -> ShownTenant:
+    """Create a tenant, or move it to another plan. Workers follow within a second."""
+    written = await parts.repository.tenants.put(tenant, body.plan, expected)
+    response.status_code = 201 if written.is_new else 200
+    tag(response, written.item.revision)
+    return _shown(parts, written.item)
+
+
+@router.delete("/{tenant}", responses={404: {}, 409: {}})
+async def delete_tenant(tenant: NameInPath, parts: PartsNeeded) -> DeletedTenant:
+    """Delete a tenant and revoke all its keys. Deleting it again is 404 and changes nothing."""
+    return DeletedTenant(name=tenant, durable=await parts.repository.delete_tenant(tenant))
+
+
+def _shown(parts: Parts, tenant: Tenant) -> ShownTenant:
+    is_of_file = tenant.origin == "file"
+    return ShownTenant(
+        name=tenant.name,
+        plan=tenant.plan,
+        origin=tenant.origin,
+        defined_in=parts.place_of("tenant", tenant.name) if is_of_file else None,
+        created_at=tenant.created_at,
+    )
