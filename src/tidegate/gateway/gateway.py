@@ -17,7 +17,7 @@ from tidegate.gateway.snapshot import Snapshot, compile_snapshot, largest_body_b
 from tidegate.http import GatewayError, Headers, Request, Response
 from tidegate.http.errors import MethodNotAllowed, ServiceUnavailable
 from tidegate.identity import KeyResolver
-from tidegate.policies import Context, Next, Parts, RequestIdentity
+from tidegate.policies import AuthThrottle, Context, Next, Parts, RequestIdentity
 from tidegate.rate_limiter import Limiter
 from tidegate.store import Store, open_store
 
@@ -97,9 +97,7 @@ class Gateway:
             )
         try:
             self._resolver = resolver = KeyResolver(self.config, store)
-            parts = Parts(
-                self.config.listen, resolver, Limiter(store), self.body_bytes_max, self._directory
-            )
+            parts = self._parts_of(store, resolver)
             self._snapshot = snapshot = compile_snapshot(self.config, parts, self._recorder)
         except BaseException:
             if self._given_store is None:
@@ -108,6 +106,19 @@ class Gateway:
         self._store = store
         self._observe(store, snapshot)
         return self
+
+    def _parts_of(self, store: Store, resolver: KeyResolver) -> Parts:
+        listen, limiter = self.config.listen, Limiter(store)
+        rate = listen.auth_failures
+        return Parts(
+            listen,
+            resolver,
+            limiter,
+            self.body_bytes_max,
+            self._directory,
+            plans=self.config.plans,
+            throttle=None if rate is None else AuthThrottle(rate, limiter),
+        )
 
     async def __aexit__(
         self,

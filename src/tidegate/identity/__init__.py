@@ -27,6 +27,7 @@ from tidegate.identity.models import (
     RevokedKey,
     StoredKey,
     Tenant,
+    grants_of,
 )
 from tidegate.identity.repository import Repository
 from tidegate.identity.resolver import KeyResolver
@@ -51,6 +52,7 @@ __all__ = [
     "StoredKey",
     "Tenant",
     "TooManySecrets",
+    "grants_of",
     "is_gateways_own",
     "is_well_formed",
     "new_key",

@@ -31,8 +31,12 @@ class FileObjects:
     def __init__(self, config: Config, place_of: PlaceOf = somewhere) -> None:
         self._place_of: Final = place_of
         self.plans: Final = {
-            name: Plan(name, plan.limits, "file") for name, plan in config.plans.items()
+            name: Plan(name, plan.limits, "file", allow=plan.allow)
+            for name, plan in config.plans.items()
         }
+        self.route_names: Final = frozenset(
+            route.name for service in config.services for route in service.routes
+        )
         self.tenants: Final = {
             tenant.name: Tenant(tenant.name, tenant.plan, "file") for tenant in config.tenants
         }
@@ -40,7 +44,7 @@ class FileObjects:
         """The path is `tenant/name`."""
         self._callers: Final[dict[bytes, tuple[bytes, Caller]]] = {}
         for tenant in config.tenants:
-            limits = config.plans[tenant.plan].limits
+            plan = config.plans[tenant.plan]
             for key in tenant.keys:
                 key_id = file_key_id(tenant.name, key.name)
                 self.keys_by_path[f"{tenant.name}/{key.name}"] = StoredKey(
@@ -49,7 +53,7 @@ class FileObjects:
                 hashed = digest(key.value.get_secret_value().encode())
                 self._callers[hashed] = (
                     hashed,
-                    Caller.of(tenant.name, tenant.plan, key_id, key.name, limits),
+                    Caller.of(tenant.name, tenant.plan, key_id, key.name, plan.limits, plan.allow),
                 )
         self.key_paths_by_id: Final = {key.key_id: path for path, key in self.keys_by_path.items()}
 

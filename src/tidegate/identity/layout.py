@@ -101,7 +101,7 @@ return redis.call('DEL', KEYS[1])
 PUT_PLAN: Final = Script.of(
     "identity_put_plan",
     """
--- KEYS: plan record, PLANS, REVISIONS; ARGV: name, limits, expected revision
+-- KEYS: plan record, PLANS, REVISIONS; ARGV: name, limits, expected revision, allow
 if ARGV[3] == 'absent' then
   if redis.call('EXISTS', KEYS[1]) == 1 then return 'changed' end
 elseif ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'revision') ~= ARGV[3] then
@@ -109,7 +109,7 @@ elseif ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'revision') ~= ARGV[3] then
 end
 local revision = redis.call('INCR', KEYS[3])
 local created = redis.call('HSETNX', KEYS[1], 'created_at', redis.call('TIME')[1])
-redis.call('HSET', KEYS[1], 'limits', ARGV[2], 'revision', revision)
+redis.call('HSET', KEYS[1], 'limits', ARGV[2], 'allow', ARGV[4], 'revision', revision)
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 return {tonumber(redis.call('HGET', KEYS[1], 'created_at')), revision, created}
 """,

@@ -6,10 +6,11 @@ only `CreatedKey` does, for the one moment in which it is shown.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, TypeVar
 
-from tidegate.config.schema import Limit
+from tidegate.config.schema import Allowed, Limit
 from tidegate.http.headers import HeaderField
 from tidegate.identity.key_format import base62, random_base62
 
@@ -30,17 +31,36 @@ class Caller:
     key_name: str
     limits: tuple[Limit, ...]
     upstream_headers: tuple[HeaderField, ...]
+    grants: Mapping[str, frozenset[str]] | None = None
+    """The routes that the plan has, each with its methods (none named: all of them); None: every
+    route."""
 
     @classmethod
     def of(
-        cls, tenant: str, plan: str, key_id: str, key_name: str, limits: tuple[Limit, ...]
+        cls,
+        tenant: str,
+        plan: str,
+        key_id: str,
+        key_name: str,
+        limits: tuple[Limit, ...],
+        allow: tuple[Allowed, ...] | None = None,
     ) -> "Caller":
         upstream_headers = (
             (b"x-tidegate-tenant", tenant.encode("ascii")),
             (b"x-tidegate-plan", plan.encode("ascii")),
             (b"x-tidegate-key-id", key_id.encode("ascii")),
         )
-        return cls(tenant, plan, key_id, key_name, limits, upstream_headers)
+        return cls(tenant, plan, key_id, key_name, limits, upstream_headers, grants_of(allow))
+
+
+def grants_of(allow: tuple[Allowed, ...] | None) -> Mapping[str, frozenset[str]] | None:
+    """Return `allow` for looking up; GET brings HEAD (RFC 9110, section 9.3.2)."""
+    if allow is None:
+        return None
+    return {
+        entry.route: frozenset(entry.methods) | ({"HEAD"} if "GET" in entry.methods else set())
+        for entry in allow
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +112,8 @@ class Plan:
     origin: Origin
     created_at: int | None = None
     revision: int | None = None
+    allow: tuple[Allowed, ...] | None = None
+    """The routes that its callers may call; None: every one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Plans: those of the file, which are read-only here, and those made by API, in the store."""
 
-from tidegate.config.schema import Limit
+from tidegate.config.schema import Allowed, Limit
 from tidegate.identity.errors import InvalidObject, ObjectChanged, ObjectInUse, ObjectNotFound
 from tidegate.identity.file_objects import FileObjects
 from tidegate.identity.layout import (
@@ -16,7 +16,13 @@ from tidegate.identity.layout import (
 from tidegate.identity.listing import page_of
 from tidegate.identity.models import Page, Plan, Put
 from tidegate.identity.names import checked_name
-from tidegate.identity.stored_callers import limits_from_json, limits_to_json, read_record
+from tidegate.identity.stored_callers import (
+    allow_from_json,
+    allow_to_json,
+    limits_from_json,
+    limits_to_json,
+    read_record,
+)
 from tidegate.store import Store
 
 
@@ -25,26 +31,40 @@ class Plans:
         self._store = store
         self._file = file
 
-    async def put(self, name: str, limits: tuple[Limit, ...], expected: str = ANY) -> Put[Plan]:
-        """Create the plan or replace its limits, if it is at the `expected` revision.
+    async def put(
+        self,
+        name: str,
+        limits: tuple[Limit, ...],
+        expected: str = ANY,
+        *,
+        allow: tuple[Allowed, ...] | None = None,
+    ) -> Put[Plan]:
+        """Create the plan or replace it, if it is at the `expected` revision.
 
-        Raises ReadOnlyObject, InvalidObject, ObjectChanged.
+        `allow` names routes of the file, the only ones there are; None: every one. Raises
+        ReadOnlyObject, InvalidObject, ObjectChanged.
         """
         checked_name("plan", name)
         if name in self._file.plans:
             raise self._file.read_only("plan", name)
         if len({limit.name for limit in limits}) < len(limits):
             raise InvalidObject("Two limits of a plan have the same name")
+        self._check_routes(allow)
         outcome = await self._store.run(
             PUT_PLAN,
             (plan_record(name), PLANS, REVISIONS),
-            (name.encode(), limits_to_json(limits).encode(), expected.encode()),
+            (
+                name.encode(),
+                limits_to_json(limits).encode(),
+                expected.encode(),
+                allow_to_json(allow).encode(),
+            ),
             ADMIN_TIMEOUT_S,
         )
         if outcome == b"changed":
             raise ObjectChanged(f"Plan {name} is not at the expected revision: read it again")
         created_at, revision, is_new = outcome
-        return Put(Plan(name, limits, "api", created_at, revision), is_new == 1)
+        return Put(Plan(name, limits, "api", created_at, revision, allow), is_new == 1)
 
     async def get(self, name: str) -> Plan:
         """Return the plan; raise ObjectNotFound."""
@@ -77,9 +97,27 @@ class Plans:
             b"limits",
             b"created_at",
             b"revision",
+            optional=(b"allow",),
             timeout_s=ADMIN_TIMEOUT_S,
         )
         if fields is None:
             return None
-        limits, created_at, revision = fields
-        return Plan(name, limits_from_json(limits), "api", int(created_at), int(revision))
+        limits, created_at, revision, allow = fields
+        return Plan(
+            name,
+            limits_from_json(limits),
+            "api",
+            int(created_at),
+            int(revision),
+            allow_from_json(allow),
+        )
+
+    def _check_routes(self, allow: tuple[Allowed, ...] | None) -> None:
+        """A plan that allows nothing, or a route by a wrong name, is a mistake."""
+        if allow is None:
+            return
+        names = [entry.route for entry in allow]
+        if not names or len(set(names)) < len(names):
+            raise InvalidObject("`allow` names at least one route, and each once")
+        if unknown := sorted(set(names) - self._file.route_names):
+            raise InvalidObject(f"There is no route {unknown[0]}")

@@ -92,6 +92,10 @@ class KeyResolver:
             return None
         return held.caller
 
+    def has_met(self, presented: bytes) -> bool:
+        """Whether this was somebody's key when last read, however long ago: then it is no guess."""
+        return self._copies.get(digest(presented)) is not None
+
     async def resolve(self, presented: bytes) -> Caller:
         """Return the caller, from the store if need be.
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from tidegate.config.schema import Limit
+from tidegate.config.schema import Allowed, Limit
 from tidegate.identity.errors import PlanMissing, RecordUnreadable
 from tidegate.identity.file_objects import FileObjects
 from tidegate.identity.layout import key_record, plan_record, tenant_record
@@ -22,6 +22,7 @@ from tidegate.identity.models import Caller
 from tidegate.store import Store
 
 _LIMITS: TypeAdapter[tuple[Limit, ...]] = TypeAdapter(tuple[Limit, ...])
+_ALLOW: TypeAdapter[tuple[Allowed, ...]] = TypeAdapter(tuple[Allowed, ...])
 
 
 class Found(NamedTuple):
@@ -59,11 +60,13 @@ async def _caller(
             return None
         plan = fields[0]
     if (plan_in_file := file.plans.get(plan)) is not None:
-        return Caller.of(tenant, plan, key_id, name, plan_in_file.limits)
-    fields = await _read(store, read_from, plan_record(plan), b"limits")
+        return Caller.of(tenant, plan, key_id, name, plan_in_file.limits, plan_in_file.allow)
+    read_from.append(plan_record(plan))
+    fields = await read_record(store, plan_record(plan), b"limits", optional=(b"allow",))
     if fields is None:
         raise PlanMissing(f"Tenant {tenant} is on plan {plan}, which does not exist")
-    return Caller.of(tenant, plan, key_id, name, limits_from_json(fields[0]))
+    limits, allow = limits_from_json(fields[0]), allow_from_json(fields[1])
+    return Caller.of(tenant, plan, key_id, name, limits, allow)
 
 
 async def _read(
@@ -74,16 +77,25 @@ async def _read(
 
 
 async def read_record(
-    store: Store, record: bytes, *names: bytes, timeout_s: float | None = None
+    store: Store,
+    record: bytes,
+    *names: bytes,
+    optional: tuple[bytes, ...] = (),
+    timeout_s: float | None = None,
 ) -> list[str] | None:
-    """Return these fields of a record as text; None if there is no such record."""
-    values: list[bytes | None] = await store.execute(b"HMGET", record, *names, timeout_s=timeout_s)
-    fields = [value.decode() for value in values if value is not None]
-    if not fields:
+    """Return these fields of a record as text; None if there is no such record.
+
+    `optional` are fields that earlier versions did not write: empty where they are missing.
+    """
+    values: list[bytes | None] = await store.execute(
+        b"HMGET", record, *names, *optional, timeout_s=timeout_s
+    )
+    needed = values[: len(names)]
+    if needed.count(None) == len(names):
         return None
-    if len(fields) < len(values):
+    if None in needed:
         raise RecordUnreadable("A record in the store lacks a field that this version needs")
-    return fields
+    return ["" if value is None else value.decode() for value in values]
 
 
 @functools.lru_cache(maxsize=256)
@@ -93,6 +105,24 @@ def limits_from_json(text: str) -> tuple[Limit, ...]:
         return _LIMITS.validate_json(text)
     except ValidationError as error:
         raise RecordUnreadable("A stored plan has limits that this version cannot read") from error
+
+
+@functools.lru_cache(maxsize=256)
+def allow_from_json(text: str) -> tuple[Allowed, ...] | None:
+    """Return the routes of a stored plan; no text: every route."""
+    if not text:
+        return None
+    try:
+        return _ALLOW.validate_json(text)
+    except ValidationError as error:
+        raise RecordUnreadable("A stored plan allows what this version cannot read") from error
+
+
+def allow_to_json(allow: tuple[Allowed, ...] | None) -> str:
+    """Return the stored form of `allow`, empty for every route."""
+    if allow is None:
+        return ""
+    return json.dumps([entry.model_dump(exclude_defaults=True) for entry in allow])
 
 
 def limits_to_json(limits: tuple[Limit, ...]) -> str:

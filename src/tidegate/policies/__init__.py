@@ -4,6 +4,7 @@ For a policy of your own: `from tidegate.policies import Next, Policy, Request, 
 """
 
 from tidegate.http import Response
+from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.custom import PolicyNotLoaded
 from tidegate.policies.order import Parts, asks_of, chain_of, ordered
 from tidegate.policies.policy import Ask, Context, Next, Policy, Request
@@ -11,6 +12,7 @@ from tidegate.policies.request_identity import RequestIdentity
 
 __all__ = [
     "Ask",
+    "AuthThrottle",
     "Context",
     "Next",
     "Parts",

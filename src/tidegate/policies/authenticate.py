@@ -1,34 +1,54 @@
 """Who calls: the API key of the request becomes `context.caller`, or the answer is a 401.
 
 A key this worker already knows costs no I/O. Everything about formats, hashes and copies is
-identity's; here is only the order of steps.
+identity's, whether the plan has this route is entitle's, and how often an address may present what
+is no key is auth_throttle's; here is only the order of steps.
 """
 
 from collections.abc import Awaitable
 
 from tidegate.http import Response
 from tidegate.http.errors import Unauthorized
-from tidegate.identity import KeyResolver, presented_key, unauthorized
+from tidegate.identity import Caller, KeyResolver, presented_key, unauthorized
+from tidegate.policies.auth_throttle import AuthThrottle
+from tidegate.policies.client_address import TrustedProxies, counted_by
+from tidegate.policies.entitle import Entitlement
 from tidegate.policies.policy import Context, Next, Policy, Request
 
 
 class Authenticate:
-    """Lets in callers whose key is known, and nobody else."""
+    """Lets in callers whose key is known and whose plan has the route, and nobody else."""
 
-    def __init__(self, resolver: KeyResolver) -> None:
+    def __init__(
+        self,
+        resolver: KeyResolver,
+        entitlement: Entitlement,
+        throttle: AuthThrottle | None,
+        proxies: TrustedProxies,
+    ) -> None:
         self._resolver = resolver
+        self._entitlement = entitlement
+        self._throttle = throttle
+        self._proxies = proxies
 
     def ask(self, request: Request, context: Context) -> None:
         """Recognise a known key, so that its limits can be asked for at once.
 
-        Whatever is wrong with the key is said when the policy's turn comes.
+        Whatever is wrong with the key, or with what its plan has, is said when the policy's turn
+        comes; until then there is no caller, and nothing is asked or charged on its behalf.
         """
         try:
             presented = presented_key(request.headers)
         except Unauthorized:
             return
         if presented is not None:
-            context.caller = self._resolver.known(presented)
+            caller = self._resolver.known(presented)
+            if (
+                caller is None
+                or caller.grants is None
+                or self._entitlement.covers(caller, request.method)
+            ):
+                context.caller = caller
 
     def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
         # No coroutine of its own where there is nothing to wait for: 0.3 microseconds a request.
@@ -40,9 +60,33 @@ class Authenticate:
         presented = presented_key(request.headers)
         if presented is None:
             raise unauthorized("No API key is presented")
-        request.context.caller = await self._resolver.resolve(presented)
+        caller = self._resolver.known(presented) or await self._looked_up(presented, request)
+        request.context.caller = caller
+        if not self._entitlement.covers(caller, request.method):
+            raise self._entitlement.refusal(caller, request.method)
         return await call_next(request)
 
+    async def _looked_up(self, presented: bytes, request: Request) -> Caller:
+        """Resolve what this worker does not know by heart, unless its address guesses."""
+        throttle = self._throttle
+        address = (
+            None if throttle is None else self._proxies.client(request.client, request.headers)
+        )
+        if throttle is None or address is None or self._resolver.has_met(presented):
+            return await self._resolver.resolve(presented)
+        counted = counted_by(address)
+        throttle.check(counted)
+        try:
+            return await self._resolver.resolve(presented)
+        except Unauthorized:
+            await throttle.failed(counted)
+            raise
 
-def build(resolver: KeyResolver) -> Policy:
-    return Authenticate(resolver)
+
+def build(
+    resolver: KeyResolver,
+    entitlement: Entitlement,
+    throttle: AuthThrottle | None,
+    proxies: TrustedProxies,
+) -> Policy:
+    return Authenticate(resolver, entitlement, throttle, proxies)

@@ -9,13 +9,13 @@ themselves are identity's and upstream's pure functions.
 
 from collections.abc import Awaitable
 from enum import IntEnum, auto
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from time import perf_counter
 from typing import Final
 
 from tidegate.config import Route
 from tidegate.http import Headers, Response
 from tidegate.identity import Caller, is_gateways_own, without_credentials
+from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.policy import Next, Policy, Request
 from tidegate.upstream import FORWARDING_FIELDS, Upstream, add_forwarding_fields, ready_fields
 
@@ -49,14 +49,14 @@ class Forward:
     def __init__(
         self,
         upstream: Upstream,
-        trusted: tuple[IPv4Network | IPv6Network, ...],
+        proxies: TrustedProxies,
         *,
         auth_none: bool,
         reads_clock: bool,
     ) -> None:
         """`reads_clock`: the time of sending on is not that of the limits' decision."""
         self._upstream = upstream
-        self._trusted = trusted
+        self._proxies = proxies
         self._auth_none = auth_none
         self._reads_clock = reads_clock
         self._kinds: dict[bytes, Kind] = {}
@@ -114,23 +114,12 @@ class Forward:
             host=request.host,
             scheme=request.scheme,
             http_version=request.http_version,
-            is_peer_trusted=self._trusts(request.client),
+            is_peer_trusted=self._proxies.trusts(request.client),
         )
         if request.context.caller is not None:
             headers += request.context.caller.upstream_headers
         request.headers = headers
         return self._upstream.send(request, request.on_informational)
-
-    def _trusts(self, client: str) -> bool:
-        if not self._trusted:
-            return False
-        try:
-            address = ip_address(client)
-        except ValueError:
-            return False
-        return any(
-            address.version == network.version and address in network for network in self._trusted
-        )
 
 
 def _kind(name: bytes) -> Kind:
@@ -143,7 +132,6 @@ def _kind(name: bytes) -> Kind:
 
 
 def build(
-    route: Route, upstream: Upstream, trusted_proxies: tuple[str, ...], *, reads_clock: bool
+    route: Route, upstream: Upstream, proxies: TrustedProxies, *, reads_clock: bool
 ) -> Policy:
-    trusted = tuple(ip_network(network) for network in trusted_proxies)
-    return Forward(upstream, trusted, auth_none=not route.auth, reads_clock=reads_clock)
+    return Forward(upstream, proxies, auth_none=not route.auth, reads_clock=reads_clock)

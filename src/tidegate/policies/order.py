@@ -5,14 +5,17 @@ before anything that costs; the user's own policies stand where their `before` s
 the chain. `tidegate routes` prints it and a golden test holds it.
 """
 
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tidegate.config import Listen, Route, Service
+from tidegate.config import Listen, Plan, Route, Service
 from tidegate.http import Response
 from tidegate.identity import Caller, KeyResolver
 from tidegate.policies import authenticate, body_bound, custom, forward, limit, request_identity
+from tidegate.policies.auth_throttle import AuthThrottle
+from tidegate.policies.client_address import TrustedProxies
+from tidegate.policies.entitle import Entitlement
 from tidegate.policies.policy import Ask, Next, Policy, Request
 from tidegate.rate_limiter import Limiter, Subject
 from tidegate.upstream import Upstream
@@ -29,6 +32,9 @@ class Parts:
     """The bound that the doors hold: the largest of all routes."""
     directory: Path
     """Where relative paths of the configuration start."""
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+    throttle: AuthThrottle | None = None
+    """None: failed authentications are not bounded."""
     subjects: dict[Caller, Subject] = field(default_factory=dict)
 
 
@@ -36,10 +42,15 @@ def ordered(
     route: Route, service: Service, upstream: Upstream, parts: Parts
 ) -> Iterator[tuple[str, Policy]]:
     """Yield the name and the policy of each layer of `route`, outermost first."""
+    proxies = TrustedProxies(parts.listen.trusted_proxies)
     yield "request_identity", request_identity.build()
     if route.auth:
         yield from _own(route, "authenticate", parts)
-        yield "authenticate", authenticate.build(parts.resolver)
+        entitlement = Entitlement(route.name, parts.plans)
+        yield (
+            "authenticate",
+            authenticate.build(parts.resolver, entitlement, parts.throttle, proxies),
+        )
         yield from _own(route, "limit", parts)
         yield "limit", limit.build(route, parts.limiter, parts.subjects)
     else:
@@ -56,7 +67,7 @@ def ordered(
     )
     yield (
         "forward",
-        forward.build(route, upstream, parts.listen.trusted_proxies, reads_clock=waits_before),
+        forward.build(route, upstream, proxies, reads_clock=waits_before),
     )
 
 
