@@ -13,6 +13,7 @@ import signal
 import socket
 from asyncio.subprocess import Process
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Self
 
 LENGTH_BYTES: Final = 8
@@ -112,8 +113,11 @@ class WorkerProcess:
             self.beats += len(beats)
 
     def _signal(self, number: signal.Signals) -> None:
+        # Not Process.send_signal: it polls first, and takes the exit status of a process that has
+        # just died away from the watcher, who then knows no better than 255.
         if self._process.returncode is None:
-            self._process.send_signal(number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
 
 async def _spawned(
