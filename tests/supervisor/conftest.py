@@ -26,6 +26,7 @@ class RunningSupervisor:
     port: int
     log: Path
     clients: Any
+    companion_port: int = 0
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -97,7 +98,8 @@ def run_supervisor(tmp_path: Path, clients: Any) -> Iterator[Run]:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert line.startswith(b"ready "), supervisor.said()
-            supervisor.port = int(line.split()[1])
+            supervisor.port, *others = (int(port) for port in line.split()[1:])
+            supervisor.companion_port = next(iter(others), 0)
         return supervisor
 
     yield run

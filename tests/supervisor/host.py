@@ -1,4 +1,7 @@
-"""A program that runs a Supervisor over tiny workers: host.py PORT WORKERS SNAPSHOT_FILE BOUNDS."""
+"""A program that runs a Supervisor over tiny workers: host.py PORT WORKERS SNAPSHOT_FILE BOUNDS.
+
+With `companion` among the first orders there is one more process, on a port of its own.
+"""
 
 import asyncio
 import json
@@ -6,7 +9,15 @@ import logging
 import sys
 from pathlib import Path
 
-from tidegate.supervisor import Bounds, ListenFailed, Supervisor, WorkerFailed, open_listeners
+from tidegate.supervisor import (
+    Bounds,
+    Companion,
+    ListenFailed,
+    Supervisor,
+    WorkerFailed,
+    open_listener,
+    open_listeners,
+)
 
 TINY_WORKER = Path(__file__).with_name("tiny_worker.py")
 
@@ -21,15 +32,16 @@ def main(port: str, workers: str, snapshot: str, bounds: str) -> int:
 
     try:
         listeners = open_listeners("127.0.0.1", int(port), int(workers))
+        command = (sys.executable, str(TINY_WORKER))
+        companions = []
+        if "companion" in json.loads(load()):
+            listener = open_listener("127.0.0.1", 0, "--admin-")
+            companions = [Companion("The companion", (*command, "--role=companion"), listener)]
         supervisor = Supervisor(
-            listeners,
-            [sys.executable, str(TINY_WORKER)],
-            load(),
-            load,
-            Bounds(**json.loads(bounds)),
+            listeners, command, load(), load, Bounds(**json.loads(bounds)), companions
         )
-        address = listeners[0].address
-        asyncio.run(supervisor.run(lambda: print(f"ready {address[1]}", flush=True)))
+        ports = [listeners[0].address[1], *(one.listener.address[1] for one in companions)]
+        asyncio.run(supervisor.run(lambda: print("ready", *ports, flush=True)))
     except (ListenFailed, WorkerFailed) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1

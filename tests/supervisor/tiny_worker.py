@@ -15,6 +15,9 @@ from tidegate.supervisor.link import SupervisorLink
 
 def main(link: SupervisorLink) -> None:
     orders = json.loads(link.snapshot)
+    if "--role=companion" in sys.argv and os.path.exists(orders["companion"]):
+        link.failed("the companion is ill")
+        sys.exit(5)
     if "fail" in orders:
         link.failed(orders["fail"])
         sys.exit(3)
@@ -38,6 +41,8 @@ async def serve(link: SupervisorLink, orders: dict[str, Any]) -> None:
             while head := await _head(reader):
                 if head.startswith(b"GET /slow"):
                     await asyncio.sleep(0.5)
+                if head.startswith(b"GET /block"):
+                    time.sleep(3600)  # noqa: ASYNC251 the loop stands still
                 body = json.dumps({"pid": os.getpid(), "tag": orders.get("tag")}).encode()
                 close = b"Connection: close\r\n" if draining.is_set() else b""
                 writer.write(
