@@ -41,6 +41,12 @@ AdminPortOption = Annotated[
     int | None,
     typer.Option("--admin-port", min=0, max=65535, help="In place of admin.port; 0: a free one."),
 ]
+DevOption = Annotated[
+    bool,
+    typer.Option(
+        "--dev", help="Apply each save of the file and of what it names, with one worker."
+    ),
+]
 HostOption = Annotated[
     str | None, typer.Option("--host", metavar="ADDRESS", help="In place of listen.host.")
 ]
@@ -53,6 +59,7 @@ def serve(
     burst: BurstOption = None,
     quota: QuotaOption = None,
     auth: AuthOption = None,
+    dev: DevOption = False,
     workers: WorkersOption = None,
     port: PortOption = None,
     host: HostOption = None,
@@ -74,20 +81,25 @@ def serve(
 
       tidegate serve --to http://127.0.0.1:9000 --rate 5/s
 
+      tidegate serve --dev
+
       tidegate serve --workers 4 --port 8080 --host 0.0.0.0
     """
     import asyncio
 
+    from tidegate.cli.dev import Watch
     from tidegate.cli.running import GatewayRun
 
     said = said_on_the_command_line(to, rate=rate, burst=burst, quota=quota, auth=auth)
     if said is not None and config is not None:
         raise typer.BadParameter("it is --to URL or --config FILE", param_hint="--to")
+    if said is not None and dev:
+        raise typer.BadParameter("it watches a file; with --to there is none", param_hint="--dev")
     settings = read_settings()
     place = data_directory(data_dir, settings)
     run = GatewayRun(
         path=config_path(config, settings) if said is None else written_file(said, place),
-        workers=workers or settings.workers,
+        workers=workers or settings.workers or (1 if dev else None),
         host=host,
         port=port,
         admin_port=admin_port,
@@ -97,4 +109,6 @@ def serve(
     announce = run.announce_as_json if as_json else run.announce
     if said is not None:
         announce = FirstKey(run, said.auth == "none", as_json).announce
+    if dev:
+        announce = Watch(run.path).then(announce)
     asyncio.run(run.until_stopped(announce))

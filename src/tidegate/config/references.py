@@ -12,6 +12,7 @@ from typing import Final
 
 FILE_BYTES_MAX: Final = 64 * 1024
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
+_FILE: Final = "file:"
 _VARIABLE: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
 
@@ -28,13 +29,19 @@ def holds_reference(text: str) -> bool:
     return any(match[0] != "$${" for match in _REFERENCE.finditer(text))
 
 
+def files_named(text: str, folder: Path) -> list[Path]:
+    """Return the paths of the files that `text` refers to, whether they are there or not."""
+    inner = [match[1] or "" for match in _REFERENCE.finditer(text)]
+    return [folder / name.removeprefix(_FILE) for name in inner if name.startswith(_FILE)]
+
+
 def _replacement(environ: Mapping[str, str], folder: Path) -> Callable[[re.Match[str]], str]:
     def replace(match: re.Match[str]) -> str:
         if match[0] == "$${":
             return "${"
         inner = match[1] or ""
-        if inner.startswith("file:"):
-            return _file_text(folder / inner.removeprefix("file:"), match[0])
+        if inner.startswith(_FILE):
+            return _file_text(folder / inner.removeprefix(_FILE), match[0])
         variable = _VARIABLE.fullmatch(inner)
         if variable is None:
             raise BadReference(
