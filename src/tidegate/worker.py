@@ -59,6 +59,7 @@ async def _run(link: SupervisorLink, assignment: Assignment) -> int:
                     data_dir=assignment.data_dir,
                     require_store=link.is_first_start,
                     log_to=sys.stdout.fileno(),
+                    admin_token=assignment.admin_token,
                 )
             )
             server = NativeServer(gateway)

@@ -1,15 +1,18 @@
 """Routing, the compiled snapshot, and `handle`: the core that both doors call."""
 
+from tidegate.gateway.explain import Explanation, explain
 from tidegate.gateway.gateway import Gateway, GatewayNotOpen
 from tidegate.gateway.observation import connection_readings, metrics_directory
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot
 
 __all__ = [
     "CompiledRoute",
+    "Explanation",
     "Gateway",
     "GatewayNotOpen",
     "Snapshot",
     "compile_snapshot",
     "connection_readings",
+    "explain",
     "metrics_directory",
 ]

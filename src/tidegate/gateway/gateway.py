@@ -11,9 +11,12 @@ from time import perf_counter
 from types import TracebackType
 from typing import Final, Self
 
+from pydantic import SecretStr
+
 from tidegate.config import Config, Settings, load
+from tidegate.gateway.debug import debug_field, may_debug
 from tidegate.gateway.observation import metrics_directory, pool_readings, telemetry_of
-from tidegate.gateway.snapshot import Snapshot, compile_snapshot, largest_body_bytes
+from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot, largest_body_bytes
 from tidegate.http import GatewayError, Headers, Request, Response
 from tidegate.http.errors import MethodNotAllowed, ServiceUnavailable
 from tidegate.identity import KeyResolver
@@ -46,13 +49,15 @@ class Gateway:
         store: Store | None = None,
         require_store: bool = True,
         log_to: int | None = None,
+        admin_token: SecretStr | None = None,
     ) -> None:
         """`directory` is where relative paths of the configuration start (default: here).
 
         A `store` that is given is used and left open, and no metrics are written; else one is
         opened from the configuration. With `require_store=False` the gateway takes another's
         place: it opens even while the store cannot be reached, and counts on where that one
-        ended. `log_to` is the descriptor for `access_log: auto`.
+        ended. `log_to` is the descriptor for `access_log: auto`. Who presents `admin_token` may
+        ask for `Tidegate-Debug`; None: nobody may.
         """
         self.config = config
         self.body_bytes_max = largest_body_bytes(config)
@@ -63,7 +68,8 @@ class Gateway:
         self._given_store = store
         self._require_store = require_store
         self._store: Store | None = None
-        self._resolver: KeyResolver | None = None
+        self._admin_token = admin_token
+        self._parts: Parts | None = None
         self._snapshot: Snapshot | None = None
         self._identity = RequestIdentity()
         self.telemetry = telemetry_of(config, log_to)
@@ -79,11 +85,13 @@ class Gateway:
         Raises ConfigError with every problem of the file.
         """
         path = Path(path)
+        settings = Settings.read()
         return cls(
             load(path),
-            data_dir=Settings.read().data_dir,
+            data_dir=settings.data_dir,
             directory=path.parent,
             require_store=require_store,
+            admin_token=settings.admin_token,
         )
 
     async def __aenter__(self) -> Self:
@@ -96,8 +104,7 @@ class Gateway:
                 require=self._require_store,
             )
         try:
-            self._resolver = resolver = KeyResolver(self.config, store)
-            parts = self._parts_of(store, resolver)
+            self._parts = parts = self._parts_of(store)
             self._snapshot = snapshot = compile_snapshot(self.config, parts, self._recorder)
         except BaseException:
             if self._given_store is None:
@@ -107,12 +114,12 @@ class Gateway:
         self._observe(store, snapshot)
         return self
 
-    def _parts_of(self, store: Store, resolver: KeyResolver) -> Parts:
+    def _parts_of(self, store: Store) -> Parts:
         listen, limiter = self.config.listen, Limiter(store)
         rate = listen.auth_failures
         return Parts(
             listen,
-            resolver,
+            KeyResolver(self.config, store),
             limiter,
             self.body_bytes_max,
             self._directory,
@@ -126,9 +133,9 @@ class Gateway:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        resolver, self._resolver = self._resolver, None
-        if resolver is not None:
-            resolver.close()
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            parts.resolver.close()
         snapshot, self._snapshot = self._snapshot, None
         store, self._store = self._store, None
         try:
@@ -145,11 +152,22 @@ class Gateway:
     def snapshot(self) -> Snapshot:
         """The configuration in force. Raises GatewayNotOpen outside `async with`."""
         if self._snapshot is None:
-            raise GatewayNotOpen(
-                "the gateway is not open: write `async with gateway:` around what serves it, "
-                "for FastAPI in its lifespan"
-            )
+            raise _not_open()
         return self._snapshot
+
+    @property
+    def parts(self) -> Parts:
+        """What its policies are made from. Raises GatewayNotOpen outside `async with`."""
+        if self._parts is None:
+            raise _not_open()
+        return self._parts
+
+    @property
+    def store(self) -> Store:
+        """The store in use. Raises GatewayNotOpen outside `async with`."""
+        if self._store is None:
+            raise _not_open()
+        return self._store
 
     @property
     def is_ready(self) -> bool:
@@ -179,10 +197,18 @@ class Gateway:
         try:
             response = await route.chain(request)
         except BaseException as error:
+            if isinstance(error, GatewayError) and context.debug_token is not None:
+                self._explain_answer(error.headers, route, context, "gateway", started_at)
             self._recorder.failed(route.meter, context, request, path, error, started_at)
             raise
+        if context.debug_token is not None:
+            self._explain_answer(response.headers, route, context, context.source, started_at)
         self._recorder.answered(route.meter, context, request, path, response, started_at)
         return response
+
+    def answers_itself(self, path: bytes) -> bool:
+        """Whether the gateway, and no service, answers for `path`."""
+        return path in self._own
 
     async def _unrouted(
         self, request: Request, failure: GatewayError, started_at: float
@@ -207,6 +233,16 @@ class Gateway:
             continues=not self._require_store,
         )
 
+    def _explain_answer(
+        self, headers: Headers, route: CompiledRoute, context: Context, source: str, start: float
+    ) -> None:
+        """Say in the answer how it came about, if it was an admin who asked."""
+        token = context.debug_token
+        if token is not None and may_debug(token, self._admin_token):
+            trip_s = self._recorder.last_trip_s
+            told = debug_field(route, context, source=source, started_at=start, trip_s=trip_s)
+            headers.replace(*told)
+
     async def _identified(self, request: Request, answer: Next) -> Response:
         """Answer without a route, through the first layer all the same, which gives it an id."""
         assert self._store is not None  # noqa: S101 - see handle
@@ -225,6 +261,13 @@ class Gateway:
             )
         is_up = self._store is not None and self._store.is_up
         return _answer(request, {"status": "ready", "store": "up" if is_up else "down"})
+
+
+def _not_open() -> GatewayNotOpen:
+    return GatewayNotOpen(
+        "the gateway is not open: write `async with gateway:` around what serves it, "
+        "for FastAPI in its lifespan"
+    )
 
 
 async def _raised(error: GatewayError) -> Response:

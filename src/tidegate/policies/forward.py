@@ -125,6 +125,8 @@ class Forward:
 def _kind(name: bytes) -> Kind:
     if name == b"host" or is_gateways_own(name):
         return Kind.DROPPED
+    if name.replace(b"_", b"-").startswith(b"tidegate-debug"):
+        return Kind.DROPPED
     if name == b"authorization" or name in FORWARDING_FIELDS:
         return Kind.DEPENDS
     # WSGI and CGI read `X_Forwarded_For` as X-Forwarded-For; no proxy writes it so.

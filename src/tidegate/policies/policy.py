@@ -31,6 +31,8 @@ class Context:
     revalidated, None where nothing was looked up, and `cache_detail` the reason; `target` is the
     upstream's `host:port` where it is known.
 
+    `debug_token` is what a request shows that asks for `Tidegate-Debug`, None if it does not.
+
     The times are `time.perf_counter()`, 0.0 where that was not reached: `decided_at` when the
     limits had answered, `forwarded_at` when the request was sent on, if policies stand between.
     """
@@ -39,6 +41,7 @@ class Context:
         "cache_detail",
         "cache_status",
         "caller",
+        "debug_token",
         "decided_at",
         "decision",
         "forwarded_at",
@@ -58,6 +61,7 @@ class Context:
         self.caller: Caller | None = None
         self.request_id = b""
         self.pending_limits: Any = None
+        self.debug_token: bytes | None = None
         self.decision: Decision | None = None
         self.source = "gateway"
         self.cache_status: str | None = None

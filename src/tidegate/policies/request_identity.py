@@ -46,6 +46,8 @@ class RequestIdentity:
             request_id = self._new_id()
             headers.replace(b"x-request-id", request_id)
         context.request_id = request_id
+        if b"tidegate-debug" in fields:
+            context.debug_token = fields.get(b"tidegate-debug-token", b"")
         traceparent = fields.get(b"traceparent")
         if traceparent is None:
             headers.append((b"traceparent", self._new_traceparent(request_id)))

@@ -1,0 +1,69 @@
+"""`Tidegate-Debug`: an answer to an admin says how it came about, in a field of its own.
+
+A request asks with `Tidegate-Debug: 1` and proves itself with the admin token in
+`Tidegate-Debug-Token`. To anybody else the answer is as always: that a token was wrong is not told.
+Neither field ever goes upstream (see policies/forward.py).
+"""
+
+import hmac
+import json
+from time import perf_counter
+from typing import Any, Final
+
+from pydantic import SecretStr
+
+from tidegate.gateway.snapshot import CompiledRoute
+from tidegate.http import HeaderField
+from tidegate.policies import Context
+
+FIELD: Final = b"tidegate-debug"
+
+
+def may_debug(presented: bytes, token: SecretStr | None) -> bool:
+    """Whether `presented` is the admin's token; never where there is none."""
+    if token is None:
+        return False
+    return hmac.compare_digest(presented, token.get_secret_value().encode())
+
+
+def debug_field(
+    compiled: CompiledRoute, context: Context, *, source: str, started_at: float, trip_s: float
+) -> HeaderField:
+    """Return the field for an answer that is there now. `trip_s`: the store's last trip."""
+    caller, decision = context.caller, context.decision
+    told: dict[str, Any] = {
+        "service": compiled.service.name,
+        "route": compiled.route.name,
+        "chain": [name for name, _ in compiled.policies],
+        "source": source,
+        "caller": None
+        if caller is None
+        else {"tenant": caller.tenant, "plan": caller.plan, "key_id": caller.key_id},
+        "cost": compiled.route.cost,
+        "limits": [
+            {"name": s.name, "capacity": s.capacity, "remaining": s.remaining, "reset_s": s.reset_s}
+            for s in (decision.states if decision is not None else ())
+        ],
+        "cache": {"verdict": context.cache_status, "detail": context.cache_detail},
+        "target": context.target,
+        "timings_ms": _timings_ms(context, started_at, trip_s),
+    }
+    # ASCII, since it is a field's value; names are the configuration's, and short.
+    return FIELD, json.dumps(told, separators=(",", ":")).encode("ascii")
+
+
+def _timings_ms(context: Context, started_at: float, trip_s: float) -> dict[str, float]:
+    now = perf_counter()
+    store_s = upstream_s = 0.0
+    if context.decided_at:
+        store_s = min(trip_s, context.decided_at - started_at)
+    if context.source == "upstream":
+        upstream_s = now - (context.forwarded_at or context.decided_at or started_at)
+    total_s = now - started_at
+    parts = {
+        "total": total_s,
+        "gateway": total_s - store_s - upstream_s,
+        "store": store_s,
+        "upstream": upstream_s,
+    }
+    return {part: round(seconds * 1e3, 3) for part, seconds in parts.items()}

@@ -1,0 +1,155 @@
+"""What would become of a request, and why: nothing is sent on, nothing is charged.
+
+Goes the way of `handle` by the same parts: the route table, the resolver, the plan's routes, the
+limits' own script at a cost of nothing. The CLI and the admin API both show what comes of it. What
+a user's own policies would say is not asked: they are named in the chain.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import Any, Final
+
+from tidegate.gateway.gateway import Gateway
+from tidegate.gateway.snapshot import CompiledRoute
+from tidegate.http import GatewayError, Headers
+from tidegate.http.errors import TooManyRequests
+from tidegate.http.target import parse_target
+from tidegate.identity import Caller, presented_key, unauthorized
+from tidegate.policies.entitle import Entitlement
+from tidegate.telemetry import recent_decisions
+
+FORWARDED: Final = "forwarded"
+REFUSED: Final = "refused"
+RECORDS_SEARCHED: Final = 1000
+RECORDS_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedCaller:
+    tenant: str
+    plan: str
+    key_id: str
+    key_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedLimit:
+    """`refuses`: what the route costs is more than what is left."""
+
+    name: str
+    capacity: int
+    remaining: int
+    reset_s: int
+    refuses: bool
+
+
+@dataclass(slots=True)
+class Explanation:
+    """`status` and `reason` are of the gateway's own refusal; None where it would forward."""
+
+    method: str
+    host: str
+    path: str
+    verdict: str = REFUSED
+    status: int | None = None
+    reason: str | None = None
+    service: str | None = None
+    route: str | None = None
+    chain: Sequence[str] = ()
+    caller: ExplainedCaller | None = None
+    cost: int | None = None
+    limits: Sequence[ExplainedLimit] = ()
+    cache: str = "off"
+    targets: Sequence[str] = ()
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    recent: Sequence[dict[str, Any]] = ()
+    """The latest decision records of this caller on this route, as far as they were sampled."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+async def explain(
+    gateway: Gateway, method: str, target: str, *, host: str = "localhost", key: str | None = None
+) -> Explanation:
+    """Explain a request to an open gateway. `target` is a path with its query, or a whole URL.
+
+    Raises StoreUnavailable; every other refusal is in what is returned.
+    """
+    started_at = perf_counter()
+    explanation = Explanation(method.upper(), host, target)
+    try:
+        await _walk(gateway, explanation, key)
+    except GatewayError as error:
+        if error.status >= 500:
+            raise
+        explanation.status = error.status
+        explanation.reason = error.detail or error.title
+    else:
+        explanation.verdict = FORWARDED
+    explanation.timings_ms["total"] = _ms_since(started_at)
+    return explanation
+
+
+async def _walk(gateway: Gateway, explanation: Explanation, key: str | None) -> None:
+    """Fill in what is met on the way; raise what would be refused."""
+    host, path, _ = parse_target(
+        explanation.path.encode("utf-8"), [explanation.host.encode("utf-8")], "1.1"
+    )
+    explanation.host, explanation.path = host.decode(), path.decode()
+    if gateway.answers_itself(path):
+        explanation.chain = ("the gateway's own answer",)
+        return
+    compiled, _ = gateway.snapshot.table.find(explanation.method, host, path)
+    route = compiled.route
+    explanation.service = compiled.service.name
+    explanation.route = route.name
+    explanation.chain = tuple(name for name, _ in compiled.policies)
+    explanation.targets = compiled.service.targets
+    if route.cache is not None and route.cache.enabled:
+        explanation.cache = f"on, default_ttl {route.cache.default_ttl:g} s"
+    if not route.auth:
+        return
+    caller = await _caller(gateway, explanation, key)
+    entitlement = Entitlement(route.name, gateway.config.plans)
+    if not entitlement.covers(caller, explanation.method):
+        raise entitlement.refusal(caller, explanation.method)
+    await _look_at_limits(gateway, explanation, compiled, caller)
+
+
+async def _caller(gateway: Gateway, explanation: Explanation, key: str | None) -> Caller:
+    if key is None:
+        raise unauthorized("No API key is presented")
+    presented = presented_key(Headers(((b"x-api-key", key.encode("utf-8")),)))
+    assert presented is not None  # noqa: S101 - it was given
+    asked_at = perf_counter()
+    caller = await gateway.parts.resolver.resolve(presented)
+    explanation.timings_ms["caller"] = _ms_since(asked_at)
+    explanation.caller = ExplainedCaller(caller.tenant, caller.plan, caller.key_id, caller.key_name)
+    return caller
+
+
+async def _look_at_limits(
+    gateway: Gateway, explanation: Explanation, compiled: CompiledRoute, caller: Caller
+) -> None:
+    limiter, cost = gateway.parts.limiter, compiled.route.cost
+    asked_at = perf_counter()
+    states = await limiter.states(limiter.subject(caller.tenant, caller.key_id, caller.limits))
+    explanation.timings_ms["limits"] = _ms_since(asked_at)
+    explanation.cost = cost
+    explanation.limits = limits = [
+        ExplainedLimit(s.name, s.capacity, s.remaining, s.reset_s, s.remaining < cost)
+        for s in states
+    ]
+    explanation.recent = [
+        record
+        async for record in recent_decisions(gateway.store, RECORDS_SEARCHED)
+        if record["key_id"] == caller.key_id and record["route"] == compiled.route.name
+    ][:RECORDS_SHOWN]
+    if refusing := [limit.name for limit in limits if limit.refuses]:
+        raise TooManyRequests(f"Reached: {', '.join(refusing)}")
+
+
+def _ms_since(started_at: float) -> float:
+    return round((perf_counter() - started_at) * 1e3, 3)
