@@ -47,10 +47,12 @@ def config(url: str, **reports: Any) -> Config:
 
 @pytest.fixture
 async def tiers(tidegate_store):
-    async with ScriptedUpstream() as upstream:
-        async with open_kit(tidegate_store, config=config(upstream.url)) as kit:
-            kit.upstream = upstream
-            yield kit
+    async with (
+        ScriptedUpstream() as upstream,
+        open_kit(tidegate_store, config=config(upstream.url)) as kit,
+    ):
+        kit.upstream = upstream
+        yield kit
 
 
 async def status(kit: Kit, method: str, path: str, key: str) -> int:
@@ -131,7 +133,7 @@ async def test_a_plan_made_by_api_carries_it_and_a_change_is_seen_within_a_secon
 
 async def eventually_is(asked: Any, wanted: int) -> None:
     async with asyncio.timeout(1.0):
-        while await asked() != wanted:
+        while await asked() != wanted:  # noqa: ASYNC110 another process sets no event
             await asyncio.sleep(0.01)
 
 

@@ -61,13 +61,13 @@ class AuthThrottle:
         self._keep(address, max(now, self._clear_at.get(address, now)) + self._failure_s)
         subject = self._subject_of(address)
         try:
-            decision = self._limiter.decision(subject, 1, await self._limiter.ask(subject, 1))
+            reply = await self._limiter.ask(subject, 1)
+            decision = self._limiter.decision(subject, 1, reply)
         except (StoreUnavailable, CommandFailed):
             return  # this worker's own count stands
         state = decision.states[0]
         if state.remaining == 0:
-            wait_s = state.reset_s
-            self._keep(address, self._clock() + wait_s + self._period_s - self._failure_s)
+            self._keep(address, self._clock() + state.reset_s + self._period_s - self._failure_s)
         if not decision.allowed:
             raise _throttled(state.reset_s)
 

@@ -1,0 +1,275 @@
+"""Guessing is bounded by address, and nobody who has a key is locked out by it."""
+
+import asyncio
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.config import Config, Rate
+from tidegate.gateway import Gateway
+from tidegate.http.errors import StoreUnavailable
+from tidegate.identity import Repository, new_key
+from tidegate.policies import auth_throttle
+from tidegate.policies.auth_throttle import AuthThrottle, AuthThrottled
+from tidegate.rate_limiter import Limiter
+from tidegate.testing import Kit, ScriptedUpstream, open_kit
+
+OTHER = "192.0.2.7"
+
+
+def config(url: str, **listen) -> Config:
+    tenants = [
+        {"name": "acme", "plan": "p", "keys": [{"name": "premium_user", "value": "premium_user"}]}
+    ]
+    services = [
+        {
+            "name": "test",
+            "targets": [url],
+            "routes": [{"name": "test", "paths": ["/api"]}, {"name": "open", "auth": []}],
+        }
+    ]
+    return Config.model_validate(
+        {
+            "version": 1,
+            "listen": listen,
+            "plans": {"p": {}},
+            "tenants": tenants,
+            "services": services,
+        }
+    )
+
+
+@pytest.fixture
+async def opened(tidegate_store):
+    """`await opened(**listen)`: a kit whose configuration has these fields of `listen`."""
+    async with ScriptedUpstream() as upstream:
+        kits = []
+
+        async def opened_kit(**listen) -> Kit:
+            context = open_kit(tidegate_store, config=config(upstream.url, **listen))
+            kits.append(context)
+            return await context.__aenter__()
+
+        yield opened_kit
+        for context in kits:
+            await context.__aexit__(None, None, None)
+
+
+async def statuses(kit: Kit, count: int, key: str | None = "wrong", **options) -> list[int]:
+    return [(await kit.get("/api/x", key=key, **options)).status for _ in range(count)]
+
+
+async def test_after_20_failures_the_answer_is_a_429_problem_that_says_when(opened):
+    kit = await opened()
+    assert await statuses(kit, 22) == [401] * 20 + [429] * 2
+    answer = await kit.get("/api/x", key="wrong")
+    problem = json.loads(answer.body)
+    assert problem["type"] == "urn:tidegate:problem:auth-throttled"
+    assert answer.header("retry-after") in ("2", "3")
+    assert answer.header("x-request-id")
+    assert await statuses(kit, 1, client=OTHER) == [401]
+
+
+async def test_what_is_throttled_is_not_looked_up(opened, tidegate_store):
+    kit = await opened()
+    await statuses(kit, 20)
+    before = await tidegate_store.execute("INFO", "commandstats")
+    for _ in range(5):
+        assert await statuses(kit, 1, key=new_key()) == [429]
+    after = await tidegate_store.execute("INFO", "commandstats")
+    assert [calls(after, name) - calls(before, name) for name in ("hmget", "evalsha")] == [0, 0]
+
+
+def calls(commandstats: bytes, command: str) -> int:
+    _, found, rest = commandstats.decode().partition(f"cmdstat_{command}:calls=")
+    return int(rest.partition(",")[0]) if found else 0
+
+
+async def test_a_key_that_works_here_goes_on_working_beside_one_that_does_not(
+    opened, tidegate_store, monkeypatch
+):
+    kit = await opened()
+    repository = Repository(kit.gateway.config, tidegate_store)
+    laptop, phone = [(await repository.create_key("acme", name)).key for name in ("laptop", "tab")]
+    assert await statuses(kit, 1, key=laptop) == [200]
+    assert 429 in await statuses(kit, 22)
+    assert await statuses(kit, 1, key="premium_user") == [200]
+    # Its copy is too old to be taken unseen: it is read again, throttled or not.
+    kit.gateway.parts.resolver._on_change(None)
+    assert kit.gateway.parts.resolver.known(laptop.encode()) is None
+    assert await statuses(kit, 1, key=laptop) == [200]
+    # One that this worker has never met cannot be told from a guess.
+    assert await statuses(kit, 1, key=phone) == [429]
+    assert await statuses(kit, 1, key=phone, client=OTHER) == [200]
+    # What is revoked is no key any more.
+    await repository.revoke_named_key("acme", "laptop")
+    async with asyncio.timeout(1.0):
+        while (await statuses(kit, 1, key=laptop))[0] == 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert await statuses(kit, 2, key=laptop) == [429, 429]
+
+
+async def test_whoever_presents_nothing_guesses_nothing(opened):
+    kit = await opened()
+    assert await statuses(kit, 30, key=None) == [401] * 30
+    twice = {"X-API-Key": "a"}
+    assert (await kit.get("/api/x", key="b", headers=twice)).status == 401
+    assert await statuses(kit, 20) == [401] * 20
+    assert await statuses(kit, 1, key=None) == [401]
+
+
+async def test_routes_without_auth_are_not_concerned(opened):
+    kit = await opened()
+    assert 429 in await statuses(kit, 21)
+    assert (await kit.get("/free")).status == 200
+
+
+async def test_workers_count_together(opened):
+    first, second = await opened(), await opened()
+    assert await statuses(first, 12) + await statuses(second, 8) == [401] * 20
+    # The first has not heard of the other's failures until its next one, which is over already.
+    assert await statuses(first, 2) == [429, 429]
+    assert await statuses(second, 2) == [429, 429]
+
+
+async def test_a_thousand_guesses_at_once_are_no_more_than_twenty(opened):
+    kit = await opened()
+    asked = [kit.get("/api/x", key=f"guess{number}") for number in range(1000)]
+    answers = [answer.status for answer in await asyncio.gather(*asked)]
+    assert (answers.count(401), answers.count(429)) == (20, 980)
+
+
+async def test_an_ipv6_site_is_one_address(opened):
+    kit = await opened()
+    for number in range(20):
+        assert await statuses(kit, 1, client=f"2001:db8:1:2::{number:x}") == [401]
+    assert await statuses(kit, 1, client="2001:db8:1:2:9::") == [429]
+    assert await statuses(kit, 1, client="2001:db8:1:3::1") == [401]
+
+
+async def test_a_trusted_proxy_tells_whose_failure_it_is(opened):
+    kit = await opened(trusted_proxies=["10.0.0.0/8"])
+
+    async def from_proxy(claim: str, key: str = "wrong") -> int:
+        headers = {"X-Forwarded-For": claim}
+        return (await kit.get("/api/x", key=key, headers=headers, client="10.0.0.1")).status
+
+    # The left of the list is the client's own invention.
+    assert [await from_proxy(f"198.51.100.{n}, 203.0.113.9") for n in range(20)] == [401] * 20
+    assert await from_proxy("203.0.113.9") == 429
+    assert await from_proxy("203.0.113.9", "premium_user") == 200
+    assert await from_proxy("198.51.100.1") == 401
+    assert await from_proxy("") == 401
+
+
+async def test_nobody_can_spend_the_failures_of_another(opened):
+    kit = await opened(trusted_proxies=["10.0.0.0/8"])
+    spoofed = {"X-Forwarded-For": "203.0.113.9", "X-Real-IP": "203.0.113.9"}
+    assert 429 in await statuses(kit, 22, headers=spoofed, client=OTHER)
+    assert await statuses(kit, 1, client="203.0.113.9") == [401]
+
+
+async def test_a_client_without_an_address_is_not_held_up(opened):
+    kit = await opened()
+    assert await statuses(kit, 30, client="") == [401] * 30
+
+
+async def test_the_bound_is_the_configurations_and_null_is_none(opened):
+    assert await statuses(await opened(auth_failures="2/m"), 3) == [401, 401, 429]
+    off = await opened(auth_failures=None)
+    assert await statuses(off, 30, client=OTHER) == [401] * 30
+
+
+async def test_a_worker_counts_for_itself_while_the_store_is_down(opened, monkeypatch):
+    kit = await opened()
+
+    def down(*_) -> asyncio.Future:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(Limiter, "ask", down)
+    assert await statuses(kit, 21) == [401] * 20 + [429]
+
+
+async def test_a_key_that_cannot_be_looked_up_is_no_failure(opened, monkeypatch):
+    kit = await opened()
+
+    async def down(*_) -> None:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(kit.gateway.parts.resolver, "resolve", down)
+    assert await statuses(kit, 30, key=new_key()) == [503] * 30
+    monkeypatch.undo()
+    assert await statuses(kit, 20) == [401] * 20
+
+
+async def test_what_a_worker_remembers_is_bounded(tidegate_store, monkeypatch):
+    monkeypatch.setattr(auth_throttle, "ADDRESSES_MAX", 3)
+    throttle = AuthThrottle(Rate(1, "minute"), Limiter(tidegate_store))
+    for number in range(10):
+        await throttle.failed(b"%d" % number)
+    assert len(throttle._clear_at) == 3
+    # Forgotten here, the store still knows it.
+    throttle.check(b"1")
+    with pytest.raises(AuthThrottled):
+        await throttle.failed(b"1")
+
+
+class _Nowhere:
+    """A limiter whose store is down."""
+
+    def subject(self, *_):
+        return None
+
+    def ask(self, *_):
+        raise StoreUnavailable("down")
+
+    def decision(self, *_):
+        raise AssertionError
+
+
+class _Throttle(AuthThrottle):
+    def _subject_of(self, address):
+        return None
+
+
+@given(
+    st.lists(st.floats(0, 30), max_size=80),
+    st.integers(1, 50),
+    st.sampled_from(["second", "minute", "hour"]),
+)
+def test_a_worker_alone_takes_no_more_than_burst_and_rate_allow(pauses, count, period):
+    now = [1000.0]
+    rate = Rate(count, period)
+    throttle = _Throttle(rate, _Nowhere(), clock=lambda: now[0])
+    taken: list[float] = []
+    for pause in pauses:
+        now[0] += pause
+        for _ in range(3):
+            try:
+                throttle.check(b"a")
+                with suppress(StopIteration):  # without a store there is nothing to wait for
+                    throttle.failed(b"a").send(None)
+            except AuthThrottled as error:
+                wait_s = int(error.headers.get(b"retry-after"))
+                assert 1 <= wait_s <= rate.period_s
+                break
+            taken.append(now[0])
+    for index, start in enumerate(taken):
+        for end_index in range(index, len(taken)):
+            span_s = taken[end_index] - start
+            assert end_index - index + 1 <= count + span_s * count / rate.period_s + 1e-3
+
+
+async def test_a_gateway_keeps_one_count_for_all_its_routes(tidegate_store):
+    configured = config("http://127.0.0.1:9")
+    service = configured.services[0].model_copy(
+        update={"routes": tuple(configured.services[0].routes[:1]) * 2}
+    )
+    configured = configured.model_copy(update={"services": (service,)})
+    async with Gateway(configured, data_dir=Path(), store=tidegate_store) as gateway:
+        routes = [dict(compiled.policies)["authenticate"] for compiled in gateway.snapshot.routes]
+    assert routes[0]._throttle is routes[1]._throttle is not None
