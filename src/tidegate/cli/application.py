@@ -17,7 +17,9 @@ from tidegate.cli import keys as key_commands
 from tidegate.cli import limits as limit_commands
 from tidegate.cli.doctor import doctor
 from tidegate.cli.echo import echo
+from tidegate.cli.explain import explain
 from tidegate.cli.failure import Failure
+from tidegate.cli.init import init
 from tidegate.cli.output import RICH_HELP, print_error
 from tidegate.cli.quickstart import quickstart
 from tidegate.cli.routes import routes
@@ -43,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (serve, quickstart, routes, echo, doctor):
+for command in (serve, quickstart, init, routes, explain, echo, doctor):
     app.command(command.__name__)(command)
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(config_commands.app, name="config")
@@ -68,7 +70,9 @@ def tidegate(
 
     Try it:  tidegate quickstart
 
-    Run it:  tidegate serve --config tidegate.yaml
+    Put it before a service:  tidegate serve --to http://127.0.0.1:9000 --rate 5/s
+
+    Begin a configuration:  tidegate init
     """
 
 
