@@ -24,6 +24,8 @@ ADDRESSES_MAX: Final = 10_000
 """Addresses a worker remembers, about 0.2 KB each. Who fails longest ago is forgotten first, and
 learned of anew from the store with its next failure."""
 
+LOST_BY_FLOATS_S: Final = 1e-6
+
 
 class AuthThrottled(TooManyRequests):
     slug = "auth-throttled"
@@ -50,9 +52,8 @@ class AuthThrottle:
         clear_at = self._clear_at.get(address)
         if clear_at is not None:
             wait_s = clear_at + self._failure_s - self._period_s - self._clock()
-            # Drained by a whole failure but for what floats lose.
-            if wait_s > 1e-6:
-                raise _throttled(ceil(wait_s))
+            if wait_s > LOST_BY_FLOATS_S:
+                raise _throttled(ceil(wait_s - LOST_BY_FLOATS_S))
 
     async def failed(self, address: bytes) -> None:
         """Count one failure; raise AuthThrottled if it is one too many."""
