@@ -58,10 +58,10 @@ async def test_a_machine_that_stood_still_has_no_hanging_workers(run_supervisor:
     supervisor = run_supervisor(workers=2, bounds={"silence_s": PATIENT_S})
     workers = supervisor.workers()
     everybody = [supervisor.process.pid, *workers]
-    for number in (signal.SIGSTOP, signal.SIGCONT):
+    for number in (signal.SIGCONT, signal.SIGSTOP, signal.SIGCONT):
         for pid in everybody:
             os.kill(pid, number)
-        await asyncio.sleep(1.5 * PATIENT_S)  # so long it stands still; so long it goes on
+        await asyncio.sleep(1.5 * PATIENT_S)  # so long it goes, stands still, and goes on
     assert supervisor.workers() == workers
     assert "hangs" not in supervisor.said()
 
@@ -71,6 +71,7 @@ async def test_a_supervisor_that_is_stopped_for_long_finds_its_workers_well(
 ) -> None:
     supervisor = run_supervisor(workers=2, bounds={"silence_s": PATIENT_S})
     workers = supervisor.workers()
+    await asyncio.sleep(PATIENT_S)
     supervisor.signal(signal.SIGSTOP)
     await asyncio.sleep(1.5 * PATIENT_S)
     assert await supervisor.pids_that_answer() == workers  # nobody waits for it
