@@ -37,6 +37,9 @@ class Connection(NamedTuple):
 
 _PLAIN: Final = Connection(Framing.NONE, frozenset(), expects_continue=False)
 """Of most requests: no body, and not a word about the connection."""
+_KEPT: Final = Connection(Framing.NONE, frozenset({b"keep-alive"}), expects_continue=False)
+"""Of many others: no body, and the one word that most clients say."""
+_SAYING_KEPT: Final = ([(b"connection", b"keep-alive")], [(b"connection", b"Keep-Alive")])
 
 
 def read_head(
@@ -77,7 +80,14 @@ def read_head(
     )
     if not watched:
         return request, _PLAIN
+    if watched in _SAYING_KEPT:
+        return request, _KEPT
     return request, _connection(request, Headers(watched), body_bytes_max)
+
+
+def is_usual(connection: Connection) -> bool:
+    """Whether no field concerns the body or the connection, but for a plain keep-alive."""
+    return connection is _PLAIN or connection is _KEPT
 
 
 def _connection(request: Request[Any], watched: Headers, body_bytes_max: int) -> Connection:

@@ -101,11 +101,22 @@ class Connection(asyncio.BufferedProtocol):
         if self.phase is not _OPEN:
             self._has_ignored = True
             return
-        if not self.reader.head_bytes:
-            self.since = self.door.clock
-        stop = self._parse(self.door.buffer, self.door.view, nbytes)
+        door = self.door
+        reader = self.reader
+        known = door.known_fields
+        if self.current is None and nbytes <= known.head_bytes_max and reader.is_between_requests:
+            request = known.request_of(bytes(door.view[:nbytes]), self.client)
+            if request is not None:
+                self.since = door.clock
+                self.is_fresh = False
+                self.current = exchange = Exchange(door, self, request)
+                exchange.start(self._loop)
+                return
+        if not reader.head_bytes:
+            self.since = door.clock
+        stop = self._parse(door.buffer, door.view, nbytes)
         if stop < nbytes and self.phase is _OPEN:
-            self._held = bytes(self.door.view[stop:nbytes])
+            self._held = bytes(door.view[stop:nbytes])
         self._after_parsing()
 
     def eof_received(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from tidegate.edge.head import read_head
+from tidegate.edge.head import is_usual, read_head
 from tidegate.edge.native.body import RequestBody
 from tidegate.edge.native.chunk_allowance import ChunkAllowance
 from tidegate.edge.native.exchange import Exchange, Wire
@@ -92,6 +92,11 @@ class RequestReader:
         if self._body is not None:
             return self._feed_body(self._body, buffer, view, position, end)
         return self._feed_head(buffer, view, position, end)
+
+    @property
+    def is_between_requests(self) -> bool:
+        """Whether the next byte is the first of a request line."""
+        return not self.head_bytes and self._body is None and not self._empty_line_bytes
 
     def refuse(self, error: GatewayError) -> None:
         """Nothing more can be read: let the request this concerns be answered with `error`."""
@@ -178,9 +183,7 @@ class RequestReader:
         self._empty_line_bytes = self.head_bytes = 0
         self._slices.restart()
         try:
-            exchange = self._exchange(head)
-            if is_complete is not (exchange.body is None):
-                raise BadRequest("The end of the body cannot be told")
+            exchange = self._exchange(head, is_complete)
         except GatewayError as error:
             self.refuse(error)
             return
@@ -191,7 +194,7 @@ class RequestReader:
         elif exchange.closes:
             self._sink.last_request_read()
 
-    def _exchange(self, head: bytes) -> Exchange:
+    def _exchange(self, head: bytes, is_complete: bool) -> Exchange:
         """Return the exchange that `head` begins; raise a GatewayError if it must not.
 
         The parser has passed every byte of it, in its strict mode: lines end in CRLF and nothing
@@ -214,13 +217,19 @@ class RequestReader:
             raise TargetTooLong(f"The target may hold at most {bounds.target_bytes} bytes")
         if len(lines) > bounds.header_fields:
             raise HeadersTooLarge(f"The head may hold at most {bounds.header_fields} fields")
-        request, (framing, options, expects_continue) = read_head(
+        request, connection = read_head(
             method.decode("ascii"),
             target,
             http_version,
             [field.partition(b":") for field in lines],
             door.body_bytes_max,
         )
+        framing, options, expects_continue = connection
+        has_body = framing is not _NONE and request.content_length != 0
+        if is_complete is has_body:
+            raise BadRequest("The end of the body cannot be told")
+        if http_version == "1.1" and is_usual(connection):
+            door.known_fields.keep(head, request.headers)
         request.client = self._sink.client
         exchange = Exchange(door, self._sink, request)
         exchange.head_bytes = len(head)
@@ -228,7 +237,7 @@ class RequestReader:
             exchange.closes = b"close" in options or (
                 http_version == "1.0" and b"keep-alive" not in options
             )
-        if framing is _NONE or request.content_length == 0:
+        if not has_body:
             return exchange
         self._is_chunked = framing is Framing.CHUNKED
         self._remaining = request.content_length or 0

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Final
 
+from tidegate.edge.native.known_fields import KnownFields
 from tidegate.edge.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class DoorState:
         self.date = b""
         """The field and the empty line that ends a head."""
         self.body_bytes_max = 0
+        self.known_fields = KnownFields(bounds.header_bytes, bounds.target_bytes)
 
     def admits(self, address: str) -> bool:
         """Whether one more connection, from `address`, is within the bounds."""
@@ -69,6 +71,7 @@ class DoorState:
 
     def tick(self, now: float) -> None:
         """Move the clock, and read anew what changes with time or with the configuration."""
+        self.known_fields.forget()
         self.clock = now
         self.date = b"date: %b\r\n\r\n" % formatdate(time.time(), usegmt=True).encode()
         self.body_bytes_max = self._pipeline.body_bytes_max
