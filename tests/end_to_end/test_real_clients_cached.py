@@ -29,7 +29,7 @@ from tests.end_to_end.object_store import (
 from tests.end_to_end.services import environment, run, served
 
 KEY = "premium_user"
-NPM_INSTALL_S_MAX = 120
+NPM_INSTALL_S_MAX = 60
 VERDACCIO = Path(__file__).parent / "verdaccio"
 GATEWAY = """\
 version: 1
@@ -201,7 +201,7 @@ def verdaccio() -> Path:
     if not program.exists():
         try:
             subprocess.run(
-                ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"],
+                ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=0"],
                 cwd=VERDACCIO, check=True, capture_output=True, timeout=NPM_INSTALL_S_MAX,
             )  # fmt: skip
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
