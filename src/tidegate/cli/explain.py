@@ -1,0 +1,116 @@
+"""`tidegate explain`: what would become of a request, asked of the configuration and the store."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tidegate.cli.failure import explained
+from tidegate.cli.inputs import (
+    ConfigOption,
+    DataDirOption,
+    JsonOption,
+    data_directory,
+    load_config,
+    opened_store,
+    read_settings,
+)
+from tidegate.cli.output import print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from tidegate.gateway import Explanation
+
+
+def explain(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, ...")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="With its query, or a whole URL.")],
+    key: Annotated[
+        str | None, typer.Option("--key", "-k", metavar="KEY", help="The API key to present.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="HOST", help="The Host of the request.")
+    ] = "localhost",
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what would become of a request, and why.
+
+    Nothing is sent on and nothing is charged: the route, the policies, the caller, what is left of
+    each limit, the targets, and the latest decisions that were recorded.
+
+    Examples:
+
+      tidegate explain GET /api/v1/test --key premium_user
+
+      tidegate explain POST /api/v1/orders --host api.example.com --json
+    """
+    from tidegate.gateway import Gateway
+    from tidegate.gateway import explain as explanation_of
+    from tidegate.http import GatewayError
+    from tidegate.policies import PolicyNotLoaded
+
+    settings = read_settings()
+    loaded = load_config(config, settings)
+    place = data_directory(data_dir, settings)
+
+    async def run() -> "Explanation":
+        async with (
+            opened_store(loaded, place) as store,
+            Gateway(loaded, data_dir=place, store=store) as gateway,
+        ):
+            return await explanation_of(gateway, method, path, host=host, key=key)
+
+    with explained(PolicyNotLoaded, GatewayError):
+        explanation = asyncio.run(run())
+    if as_json:
+        print_json(explanation.as_dict())
+    else:
+        _print(explanation)
+
+
+def _print(told: "Explanation") -> None:
+    verdict = told.verdict if told.status is None else f"{told.verdict}, {told.status}"
+    caller = told.caller
+    rows = [
+        ("Request", f"{told.method} {told.host}{told.path}"),
+        ("Verdict", verdict if told.reason is None else f"{verdict}: {told.reason}"),
+        ("Route", f"{told.route} (service {told.service})" if told.route else "none"),
+        ("Chain", " > ".join(told.chain) or "none"),
+        (
+            "Caller",
+            f"{caller.key_name} ({caller.key_id}) of {caller.tenant}, plan {caller.plan}"
+            if caller is not None
+            else "nobody",
+        ),
+        ("Cost", "none" if told.cost is None else str(told.cost)),
+        ("Cache", told.cache),
+        ("Targets", ", ".join(told.targets) or "none"),
+        ("Took", ", ".join(f"{name} {ms:g} ms" for name, ms in told.timings_ms.items())),
+    ]
+    for name, text in rows:
+        print_line(f"{name + ':':<9}{text}")
+    if told.limits:
+        print_line()
+        print_table(
+            ("LIMIT", "LEFT", "OF", "MORE IN", "REFUSES"),
+            [
+                (
+                    limit.name,
+                    str(limit.remaining),
+                    str(limit.capacity),
+                    f"{limit.reset_s} s",
+                    "yes" if limit.refuses else "no",
+                )
+                for limit in told.limits
+            ],
+        )
+    if told.recent:
+        print_line()
+        print_table(
+            ("RECORDED", "STATUS", "VERDICT", "SOURCE"),
+            [
+                (f"{r['time']:.3f}", str(r["status"]), r["verdict"], r["source"])
+                for r in told.recent
+            ],
+        )
