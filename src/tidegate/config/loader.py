@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from tidegate.config import checks, document, messages, plans, short_forms
 from tidegate.config.environment import Settings, origin, variables
 from tidegate.config.nodes import Mapping, Node, Scalar, Sequence, found, plain, scalars
+from tidegate.config.places import places_of
 from tidegate.config.problems import ConfigError, Mark, Problems
 from tidegate.config.references import BadReference, holds_reference, resolved
 from tidegate.config.schema import Config
@@ -44,7 +45,7 @@ def checked(
     problems.raise_if_any()
     if config is None:  # pragma: no cover: a refusal without a problem would be our own bug
         raise RuntimeError("the schema refused the configuration without saying why")
-    return config
+    return config.placed(places_of(root))
 
 
 def _validated(root: Mapping, problems: Problems) -> Config | None:

@@ -5,11 +5,20 @@ Only shapes, defaults and rules that one object can decide by itself; positions,
 sizes bytes.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    model_validator,
+)
 
 from tidegate.config import fields as f
+from tidegate.config.places import Places
 from tidegate.config.units import Rate
 from tidegate.config.values import Wrong
 
@@ -239,6 +248,17 @@ class Config(Model):
     plans: dict[f.Name, Plan] = {}
     tenants: tuple[Tenant, ...] = ()
     services: tuple[Service, ...] = Field(min_length=1)
+    _places: Places = PrivateAttr(default=Places())
+
+    @property
+    def places(self) -> Places:
+        """Where the file defines what."""
+        return self._places
+
+    def placed(self, places: Places) -> Self:
+        """Note where the file defines what: once, by the loader."""
+        self._places = places
+        return self
 
     def not_in_effect(self) -> list[str]:
         """Return a line for each thing that is asked for and checked, but does nothing yet."""

@@ -1,0 +1,49 @@
+"""Where the file defines what, so that whoever may not change it is told where to.
+
+Told of tenants, plans, keys (as `tenant/name`), services and routes. Kept beside the checked
+values, not among them: a configuration is the same wherever its lines stand.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from tidegate.config import nodes
+from tidegate.config.problems import Mark
+
+SOMEWHERE: Final = "the configuration file"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Any two are equal, so that they never make two configurations differ."""
+
+    marks: Mapping[tuple[str, str], Mark] = field(default_factory=dict, compare=False)
+
+    def of(self, kind: str, name: str) -> str:
+        """Return `gate.yaml:12`, or words for it where that is not known."""
+        mark = self.marks.get((kind, name))
+        if mark is None:
+            return SOMEWHERE
+        return f"{mark.file}:{mark.line}" if mark.line else mark.file
+
+
+def places_of(root: nodes.Mapping) -> Places:
+    """Return the places of a document's objects."""
+    return Places(dict(_named(root)))
+
+
+def _named(root: nodes.Mapping) -> Iterator[tuple[tuple[str, str], Mark]]:
+    plans = root.fields.get("plans")
+    if isinstance(plans, nodes.Mapping):
+        for name, node in plans.fields.items():
+            yield ("plan", name), plans.key_marks.get(name, node.mark)
+    for tenant in nodes.each(root, "tenants", "*"):
+        owner = nodes.text_of(tenant, "name") or ""
+        yield ("tenant", owner), tenant.mark
+        for key in nodes.each(tenant, "keys", "*"):
+            yield ("key", f"{owner}/{nodes.text_of(key, 'name')}"), key.mark
+    for service in nodes.each(root, "services", "*"):
+        yield ("service", nodes.text_of(service, "name") or ""), service.mark
+        for route in nodes.each(service, "routes", "*"):
+            yield ("route", nodes.text_of(route, "name") or ""), route.mark
