@@ -9,6 +9,7 @@ from tidegate.http.errors import RequestTimeout
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 SIZED = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n"
+LARGE = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -47,7 +48,7 @@ async def test_whoever_pulls_a_body_that_stalls_learns_why(asgi, connect):
 
 @pytest.mark.parametrize("head", [SIZED, CHUNKED])
 async def test_a_body_that_goes_on_slowly_is_not_cut(asgi, connect, head):
-    client = await connect(await asgi(pull, body_timeout=0.4))
+    client = await connect(await asgi(pull, body_timeout=0.4, body_rate_min=1))
     await client.send(head)
     for byte in b"0123456789":
         await asyncio.sleep(0.1)
@@ -55,6 +56,39 @@ async def test_a_body_that_goes_on_slowly_is_not_cut(asgi, connect, head):
     if head is CHUNKED:
         await client.send(b"0\r\n\r\n")
     assert (await client.answer()).body == b"0123456789"
+
+
+@pytest.mark.parametrize("head", [LARGE, CHUNKED])
+async def test_a_body_that_trickles_is_408(asgi, connect, head):
+    client = await connect(await asgi(pull, body_timeout=0.3, body_rate_min=100))
+    await client.send(head)
+
+    async def trickle():
+        while True:
+            await asyncio.sleep(0.05)
+            await client.send(b"1\r\nb\r\n" if head is CHUNKED else b"b")
+
+    trickling = asyncio.create_task(trickle())
+    answer = await client.answer()
+    assert answer.status == 408
+    assert b"100 bytes a second" in answer.body
+    assert answer.get_all(b"connection") == [b"close"]
+    trickling.cancel()
+
+
+async def test_while_the_body_is_not_read_its_pace_is_not_the_client_s(asgi, connect):
+    async def handle(request):
+        received = 0
+        async for piece in request.body:
+            received += len(piece)
+            await asyncio.sleep(0.02)
+        return Response(200, body=b"%d" % received)
+
+    client = await connect(await asgi(handle, body_timeout=0.1, body_rate_min=2**20))
+    size = 2**20
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
+    await client.send(head + b"b" * size)
+    assert (await client.answer()).body == b"%d" % size
 
 
 async def test_a_handler_may_take_its_time(asgi, connect):

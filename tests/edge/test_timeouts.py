@@ -2,10 +2,14 @@
 
 import asyncio
 
+import pytest
+
 from tidegate.http import Response
 from tidegate.http.errors import RequestTimeout
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+LARGE = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n%b\r\n"
 
 
@@ -88,12 +92,84 @@ async def test_a_body_that_stalls_is_408(native, connect):
 
 
 async def test_a_body_that_goes_on_slowly_is_not_cut(native, connect):
-    client = await connect((await native(pull, body_timeout=0.2)).port)
+    client = await connect((await native(pull, body_timeout=0.2, body_rate_min=1)).port)
     await client.send(POST % b"")
     for byte in b"0123456789":
         await asyncio.sleep(0.1)
         await client.send(bytes((byte,)))
     assert (await client.answer()).body == b"0123456789"
+
+
+@pytest.mark.parametrize("head", [LARGE, CHUNKED])
+async def test_a_body_that_trickles_is_408(native, connect, head):
+    seen = []
+
+    async def handle(request):
+        try:
+            return await pull(request)
+        except RequestTimeout as error:
+            seen.append(error)
+            raise
+
+    client = await connect((await native(handle, body_timeout=0.3, body_rate_min=100)).port)
+    await client.send(head)
+    trickling = asyncio.create_task(trickle(client, head is CHUNKED))
+    answer = await client.answer()
+    assert answer.status == 408
+    assert b"100 bytes a second" in answer.body
+    assert answer.get_all(b"connection") == [b"close"]
+    assert seen
+    trickling.cancel()
+
+
+async def test_a_fast_beginning_does_not_pay_for_a_body_that_trickles_then(native, connect):
+    client = await connect((await native(pull, body_timeout=0.3, body_rate_min=100)).port)
+    await client.send(LARGE + b"b" * 10_000)
+    trickling = asyncio.create_task(trickle(client))
+    assert (await client.answer()).status == 408
+    trickling.cancel()
+
+
+async def test_a_body_that_keeps_the_pace_is_not_cut(native, connect):
+    client = await connect((await native(pull, body_timeout=0.2, body_rate_min=100)).port)
+    await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(20):
+        await asyncio.sleep(0.05)
+        await client.send(b"b" * 50)
+    assert (await client.answer()).body == b"b" * 1000
+
+
+async def test_zero_asks_for_no_pace(native, connect):
+    client = await connect((await native(pull, body_timeout=0.2, body_rate_min=0)).port)
+    await client.send(POST % b"")
+    for byte in b"0123456789":
+        await asyncio.sleep(0.1)
+        await client.send(b"%c" % byte)
+    assert (await client.answer()).body == b"0123456789"
+
+
+async def test_while_the_body_is_not_read_its_pace_is_not_the_client_s(native, connect):
+    size = 2**20
+
+    async def handle(request):
+        received = 0
+        async for piece in request.body:
+            received += len(piece)
+            await asyncio.sleep(0.02)
+        return Response(200, body=b"%d" % received)
+
+    bounds = {"body_timeout": 0.2, "body_rate_min": 2**20}
+    client = await connect((await native(handle, **bounds)).port)
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
+    await client.send(head + b"b" * size)
+    assert (await client.answer()).body == b"%d" % size
+
+
+async def trickle(client, is_chunked=False):
+    """A byte well within each timeout, for ever."""
+    while True:
+        await asyncio.sleep(0.05)
+        await client.send(b"1\r\nb\r\n" if is_chunked else b"b")
 
 
 async def test_a_body_that_stalls_after_the_answer_ends_the_connection(native, connect):

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Self
 
+from tidegate.config import EdgeBounds
 from tidegate.edge.head import Connection
 from tidegate.edge.patience import within
 from tidegate.edge.pipeline import (
@@ -20,6 +21,7 @@ from tidegate.edge.pipeline import (
     pieces_of,
     release,
 )
+from tidegate.edge.upload_pace import UploadPace, too_slow
 from tidegate.http import HeaderField, Outcome, Request, Response
 from tidegate.http.errors import BadRequest, ContentTooLarge, GatewayError, RequestTimeout
 from tidegate.http.framing import Framing
@@ -49,13 +51,14 @@ class ClientStalled(Exception):
 class AsgiBody:
     """A request body still to be received. Single use; `has_ended` once nobody receives more."""
 
-    def __init__(self, receive: Receive, bytes_max: int, timeout_s: float | None) -> None:
+    def __init__(self, receive: Receive, bytes_max: int, bounds: EdgeBounds) -> None:
         self.has_ended = asyncio.Event()
         self.is_complete = False
         self.is_pulled = False
         self._receive = receive
         self._bytes_max = bytes_max
-        self._timeout_s = timeout_s
+        self._bounds = bounds
+        self._pace = UploadPace(bounds)
         self._bytes = 0
         self._pieces: list[bytes] = []
 
@@ -74,8 +77,10 @@ class AsgiBody:
         """Receive one message; raise a GatewayError if the body is cut, late or too large."""
         if self.has_ended.is_set():
             raise BadRequest("The body was not read before the response ended")
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
         try:
-            message = await within(self._timeout_s, self._receive())
+            message = await within(self._bounds.body_timeout, self._receive())
         except TimeoutError:
             self.has_ended.set()
             raise RequestTimeout("The body did not arrive in time") from None
@@ -90,6 +95,9 @@ class AsgiBody:
         if not message.get("more_body", False):
             self.is_complete = True
             self.has_ended.set()
+        elif self._pace.is_behind(clock() - began_s, self._bytes):
+            self.has_ended.set()
+            raise too_slow(self._bounds)
 
     def take_whole(self) -> bytes:
         return b"".join(self._pieces)
@@ -116,7 +124,8 @@ class AsgiExchange:
     ) -> None:
         """Answer the request; return quietly if the client goes away."""
         try:
-            body = await self._settled_body(request, connection, body_bytes_max)
+            bounds = pipeline.config.listen.bounds
+            body = await self._settled_body(request, connection, body_bytes_max, bounds)
         except ClientGone:
             return
         except GatewayError as error:
@@ -190,13 +199,13 @@ class AsgiExchange:
             raise ClientStalled("the client did not take its response in time") from None
 
     async def _settled_body(
-        self, request: Request[Any], connection: Connection, bytes_max: int
+        self, request: Request[Any], connection: Connection, bytes_max: int, bounds: EdgeBounds
     ) -> AsgiBody | None:
         """Give the request its body, and return it if it is still to be received."""
         length = request.content_length
         if connection.framing is Framing.NONE and self._is_http1:
             return None
-        body = AsgiBody(self._receive, bytes_max, self._timeout_s)
+        body = AsgiBody(self._receive, bytes_max, bounds)
         if connection.framing is Framing.NONE:
             # Later versions frame a body that no field announces.
             await body.fetch()

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol, Self
 
+from tidegate.edge.upload_pace import UploadPace
 from tidegate.http.errors import BadRequest, GatewayError
 
 PIECES_MAX: Final = 64
@@ -40,6 +41,7 @@ class RequestBody:
         "is_awaiting_invitation",
         "is_complete",
         "is_discarding",
+        "pace",
         "received_bytes",
         "waiting_bytes",
     )
@@ -55,6 +57,8 @@ class RequestBody:
         self.received_bytes = 0
         self.discarded_bytes = 0
         self.waiting_bytes = 0
+        self.pace: UploadPace | None = None
+        """Made by the first sweep that meets the body: most have come before one does."""
 
     # What the handler calls.
 

@@ -41,6 +41,8 @@ class DoorState:
         self._of_address: dict[str, int] = {}
         self.is_draining = False
         self.clock = 0.0
+        self.clock_step_s = 0.0
+        """By how much the clock has moved last."""
         self.date = b""
         """The field and the empty line that ends a head."""
         self.body_bytes_max = 0
@@ -72,6 +74,7 @@ class DoorState:
     def tick(self, now: float) -> None:
         """Move the clock, and read anew what changes with time or with the configuration."""
         self.known_fields.forget()
+        self.clock_step_s = now - self.clock
         self.clock = now
         self.date = b"date: %b\r\n\r\n" % formatdate(time.time(), usegmt=True).encode()
         self.body_bytes_max = self._pipeline.body_bytes_max

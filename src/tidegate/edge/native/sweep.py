@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidegate.edge.native.phase import Phase
 from tidegate.edge.native.response_head import CONTINUE
+from tidegate.edge.upload_pace import UploadPace, too_slow
 from tidegate.http.errors import RequestTimeout
 
 if TYPE_CHECKING:
@@ -34,8 +35,12 @@ def sweep(connection: "Connection", now: float) -> None:
         if waited_s > bounds.body_timeout:
             connection.reset()
     elif connection.reader.exchange is not None:
-        if waited_s > bounds.body_timeout and _awaits_body(connection):
+        if not _awaits_body(connection):
+            return
+        if waited_s > bounds.body_timeout:
             connection.refuse(RequestTimeout("The body did not arrive in time"))
+        elif _sends_too_slowly(connection):
+            connection.refuse(too_slow(bounds))
     elif connection.current is not None:
         if connection.is_eof and waited_s > door.sweep_s / 2:
             _probe(connection)
@@ -67,6 +72,19 @@ def _awaits_body(connection: "Connection") -> bool:
         unfinished is None or unfinished.body is None or not unfinished.body.is_awaiting_invitation
     )
     return is_invited and not connection.is_read_paused
+
+
+def _sends_too_slowly(connection: "Connection") -> bool:
+    """Whether the body lags behind. Called by each sweep that finds it to be the client's move."""
+    door = connection.door
+    unfinished = connection.reader.exchange
+    if not door.bounds.body_rate_min or unfinished is None or (body := unfinished.body) is None:
+        return False
+    if body.pace is None:
+        # What the door has waited so far is not known: the first window begins now.
+        body.pace = UploadPace(door.bounds)
+        return False
+    return body.pace.is_behind(door.clock_step_s, body.received_bytes)
 
 
 def _probe(connection: "Connection") -> None:
