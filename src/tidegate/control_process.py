@@ -82,6 +82,7 @@ async def _serve(link: SupervisorLink, app: object, drain_s: float) -> None:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own name for an ASGI application is narrower
         lifespan="on",
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from tests.cli.served_admin_api import served_admin_api
 from tidegate.cli.application import app
 
 CONFIG = """\
@@ -73,10 +74,24 @@ def commands(tmp_path: Path, valkey_dir: Path) -> Commands:
     return Commands(config, valkey_dir, tenant)
 
 
+@pytest.fixture(params=["store", "api"])
+def operated(request: pytest.FixtureRequest, commands: Commands) -> Iterator[Commands]:
+    """The same commands on the store itself, and by an admin API that serves beside it."""
+    if request.param == "store":
+        yield commands
+        return
+    with served_admin_api(commands.config, commands.data_dir) as asked:
+        yield commands
+    assert asked, "the API was there, and the commands went past it"
+
+
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither the developer's environment nor a `.env` nor a tidegate.yaml reaches a command."""
-    for name in ("REDIS_URL", "TIDEGATE_CONFIG", "TIDEGATE_DATA_DIR", "DEBUG"):
+    for name in (
+        *("REDIS_URL", "TIDEGATE_CONFIG", "TIDEGATE_DATA_DIR", "DEBUG"),
+        *("TIDEGATE_ADMIN_TOKEN", "TIDEGATE_ADMIN_HOST", "TIDEGATE_ADMIN_PORT"),
+    ):
         monkeypatch.delenv(name, raising=False)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

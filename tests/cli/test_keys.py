@@ -1,30 +1,30 @@
-"""`tidegate keys` on a real store."""
+"""`tidegate keys`, by the admin API and straight on the store."""
 
 from typing import Any
 
 
-def test_a_key_is_shown_once_with_a_line_to_try_it(commands: Any) -> None:
-    made = commands.run("keys", "create", "--tenant", commands.tenant, "--name", "ci")
+def test_a_key_is_shown_once_with_a_line_to_try_it(operated: Any) -> None:
+    made = operated.run("keys", "create", "--tenant", operated.tenant, "--name", "ci")
     assert made.code == 0
     assert made.out.count("tg_live_") == 2  # the key, and the curl line
     assert 'curl -H "X-API-Key: tg_live_' in made.out
     assert "http://127.0.0.1:8000/api/v1" in made.out
-    assert "tg_live_" not in commands.run("keys", "list").out
+    assert "tg_live_" not in operated.run("keys", "list").out
 
 
-def test_json_holds_the_key_and_that_it_is_on_disk(commands: Any) -> None:
-    made = commands.run("keys", "create", "-t", commands.tenant, "-n", "ci", "--json").json
+def test_json_holds_the_key_and_that_it_is_on_disk(operated: Any) -> None:
+    made = operated.run("keys", "create", "-t", operated.tenant, "-n", "ci", "--json").json
     assert made["key"].startswith("tg_live_")
     assert made["durable"] is True
-    listed = commands.run("keys", "list", "--tenant", commands.tenant, "--json").json
+    listed = operated.run("keys", "list", "--tenant", operated.tenant, "--json").json
     assert {(key["name"], key["origin"]) for key in listed} == {("ci", "api"), ("in_file", "file")}
     assert made["id"] in {key["id"] for key in listed}
 
 
-def test_keys_made_by_many_commands_are_all_listed(commands: Any) -> None:
+def test_keys_made_by_many_commands_are_all_listed(operated: Any) -> None:
     for number in range(5):
-        commands.run("keys", "create", "-t", commands.tenant, "-n", f"key-{number}")
-    listed = commands.run("keys", "list", "-t", commands.tenant)
+        operated.run("keys", "create", "-t", operated.tenant, "-n", f"key-{number}")
+    listed = operated.run("keys", "list", "-t", operated.tenant)
     assert listed.code == 0
     assert [line.split()[1] for line in listed.out.splitlines()[1:]] == [
         "in_file",
@@ -32,24 +32,44 @@ def test_keys_made_by_many_commands_are_all_listed(commands: Any) -> None:
     ]
 
 
-def test_a_revoked_key_is_gone_from_the_list(commands: Any) -> None:
-    commands.run("keys", "create", "-t", commands.tenant, "-n", "ci")
-    revoked = commands.run("keys", "revoke", "-t", commands.tenant, "-n", "ci")
+def test_a_revoked_key_is_gone_from_the_list(operated: Any) -> None:
+    operated.run("keys", "create", "-t", operated.tenant, "-n", "ci")
+    revoked = operated.run("keys", "revoke", "-t", operated.tenant, "-n", "ci")
     assert revoked.code == 0
     assert "Revoked key ci" in revoked.out
-    assert "ci" not in commands.run("keys", "list", "-t", commands.tenant).out.split()
+    assert "ci" not in operated.run("keys", "list", "-t", operated.tenant).out.split()
 
 
-def test_what_cannot_be_done_is_one_line_on_standard_error(commands: Any) -> None:
-    tenant = commands.tenant
-    commands.run("keys", "create", "-t", tenant, "-n", "ci")
+def test_what_cannot_be_done_is_one_line_on_standard_error(operated: Any) -> None:
+    tenant = operated.tenant
+    operated.run("keys", "create", "-t", tenant, "-n", "ci")
     for arguments, said in (
         (("create", "-t", "nobody", "-n", "ci"), "Error: There is no tenant nobody\n"),
         (("create", "-t", tenant, "-n", "ci"), "has a key ci"),
-        (("revoke", "-t", tenant, "-n", "none"), f"Error: Tenant {tenant} has no key none\n"),
-        (("revoke", "-t", tenant, "-n", "in_file"), "defined in the configuration file"),
+        (("revoke", "-t", tenant, "-n", "none"), f"Error: Tenant {tenant} has no key none: see"),
+        (("revoke", "-t", tenant, "-n", "in_file"), "change it there"),
+        (("rotate", "-t", tenant, "-n", "in_file"), "change it there"),
     ):
-        failed = commands.run("keys", *arguments)
+        failed = operated.run("keys", *arguments)
         assert (failed.code, failed.out) == (1, "")
         assert said in failed.err
         assert "Traceback" not in failed.err
+
+
+def test_a_rotated_key_keeps_its_id_and_gets_another_secret(operated: Any) -> None:
+    made = operated.run("keys", "create", "-t", operated.tenant, "-n", "ci", "--json").json
+    rotated = operated.run("keys", "rotate", "-t", operated.tenant, "-n", "ci", "--json").json
+    assert rotated["id"] == made["id"]
+    assert rotated["key"] != made["key"]
+    assert rotated["durable"] is True
+    said = operated.run("keys", "rotate", "-t", operated.tenant, "-n", "ci", "--overlap", "0s").out
+    assert "works no longer" in said
+    assert said.count("tg_live_") == 2
+    wrong = operated.run("keys", "rotate", "-t", operated.tenant, "-n", "ci", "--overlap", "soon")
+    assert (wrong.code, wrong.out) == (2, "")
+
+
+def test_a_name_that_nothing_can_have_is_refused_alike(commands: Any) -> None:
+    refused = commands.run("keys", "create", "-t", commands.tenant, "-n", "a/b")
+    assert refused.code == 1
+    assert "The name of a key is 1 to 64 letters" in refused.err

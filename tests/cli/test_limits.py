@@ -1,4 +1,4 @@
-"""`tidegate limits reset` on a real store."""
+"""`tidegate limits reset`, by the admin API and straight on the store."""
 
 from pathlib import Path
 from typing import Any
@@ -25,25 +25,25 @@ async def spend(config: Path, data_dir: Path, key: str) -> int:
         await store.aclose()
 
 
-def test_a_reset_tenant_has_its_whole_burst_again(commands: Any) -> None:
+def test_a_reset_tenant_has_its_whole_burst_again(operated: Any) -> None:
     import asyncio
 
     def spent() -> int:
-        return asyncio.run(spend(commands.config, commands.data_dir, commands.tenant))
+        return asyncio.run(spend(operated.config, operated.data_dir, operated.tenant))
 
     assert spent() >= 10
     assert spent() <= 2
-    done = commands.run("limits", "reset", "--tenant", commands.tenant, "--json")
-    assert done.json == {"tenant": commands.tenant, "key": None, "states": 1}
+    done = operated.run("limits", "reset", "--tenant", operated.tenant, "--json")
+    assert done.json == {"tenant": operated.tenant, "key": None, "states": 1}
     assert spent() >= 10
-    done = commands.run("limits", "reset", "-t", commands.tenant, "--key", "in_file")
+    done = operated.run("limits", "reset", "-t", operated.tenant, "--key", "in_file")
     assert "key in_file" in done.out
     assert spent() >= 10
 
 
-def test_an_unknown_tenant_or_key_is_an_error(commands: Any) -> None:
-    unknown = commands.run("limits", "reset", "--tenant", "nobody")
+def test_an_unknown_tenant_or_key_is_an_error(operated: Any) -> None:
+    unknown = operated.run("limits", "reset", "--tenant", "nobody")
     assert (unknown.code, unknown.err) == (1, "Error: There is no tenant nobody\n")
-    unknown = commands.run("limits", "reset", "--tenant", commands.tenant, "--key", "none")
+    unknown = operated.run("limits", "reset", "--tenant", operated.tenant, "--key", "none")
     assert unknown.code == 1
     assert "has no key none: see `tidegate keys list`" in unknown.err

@@ -67,6 +67,14 @@ def data_directory(given: Path | None, settings: "Settings") -> Path:
     return (given or settings.data_dir).absolute()
 
 
+def shown_store(config: "Config", data_dir: Path) -> str:
+    """Return where the store is, as it may be shown."""
+    from tidegate.config import redacted_url
+
+    url = config.redis.url
+    return f"embedded, in {data_dir}" if url == "embedded" else redacted_url(url)
+
+
 @asynccontextmanager
 async def opened_store(config: "Config", data_dir: Path) -> AsyncIterator["Store"]:
     """The store of a configuration; the embedded one is joined, or started for the time being."""

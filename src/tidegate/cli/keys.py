@@ -1,34 +1,23 @@
-"""`tidegate keys`: make, list and revoke API keys, straight in the store.
+"""`tidegate keys`: make, list, rotate and revoke API keys.
 
 Running gateways hear of a change from the store itself, within a second.
 """
 
-import asyncio
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tidegate.cli.inputs import (
-    ConfigOption,
-    DataDirOption,
-    JsonOption,
-    data_directory,
-    load_config,
-    opened_store,
-    read_settings,
-)
+from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
+from tidegate.cli.operations import Operations, checked, done, keys_named
 from tidegate.cli.output import RICH_HELP, print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from tidegate.config import Config
-    from tidegate.identity import CreatedKey, Repository, StoredKey
+    from tidegate.identity import CreatedKey, RevokedKey, StoredKey
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=RICH_HELP, help="Make, list and revoke API keys."
+    no_args_is_help=True, rich_markup_mode=RICH_HELP, help="Make, list, rotate and revoke API keys."
 )
 
 TenantOption = Annotated[str, typer.Option("--tenant", "-t", metavar="TENANT", help="Whose key.")]
@@ -52,18 +41,10 @@ def create(
       KEY=$(tidegate keys create -t acme -n ci --json | jq -r .key)
     """
 
-    async def run(repository: "Repository") -> "CreatedKey":
-        return await repository.create_key(tenant, name)
-
-    loaded, created = _with_repository(config, data_dir, run)
-    if as_json:
-        print_json({"key": created.key, **_members(created.stored), "durable": created.durable})
-        return
-    print_line(f"Key {name} of {tenant} ({created.stored.key_id}), shown this once:")
-    print_line(f"  {created.key}")
-    print_line(f'  curl -H "X-API-Key: {created.key}" {_example_url(loaded)}')
-    if not created.durable:
-        print_line("The store cannot confirm that the key is on disk: `tidegate doctor` says why.")
+    checked("tenant", tenant)
+    checked("key", name)
+    loaded, created = done(config, data_dir, lambda operations: operations.create_key(tenant, name))
+    _show(loaded, created, as_json)
 
 
 @app.command("list")
@@ -83,22 +64,55 @@ def list_keys(
 
       tidegate keys list --tenant acme --json
     """
-
-    async def run(repository: "Repository") -> "list[StoredKey]":
-        found: list[StoredKey] = []
-        after: str | None = ""
-        while after is not None:
-            page = await repository.list_keys(tenant=tenant, after=after)
-            found.extend(page.items)
-            after = page.next_after
-        return found
-
-    _, keys = _with_repository(config, data_dir, run)
+    if tenant is not None:
+        checked("tenant", tenant)
+    _, keys = done(config, data_dir, lambda operations: operations.keys(tenant))
     if as_json:
         print_json([_members(key) for key in keys])
         return
     rows = [(key.tenant, key.name, key.key_id, key.origin, _when(key.created_at)) for key in keys]
     print_table(("TENANT", "NAME", "ID", "ORIGIN", "CREATED"), rows)
+
+
+@app.command("rotate")
+def rotate(
+    tenant: TenantOption,
+    name: NameOption,
+    overlap: Annotated[
+        str,
+        typer.Option(
+            "--overlap",
+            metavar="TIME",
+            help="How long the old key still works, such as 1h; 0s: it ends now.",
+        ),
+    ] = "24h",
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace a key by a new one of the same name and limits. It is shown once.
+
+    Examples:
+
+      tidegate keys rotate --tenant acme --name ci
+
+      tidegate keys rotate --tenant acme --name ci --overlap 0s
+    """
+    overlap_s = _seconds(overlap)
+    checked("tenant", tenant)
+
+    async def run(operations: Operations) -> "CreatedKey":
+        key, *_ = await keys_named(operations, tenant, name)
+        return await operations.rotate_key(key.key_id, overlap_s)
+
+    loaded, created = done(config, data_dir, run)
+    _show(loaded, created, as_json)
+    if not as_json:
+        print_line(
+            f"The key before it works for another {overlap}."
+            if overlap_s
+            else "The key before it works no longer."
+        )
 
 
 @app.command("revoke")
@@ -115,30 +129,38 @@ def revoke(
 
       tidegate keys revoke --tenant acme --name ci
     """
-    _, revoked = _with_repository(
-        config, data_dir, lambda repository: repository.revoke_named_key(tenant, name)
-    )
+    checked("tenant", tenant)
+
+    async def run(operations: Operations) -> "RevokedKey":
+        key, *_ = await keys_named(operations, tenant, name)
+        return await operations.revoke_key(key)
+
+    _, revoked = done(config, data_dir, run)
     if as_json:
         print_json({**_members(revoked.stored), "durable": revoked.durable})
         return
     print_line(f"Revoked key {name} of {tenant} ({revoked.stored.key_id}).")
 
 
-def _with_repository(
-    config: Path | None,
-    data_dir: Path | None,
-    act: "Callable[[Repository], Awaitable[Any]]",
-) -> "tuple[Config, Any]":
-    from tidegate.identity import Repository
+def _show(config: "Config", created: "CreatedKey", as_json: bool) -> None:
+    stored = created.stored
+    if as_json:
+        print_json({"key": created.key, **_members(stored), "durable": created.durable})
+        return
+    print_line(f"Key {stored.name} of {stored.tenant} ({stored.key_id}), shown this once:")
+    print_line(f"  {created.key}")
+    print_line(f'  curl -H "X-API-Key: {created.key}" {_example_url(config)}')
+    if not created.durable:
+        print_line("The store cannot confirm that the key is on disk: `tidegate doctor` says why.")
 
-    settings = read_settings()
-    loaded = load_config(config, settings)
 
-    async def run() -> Any:
-        async with opened_store(loaded, data_directory(data_dir, settings)) as store:
-            return await act(Repository(loaded, store))
+def _seconds(text: str) -> int:
+    from tidegate.config.units import parse_duration_s
 
-    return loaded, asyncio.run(run())
+    try:
+        return round(parse_duration_s(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--overlap") from None
 
 
 def _members(key: "StoredKey") -> dict[str, Any]:

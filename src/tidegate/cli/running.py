@@ -17,8 +17,9 @@ from tidegate import __version__
 from tidegate.cli.admin_token import admin_token
 from tidegate.cli.advertised import Advertised, advertised
 from tidegate.cli.failure import Failure, explained
+from tidegate.cli.inputs import shown_store
 from tidegate.cli.output import print_json_line, print_line
-from tidegate.config import Admin, Config, ConfigError, Settings, differences, load, redacted_url
+from tidegate.config import Admin, Config, ConfigError, Settings, differences, load
 from tidegate.supervisor import (
     Bounds,
     Companion,
@@ -69,13 +70,7 @@ class GatewayRun:
     @property
     def store(self) -> str:
         """Where the store is, as it may be shown."""
-        url = self.config.redis.url
-        return f"embedded, in {self.data_dir}" if url == "embedded" else redacted_url(url)
-
-    @property
-    def notes(self) -> list[str]:
-        """A line for each thing that is configured but not yet in effect."""
-        return self.config.not_in_effect()
+        return shown_store(self.config, self.data_dir)
 
     async def until_stopped(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal. Raises Failure if the gateway cannot start."""
@@ -110,8 +105,6 @@ class GatewayRun:
         print_line(f"Store: {self.store}")
         if self.admin_url is not None:
             print_line(f"Admin API: {self.admin_url}/docs (the token: tidegate admin login)")
-        for note in self.notes:
-            print_line(f"Note: {note}")
 
     def announce_as_json(self, **more: object) -> None:
         print_json_line(
@@ -122,7 +115,6 @@ class GatewayRun:
                 "workers": self.workers,
                 "pid": os.getpid(),
                 "store": self.store,
-                "notes": self.notes,
                 **more,
             }
         )

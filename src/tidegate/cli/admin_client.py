@@ -1,0 +1,123 @@
+"""A typed client of the admin API, for the commands: identity's own values come out of it.
+
+A request is sent once. What the API refuses becomes a Failure in the API's own words, which are
+those that the same act has straight on the store.
+"""
+
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx2
+from pydantic import SecretStr
+
+from tidegate.cli.failure import Failure
+from tidegate.identity import CreatedKey, RevokedKey, StoredKey
+
+CONNECT_S: Final = 2.0
+ANSWER_S: Final = 20.0
+"""Beyond what the API itself waits for the store; a control process that starts is waited for."""
+PAGE_ITEMS: Final = 500
+
+
+class AdminUnreachable(Exception):
+    """Nothing was done: nobody listens there, or it does not take the token."""
+
+
+class AdminClient:
+    """Does at the admin API what StoreOperations does on the store (operations.py)."""
+
+    def __init__(self, url: str, token: SecretStr) -> None:
+        self._url = url
+        self._client = httpx2.AsyncClient(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token.get_secret_value()}"},
+            timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
+            # No proxy of the environment shall see the token.
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._client.__aexit__(kind, error, traceback)
+
+    async def keys(self, tenant: str | None) -> list[StoredKey]:
+        found: list[StoredKey] = []
+        query: dict[str, str | int] = {"limit": PAGE_ITEMS}
+        if tenant is not None:
+            query["tenant"] = tenant
+        while True:
+            page = await self._asked("GET", "/v1/keys", query=query)
+            found += map(_key, page["items"])
+            if page["next_cursor"] is None:
+                return found
+            query["cursor"] = page["next_cursor"]
+
+    async def create_key(self, tenant: str, name: str) -> CreatedKey:
+        return _created(await self._asked("POST", "/v1/keys", {"tenant": tenant, "name": name}))
+
+    async def rotate_key(self, key_id: str, overlap_s: int) -> CreatedKey:
+        told = await self._asked("POST", f"/v1/keys/{key_id}/rotate", {"overlap_s": overlap_s})
+        return _created(told)
+
+    async def revoke_key(self, key: StoredKey) -> RevokedKey:
+        told = await self._asked("DELETE", f"/v1/keys/{key.key_id}")
+        return RevokedKey(key, told["durable"])
+
+    async def reset_limits(self, tenant: str, key_id: str | None) -> int:
+        whose = f"tenants/{tenant}" if key_id is None else f"keys/{key_id}"
+        told = await self._asked("POST", f"/v1/{whose}/limits/reset")
+        return int(told["states"])
+
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        query: dict[str, str | int] | None = None,
+    ) -> Any:
+        try:
+            answer = await self._client.request(method, path, json=body, params=query)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise AdminUnreachable(str(error)) from error
+        except httpx2.HTTPError as error:
+            raise Failure(
+                f"The admin API at {self._url} did not answer ({type(error).__name__}): "
+                "whether it was done is not known."
+            ) from error
+        if answer.status_code == 401:
+            raise AdminUnreachable("it does not take the token")
+        if answer.status_code >= 400:
+            raise Failure(_refusal(answer))
+        return answer.json()
+
+
+def _refusal(answer: httpx2.Response) -> str:
+    try:
+        problem = answer.json()
+        return str(problem.get("detail") or problem["title"])
+    except (ValueError, KeyError, AttributeError):
+        return f"The admin API answered with status {answer.status_code}."
+
+
+def _created(told: dict[str, Any]) -> CreatedKey:
+    return CreatedKey(told["key"], _key(told), told["durable"])
+
+
+def _key(told: dict[str, Any]) -> StoredKey:
+    return StoredKey(
+        told["id"],
+        told["tenant"],
+        told["name"],
+        told["origin"],
+        told["created_at"],
+        told["rotated_at"],
+        told["older_secrets_end_at"],
+    )
