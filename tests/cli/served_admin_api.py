@@ -1,4 +1,4 @@
-"""An admin API as the control process runs it, in a thread of the tests; told of as `serve` does."""
+"""An admin API as the control process runs it, in a thread of the tests, told of as by serve."""
 
 import asyncio
 import os
