@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.cache.directives import DELTA_SECONDS_MAX, delta_seconds, of_message, parse
+from tidegate.cache.directives import (
+    DELTA_SECONDS_MAX,
+    READ_BYTES_MAX,
+    delta_seconds,
+    of_message,
+    parse,
+)
 from tidegate.http import Headers
 
 
@@ -95,6 +101,14 @@ def test_an_overflowing_number_is_the_largest(digits):
 )
 def test_a_restriction_counts_in_whatever_form(value):
     assert b"no-store" in parse([value])
+
+
+@pytest.mark.parametrize("filling", [b",", b"a b,", b'a="b",', b'"'])
+def test_of_what_nobody_sends_in_earnest_only_restrictions_count(filling):
+    said = parse([b"public, max-age=60", filling * READ_BYTES_MAX + b",max-age=60, no-store"])
+    assert not said.permits(b"public")
+    assert said.seconds(b"max-age") == 0
+    assert b"no-store" in said
 
 
 def test_a_word_in_a_quoted_string_is_no_directive():

@@ -6,6 +6,7 @@ makes a response stale.
 
 import re
 from calendar import monthrange, timegm
+from functools import lru_cache
 from typing import Final
 
 _MONTHS: Final = {
@@ -29,8 +30,18 @@ CENTURY_TURN: Final = 70
 """RFC 850's two digits of a year: from here on 19xx. That form died with that century."""
 
 
+_BYTES_MAX: Final = len(b"Wednesday, 09-Nov-94 08:49:37 GMT")
+_REMEMBERED_COUNT: Final = 256
+"""Answers of one second share their Date; reading it costs 3 microseconds."""
+
+
 def http_date(text: bytes) -> int | None:
     """Return the time that `text` names, in any of the three forms, or None."""
+    return _read(text) if len(text) <= _BYTES_MAX else None
+
+
+@lru_cache(_REMEMBERED_COUNT)
+def _read(text: bytes) -> int | None:
     if (match := _IMF_FIXDATE.fullmatch(text)) is not None:
         day, month, year, hour, minute, second = match.groups()
         return _seconds(int(year), month, day, hour, minute, second)

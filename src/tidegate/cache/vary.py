@@ -12,7 +12,6 @@ from typing import Final
 from tidegate.http import Headers
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_BLANKS_AROUND_COMMA: Final = re.compile(rb"[ \t]*,[ \t]*")
 _CASELESS: Final = frozenset({b"accept-charset", b"accept-encoding", b"accept-language"})
 _LISTS: Final = _CASELESS | {b"accept"}
 """Fields in which blanks around commas mean nothing, quoted strings apart."""
@@ -73,7 +72,7 @@ def selecting_values(names: Iterable[bytes], request_headers: Headers) -> bytes:
 def _levelled(name: bytes, value: bytes) -> bytes:
     if name not in _LISTS or b'"' in value:
         return value
-    value = _BLANKS_AROUND_COMMA.sub(b",", value.strip(b" \t"))
+    value = b",".join([member.strip(b" \t") for member in value.split(b",")])
     return value.lower() if name in _CASELESS else value
 
 
