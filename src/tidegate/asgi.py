@@ -4,18 +4,39 @@
 opens a gateway of its own; they share the embedded store of one data directory.
 """
 
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
-from tidegate import gateway
+from tidegate import __version__, gateway
 from tidegate.config import Settings
 from tidegate.edge.asgi import AsgiDoor, Receive, Scope, Send
+from tidegate.gateway import Node, announced
 
 DEFAULT_CONFIG: Final = Path("tidegate.yaml")
 
 
 class Gateway(gateway.Gateway):
     """A gateway that is an ASGI application as well, for `app.mount("/", gateway)`."""
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._stack = AsyncExitStack()
+        node = Node.here("asgi", __version__, self.config)
+        await self._stack.enter_async_context(announced(self.store, node))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._stack.aclose()
+        finally:
+            await super().__aexit__(kind, error, traceback)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await AsgiDoor(self)(scope, receive, send)

@@ -17,7 +17,9 @@ from typing import Final
 import uvicorn
 import uvloop
 
+from tidegate import __version__
 from tidegate.control import application
+from tidegate.gateway import Node, announced
 from tidegate.store import StoreRefused, open_store
 from tidegate.supervisor.assignment import Assignment
 from tidegate.supervisor.link import SupervisorLink
@@ -72,7 +74,8 @@ async def _run(link: SupervisorLink, assignment: Assignment) -> int:
             data_dir=assignment.data_dir,
             app_name=assignment.app_name,
         )
-        await _serve(link, app, assignment.config.listen.bounds.drain_timeout)
+        async with announced(store, Node.here("control", __version__, assignment.config)):
+            await _serve(link, app, assignment.config.listen.bounds.drain_timeout)
     finally:
         await store.aclose()
     return 0

@@ -15,9 +15,10 @@ from typing import Final
 
 import uvloop
 
+from tidegate import __version__
 from tidegate.config import ConfigError
 from tidegate.edge.native import NativeServer
-from tidegate.gateway import Gateway, connection_readings
+from tidegate.gateway import Gateway, Node, announced, connection_readings
 from tidegate.http import GatewayError
 from tidegate.policies import PolicyNotLoaded
 from tidegate.store import StoreRefused
@@ -25,12 +26,19 @@ from tidegate.supervisor.assignment import Assignment
 from tidegate.supervisor.link import SupervisorLink
 from tidegate.supervisor.log_lines import write_log_lines
 from tidegate.supervisor.open_files import files_needed, raise_open_files
+from tidegate.upstream import TargetNotLoaded
 
 log: Final = logging.getLogger("tidegate.worker")
 
 YOUNG_OBJECTS_MAX: Final = 20_000
 """Objects made before the collector looks for cycles. At Python's 700 it took 6 % of the CPU."""
-EXPLAINED: Final = (ConfigError, GatewayError, PolicyNotLoaded, StoreRefused)
+EXPLAINED: Final = (
+    ConfigError,
+    GatewayError,
+    PolicyNotLoaded,
+    StoreRefused,
+    TargetNotLoaded,
+)
 """Errors whose text says what to do; any other is shown with its traceback."""
 
 
@@ -65,6 +73,8 @@ async def _run(link: SupervisorLink, assignment: Assignment) -> int:
             server = NativeServer(gateway)
             gateway.telemetry.sources.append(connection_readings(lambda: server.connections))
             await server.start(link.listener)
+            node = Node.here("worker", __version__, assignment.config)
+            await stack.enter_async_context(announced(gateway.store, node))
         except EXPLAINED as error:
             link.failed(str(error))
             return 1

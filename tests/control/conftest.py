@@ -1,14 +1,18 @@
 """The admin API as it is, over the real embedded Valkey; requests skip the socket only."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from tidegate.config import Config
+from tidegate.config import Config, load
 from tidegate.control import application
 from tidegate.store import Store
 
@@ -18,50 +22,43 @@ MakeApplication = Callable[..., FastAPI]
 Client = httpx2.AsyncClient
 
 
-@pytest.fixture
-def config() -> Config:
-    return Config.model_validate(
-        {
-            "version": 1,
-            "plans": {
-                "free": {
-                    "limits": [
-                        {"name": "steady", "rate": "5/s", "burst": 10},
-                        {"name": "month", "quota": "1000/month", "per": "tenant"},
-                    ]
-                }
-            },
-            "tenants": [
-                {
-                    "name": "demo",
-                    "plan": "free",
-                    "keys": [{"name": "user_1", "value": "user_1"}],
-                }
-            ],
-            "services": [
-                {
-                    "name": "things",
-                    "targets": ["http://127.0.0.1:9000"],
-                    "routes": [
-                        {"name": "things", "paths": ["/api/v1"], "methods": ["GET"], "cost": 2},
-                        {"name": "open", "paths": ["/open"], "auth": []},
-                    ],
-                }
-            ],
-        }
-    )
+FILE = """\
+version: 1
+plans:
+  free: {rate: 5/s, burst: 10, limits: [{name: month, quota: 1000/month, per: tenant}]}
+tenants:
+  - {name: demo, plan: free, keys: [{name: user_1, value: user_1}]}
+services:
+  - name: things
+    targets: [http://127.0.0.1:9000]
+    routes:
+      - {name: things, paths: [/api/v1], methods: [GET], cost: 2}
+      - {name: open, paths: [/open], auth: none}
+"""
 
 
 @pytest.fixture
-def make_application(config: Config, valkey: Store, tmp_path: Path) -> MakeApplication:
-    def make(config: Config = config, **options: object) -> FastAPI:
+def config(tmp_path: Path) -> Config:
+    path = tmp_path / "gate.yaml"
+    path.write_text(FILE)
+    return load(path, {})
+
+
+@pytest.fixture
+def store(valkey: Store) -> Store:
+    """The store that the application works on; a module may have another one."""
+    return valkey
+
+
+@pytest.fixture
+def make_application(config: Config, store: Store, tmp_path: Path) -> MakeApplication:
+    def make(config: Config = config) -> FastAPI:
         return application(
             config,
-            valkey,
+            store,
             admin_token=SecretStr(TOKEN),
             data_dir=tmp_path,
             app_name="tidegate",
-            **{"place_of": lambda kind, name: f"gate.yaml:7 ({kind} {name})", **options},  # type: ignore[arg-type]
         )
 
     return make
@@ -91,3 +88,27 @@ async def admin(app: FastAPI) -> AsyncIterator[Client]:
         headers={"authorization": f"Bearer {TOKEN}"},
     ) as client:
         yield client
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers: they are pytest's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@pytest.fixture
+async def served(make_application: MakeApplication) -> AsyncIterator[int]:
+    """The port of the application behind a real uvicorn on a loopback socket."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        make_application(), log_config=None, access_log=False, lifespan="on", proxy_headers=False
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve([listener]))
+    while not server.started and not serving.done():  # noqa: ASYNC110 uvicorn sets no event
+        await asyncio.sleep(0.01)
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    await serving

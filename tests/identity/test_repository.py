@@ -3,6 +3,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from tidegate.config.places import Places
+from tidegate.config.problems import Mark
 from tidegate.config.schema import Config, Quota, TokenBucket
 from tidegate.identity import (
     InvalidObject,
@@ -23,7 +25,8 @@ GOLD = (
 
 @pytest.fixture
 def repository(config: Config, store: Store) -> Repository:
-    return Repository(config, store, place_of=lambda kind, name: f"gate.yaml:7 ({kind} {name})")
+    named = (("key", "demo/user_1"), ("tenant", "demo"), ("plan", "free"))
+    return Repository(config.placed(Places({name: Mark("gate.yaml", 7) for name in named})), store)
 
 
 async def test_a_created_key_is_well_formed_and_listed_without_its_secret(

@@ -14,10 +14,19 @@ from tidegate.control import docs_page, problems
 from tidegate.control.guard import Guard
 from tidegate.control.openapi import document
 from tidegate.control.parts import Parts
-from tidegate.control.routers import keys, limits, plans, routes, system, tenants
+from tidegate.control.routers import (
+    explain,
+    keys,
+    limits,
+    nodes,
+    plans,
+    routes,
+    system,
+    tenants,
+    usage,
+)
 from tidegate.gateway import Gateway
 from tidegate.identity import Repository
-from tidegate.identity.file_objects import PlaceOf, somewhere
 from tidegate.rate_limiter import Limiter
 from tidegate.store import Store
 
@@ -27,6 +36,9 @@ ROUTERS: Final = (
     keys.router,
     limits.router,
     routes.router,
+    explain.router,
+    usage.router,
+    nodes.router,
     system.router,
     docs_page.router,
 )
@@ -53,13 +65,9 @@ def application(
     admin_token: SecretStr,
     data_dir: Path,
     app_name: str,
-    place_of: PlaceOf = somewhere,
 ) -> FastAPI:
-    """Return the application. `store` stays open for as long as it runs.
-
-    `place_of(kind, name)` says where the configuration defines a tenant, plan, key or route.
-    """
-    gateway = Gateway(config, data_dir=data_dir, store=store)
+    """Return the application. `store` stays open for as long as it runs."""
+    gateway = Gateway(config, data_dir=data_dir, store=store, starts_apps=False)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -83,9 +91,8 @@ def application(
         config,
         store,
         gateway,
-        Repository(config, store, place_of=place_of),
+        Repository(config, store),
         Limiter(store),
-        place_of,
         data_dir,
     )
     problems.install(app)

@@ -1,13 +1,14 @@
 """The types of what clients write and read, shared by the routers.
 
-Bodies are strict: unknown fields are refused, and a number in quotes is not a number. Names have
+Bodies are strict: unknown fields are refused, and a number in quotes is not a number (`5.0` is the
+whole number 5, as JSON Schema has it). Names have
 the configuration's pattern. Times are whole seconds since 1970, on the store's clock.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 KEY_ID_PATTERN: Final = r"^key_[0-9A-Za-z]{12}$"
@@ -16,6 +17,14 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 NameInPath = Annotated[str, Path(pattern=NAME_PATTERN)]
 KeyIdInPath = Annotated[str, Path(pattern=KEY_ID_PATTERN)]
 Origin = Literal["file", "api"]
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+AS_WHOLE: Final = BeforeValidator(_whole)
+"""Last in the annotation of a whole number, so that its bounds stay in the schema."""
 
 
 class Body(BaseModel):

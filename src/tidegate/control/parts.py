@@ -9,7 +9,6 @@ from fastapi import Depends, Request
 from tidegate.config import Config
 from tidegate.gateway import Gateway
 from tidegate.identity import Repository
-from tidegate.identity.file_objects import PlaceOf
 from tidegate.rate_limiter import Limiter
 from tidegate.store import Store
 
@@ -22,8 +21,11 @@ class Parts:
     """Open, and never given a request: it knows how routes are compiled."""
     repository: Repository
     limiter: Limiter
-    place_of: PlaceOf
     data_dir: Path
+
+    def defined_in(self, origin: str, kind: str, name: str) -> str | None:
+        """Return where the file says what an object is; None for what the API made."""
+        return self.config.places.of(kind, name) if origin == "file" else None
 
 
 def _parts(request: Request) -> Parts:

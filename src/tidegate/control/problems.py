@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from tidegate.control.errors import InvalidRequest, NoSuchPath
 from tidegate.http import GatewayError, problem_response
@@ -23,6 +24,9 @@ logger = logging.getLogger("tidegate.control")
 ERRORS_MAX: Final = 20
 """Of a body that is wrong in many places, these are told."""
 PLACE_CHARACTERS_MAX: Final = 200
+
+_PYDANTICS_OWN: Final = frozenset(("constrained-str",))
+"""Steps of a place that name a validator, not a field."""
 
 
 def install(app: FastAPI) -> None:
@@ -58,15 +62,27 @@ async def _of_the_framework(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return answer(NoSuchPath("The paths are in /openapi.json", headers=headers))
     if error.status_code == 405:
-        return answer(MethodNotAllowed("The path takes what Allow says", headers=headers))
+        return answer(_not_allowed(request))
     if error.status_code == 400:
         return answer(BadRequest("The body cannot be read", headers=headers))
     return answer(GatewayError(headers=headers))
 
 
+def _not_allowed(request: Request) -> MethodNotAllowed:
+    """Starlette's own Allow names the methods of the first operation of the path alone."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    allowed = ", ".join(sorted(methods))
+    return MethodNotAllowed(f"This path takes {allowed}", headers=((b"allow", allowed.encode()),))
+
+
 async def _of_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 the type it was installed for
-    errors = [_described(detail) for detail in error.errors()[:ERRORS_MAX]]
+    # That an optional field is not null either is no news to anybody.
+    told = [detail for detail in error.errors() if detail["type"] != "none_required"]
+    errors = [_described(detail) for detail in told[:ERRORS_MAX]]
     first = errors[0] if errors else {"in": "the request", "message": "it is not valid"}
     return answer(InvalidRequest(f"{first['in']}: {first['message']}", members={"errors": errors}))
 
@@ -82,5 +98,6 @@ def _described(detail: dict[str, Any]) -> dict[str, str]:
 
 def _place(steps: Sequence[Any]) -> str:
     """Return `body.limits.0.rate`. A step may be a field's name that the client chose."""
-    place = ".".join(map(str, steps))[:PLACE_CHARACTERS_MAX]
+    place = ".".join(str(step) for step in steps if step not in _PYDANTICS_OWN)
+    place = place[:PLACE_CHARACTERS_MAX]
     return place.encode("utf-8", "replace").decode()

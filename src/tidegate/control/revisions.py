@@ -4,21 +4,24 @@ The tag is the store's revision, so that the store compares and changes in one s
 condition the last one who writes wins.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Literal
 
 from fastapi import Depends, Header, Response
+from pydantic import StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 
 from tidegate.identity.layout import ABSENT, ANY
 
-_TAG_PATTERN: Final = r'^"[0-9]{1,19}"$'
+_Tag = Annotated[str, StringConstraints(pattern=r'^"?[0-9]{1,19}"?$')]
+"""Without quotes too: shells take them off."""
 
 
 def _expected(
     if_match: Annotated[
-        str | None, Header(pattern=_TAG_PATTERN, description="Change this state and no other.")
+        _Tag | SkipJsonSchema[None], Header(description="Change this state and no other.")
     ] = None,
     if_none_match: Annotated[
-        str | None, Header(pattern=r"^\*$", description="Create, never replace.")
+        Literal["*"] | SkipJsonSchema[None], Header(description="Create, never replace.")
     ] = None,
 ) -> str:
     if if_none_match is not None:

@@ -2,6 +2,7 @@
 
 from tidegate.gateway.explain import Explanation, explain
 from tidegate.gateway.gateway import Gateway, GatewayNotOpen
+from tidegate.gateway.nodes import Node, alive, announced, fingerprint
 from tidegate.gateway.observation import connection_readings, metrics_directory
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot
 
@@ -10,9 +11,13 @@ __all__ = [
     "Explanation",
     "Gateway",
     "GatewayNotOpen",
+    "Node",
     "Snapshot",
+    "alive",
+    "announced",
     "compile_snapshot",
     "connection_readings",
     "explain",
+    "fingerprint",
     "metrics_directory",
 ]

@@ -9,7 +9,6 @@ can turn this into a comparison that stops at the first wrong byte.
 """
 
 import hmac
-from collections.abc import Callable
 from typing import Final
 
 from tidegate.config.schema import Config
@@ -17,19 +16,12 @@ from tidegate.identity.errors import ReadOnlyObject
 from tidegate.identity.key_format import digest
 from tidegate.identity.models import Caller, Plan, StoredKey, Tenant, file_key_id
 
-PlaceOf = Callable[[str, str], str]
-"""From `tenant`, `plan` or `key` and a name to the place that says it, such as `gate.yaml:12`."""
-
-
-def somewhere(kind: str, name: str) -> str:
-    return "the configuration file"
-
 
 class FileObjects:
     """What the file says. Immutable."""
 
-    def __init__(self, config: Config, place_of: PlaceOf = somewhere) -> None:
-        self._place_of: Final = place_of
+    def __init__(self, config: Config) -> None:
+        self._places: Final = config.places
         self.plans: Final = {
             name: Plan(name, plan.limits, "file", allow=plan.allow)
             for name, plan in config.plans.items()
@@ -66,7 +58,7 @@ class FileObjects:
 
     def read_only(self, kind: str, name: str) -> ReadOnlyObject:
         """Return the refusal to change an object of the file, naming where to change it."""
-        place = self._place_of(kind, name)
+        place = self._places.of(kind, name)
         return ReadOnlyObject(
             f"{kind.capitalize()} {name} is defined in {place}: change it there",
             members={"origin": "file", "defined_in": place},

@@ -17,7 +17,7 @@ from tidegate.identity.errors import (
     ObjectNotFound,
     TooManySecrets,
 )
-from tidegate.identity.file_objects import FileObjects, PlaceOf, somewhere
+from tidegate.identity.file_objects import FileObjects
 from tidegate.identity.key_format import digest, new_key
 from tidegate.identity.key_scripts import (
     CREATE_KEY,
@@ -47,10 +47,9 @@ _BATCH: Final = 100
 
 
 class Repository:
-    def __init__(self, config: Config, store: Store, *, place_of: PlaceOf = somewhere) -> None:
-        """`place_of(kind, name)` says where the file defines an object, for messages."""
+    def __init__(self, config: Config, store: Store) -> None:
         self._store = store
-        self._file = FileObjects(config, place_of)
+        self._file = FileObjects(config)
         self.tenants = Tenants(store, self._file)
         self.plans = Plans(store, self._file)
 

@@ -8,9 +8,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from tidegate.control.fields import (
-    NAME_PATTERN,
+    AS_WHOLE,
     Body,
     KeyIdInPath,
     Name,
@@ -35,7 +36,7 @@ class KeyNameBody(Body):
 
 
 class RotationBody(Body):
-    overlap_s: Annotated[int, Field(ge=0, le=OVERLAP_S_MAX)]
+    overlap_s: Annotated[int, Field(ge=0, le=OVERLAP_S_MAX), AS_WHOLE]
     """How long the secret before this one still works, in seconds. 0: all older ones end now."""
 
 
@@ -67,7 +68,7 @@ class RevokedKeyShown(Shown):
 async def list_keys(
     parts: PartsNeeded,
     position: PositionQuery,
-    tenant: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
+    tenant: Annotated[Name | SkipJsonSchema[None], Query()] = None,
 ) -> Listed[ShownKey]:
     """List the keys of one tenant or of all, by tenant and name; never their secrets."""
     page = await parts.repository.list_keys(
@@ -127,13 +128,12 @@ def _secret(parts: Parts, created: CreatedKey) -> ShownSecret:
 
 
 def _members(parts: Parts, key: StoredKey) -> dict[str, object]:
-    is_of_file = key.origin == "file"
     return {
         "id": key.key_id,
         "tenant": key.tenant,
         "name": key.name,
         "origin": key.origin,
-        "defined_in": parts.place_of("key", f"{key.tenant}/{key.name}") if is_of_file else None,
+        "defined_in": parts.defined_in(key.origin, "key", f"{key.tenant}/{key.name}"),
         "created_at": key.created_at,
         "rotated_at": key.rotated_at,
         "older_secrets_end_at": key.older_end_at,

@@ -1,11 +1,20 @@
-"""Plans: the limits of every tenant on them. A plan that tenants are on cannot be deleted."""
+"""Plans: the limits and routes of every tenant on them. Who is on one keeps it from deletion."""
 
 from fastapi import APIRouter, Response
 
 from tidegate.control.fields import Body, NameInPath, Shown, ShownObject
 from tidegate.control.paging import Listed, PositionQuery, next_cursor
 from tidegate.control.parts import Parts, PartsNeeded
-from tidegate.control.plan_limits import PlanLimits, ShownLimit, checked_limits, shown_limits
+from tidegate.control.plan_fields import (
+    PlanLimits,
+    PlanRoutes,
+    ShownAllowed,
+    ShownLimit,
+    checked_limits,
+    checked_routes,
+    shown_limits,
+    shown_routes,
+)
 from tidegate.control.revisions import Expected, tag
 from tidegate.identity import Plan
 
@@ -14,11 +23,15 @@ router = APIRouter(prefix="/v1/plans", tags=["plans"])
 
 class PlanBody(Body):
     limits: PlanLimits
+    allow: PlanRoutes | None = None
+    """The routes that its callers may call. Left out or null: every route."""
 
 
 class ShownPlan(ShownObject):
     name: str
     limits: list[ShownLimit]
+    allow: list[ShownAllowed] | None
+    """Null: every route."""
 
 
 class DeletedPlan(Shown):
@@ -51,11 +64,13 @@ async def get_plan(plan: NameInPath, parts: PartsNeeded, response: Response) -> 
 async def put_plan(
     plan: NameInPath, body: PlanBody, parts: PartsNeeded, expected: Expected, response: Response
 ) -> ShownPlan:
-    """Create a plan, or replace its limits. Workers follow within a second.
+    """Create a plan, or replace its limits and routes. Workers follow within a second.
 
     What a caller has spent of a limit counts on under the same name.
     """
-    written = await parts.repository.plans.put(plan, checked_limits(body.limits), expected)
+    written = await parts.repository.plans.put(
+        plan, checked_limits(body.limits), expected, allow=checked_routes(body.allow)
+    )
     response.status_code = 201 if written.is_new else 200
     tag(response, written.item.revision)
     return _shown(parts, written.item)
@@ -72,7 +87,8 @@ def _shown(parts: Parts, plan: Plan) -> ShownPlan:
     return ShownPlan(
         name=plan.name,
         limits=shown_limits(plan.limits),
+        allow=shown_routes(plan.allow),
         origin=plan.origin,
-        defined_in=parts.place_of("plan", plan.name) if plan.origin == "file" else None,
+        defined_in=parts.defined_in(plan.origin, "plan", plan.name),
         created_at=plan.created_at,
     )

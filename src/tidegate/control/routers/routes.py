@@ -56,7 +56,7 @@ def _shown(parts: Parts, compiled: CompiledRoute) -> ShownRoute:
         name=route.name,
         service=compiled.service.name,
         origin="file",
-        defined_in=parts.place_of("route", route.name),
+        defined_in=parts.config.places.of("route", route.name),
         targets=list(compiled.service.targets),
         hosts=list(route.hosts),
         paths=list(route.paths),

@@ -67,11 +67,10 @@ async def delete_tenant(tenant: NameInPath, parts: PartsNeeded) -> DeletedTenant
 
 
 def _shown(parts: Parts, tenant: Tenant) -> ShownTenant:
-    is_of_file = tenant.origin == "file"
     return ShownTenant(
         name=tenant.name,
         plan=tenant.plan,
         origin=tenant.origin,
-        defined_in=parts.place_of("tenant", tenant.name) if is_of_file else None,
+        defined_in=parts.defined_in(tenant.origin, "tenant", tenant.name),
         created_at=tenant.created_at,
     )

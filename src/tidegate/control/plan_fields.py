@@ -1,25 +1,32 @@
-"""The limits of a plan as the API takes and shows them: the words of the configuration.
+"""A plan's limits and routes as the API takes and shows them: the words of the configuration.
 
 The schema here says what one field may hold; what two fields must agree on (a burst that its rate
 can fill) is the configuration's rule, and told in its words.
 """
 
-from typing import Annotated, Final, Literal
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
-from tidegate.config import Limit, TokenBucket
+from tidegate.config import Allowed, Limit, TokenBucket
 from tidegate.config.schema import CheckedLimit
 from tidegate.control.errors import InvalidRequest
-from tidegate.control.fields import Body, Name, Shown
+from tidegate.control.fields import AS_WHOLE, Body, Name, Shown
 
+T = TypeVar("T")
 LIMITS_MAX: Final = 16
+ALLOWED_MAX: Final = 256
+METHODS_MAX: Final = 32
 _RATE_PATTERN: Final = r"^[1-9][0-9]{0,8}/(s|m|h|d|mo|second|minute|hour|day|month)$"
+_ALLOW: Final[TypeAdapter[tuple[Allowed, ...]]] = TypeAdapter(tuple[Allowed, ...])
 _LIMITS: Final[TypeAdapter[tuple[Limit, ...]]] = TypeAdapter(tuple[CheckedLimit, ...])
 
 RateText = Annotated[
     str, StringConstraints(pattern=_RATE_PATTERN), Field(examples=["5/s", "1000/day"])
 ]
+
+MethodText = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9!#$%&'*+.^_`|~-]{1,32}$")]
 
 
 class BucketBody(Body):
@@ -27,7 +34,7 @@ class BucketBody(Body):
 
     name: Name
     rate: RateText
-    burst: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    burst: Annotated[int, Field(ge=1, le=10**9), AS_WHOLE] | None = None
     per: Literal["key", "tenant"] = "key"
 
 
@@ -42,6 +49,16 @@ class QuotaBody(Body):
 PlanLimits = Annotated[list[BucketBody | QuotaBody], Field(max_length=LIMITS_MAX)]
 
 
+class AllowedBody(Body):
+    """A route that the plan has, with the methods named (GET brings HEAD) or all of them."""
+
+    route: Name
+    methods: Annotated[list[MethodText], Field(min_length=1, max_length=METHODS_MAX)] | None = None
+
+
+PlanRoutes = Annotated[list[AllowedBody], Field(min_length=1, max_length=ALLOWED_MAX)]
+
+
 class ShownLimit(Shown):
     """`rate` and `burst` of a token bucket, or `quota`."""
 
@@ -52,15 +69,29 @@ class ShownLimit(Shown):
     quota: str | None = None
 
 
+class ShownAllowed(Shown):
+    route: str
+    methods: list[str]
+    """Empty: every method."""
+
+
 def checked_limits(limits: list[BucketBody | QuotaBody]) -> tuple[Limit, ...]:
     """Return the limits as a plan of the file has them. Raises InvalidRequest."""
-    written = [limit.model_dump(exclude_none=True) for limit in limits]
+    return _checked(_LIMITS, "limits", limits)
+
+
+def checked_routes(allow: list[AllowedBody] | None) -> tuple[Allowed, ...] | None:
+    """Return `allow` as a plan of the file has it. Raises InvalidRequest."""
+    return None if allow is None else _checked(_ALLOW, "allow", allow)
+
+
+def _checked(adapter: TypeAdapter[T], field: str, entries: Sequence[BaseModel]) -> T:
     try:
-        return _LIMITS.validate_python(written)
+        return adapter.validate_python([entry.model_dump(exclude_none=True) for entry in entries])
     except ValidationError as error:
         errors = [
             {
-                "in": f"body.limits.{detail['loc'][0]}",
+                "in": f"body.{field}.{detail['loc'][0]}",
                 "message": detail["msg"].removeprefix("Value error, "),
             }
             for detail in error.errors(include_url=False, include_input=False)
@@ -72,6 +103,12 @@ def checked_limits(limits: list[BucketBody | QuotaBody]) -> tuple[Limit, ...]:
 
 def shown_limits(limits: tuple[Limit, ...]) -> list[ShownLimit]:
     return [_shown(limit) for limit in limits]
+
+
+def shown_routes(allow: tuple[Allowed, ...] | None) -> list[ShownAllowed] | None:
+    if allow is None:
+        return None
+    return [ShownAllowed(route=entry.route, methods=list(entry.methods)) for entry in allow]
 
 
 def _shown(limit: Limit) -> ShownLimit:

@@ -1,0 +1,72 @@
+"""What would become of a request, and why: nothing is sent on and nothing charged."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import StringConstraints
+
+from tidegate.control.fields import Body, Shown
+from tidegate.control.parts import PartsNeeded
+from tidegate.gateway import explain
+
+router = APIRouter(prefix="/v1", tags=["explain"])
+
+Method = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{1,32}$")]
+Target = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,4096}$")]
+Host = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")]
+Secret = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")]
+
+
+class RequestBody(Body):
+    method: Method = "GET"
+    target: Target
+    """A path with its query, or a whole URL."""
+    host: Host = "localhost"
+    key: Secret | None = None
+    """The key that the request would present. It is in no log and no answer."""
+
+
+class ShownCaller(Shown):
+    tenant: str
+    plan: str
+    key_id: str
+    key_name: str
+
+
+class ShownExplainedLimit(Shown):
+    name: str
+    capacity: int
+    remaining: int
+    reset_s: int
+    refuses: bool
+    """What the route costs is more than what is left."""
+
+
+class ShownExplanation(Shown):
+    method: str
+    host: str
+    path: str
+    verdict: Literal["forwarded", "refused"]
+    status: int | None
+    """Of the gateway's own refusal; null where it would forward."""
+    reason: str | None
+    service: str | None
+    route: str | None
+    chain: list[str]
+    caller: ShownCaller | None
+    cost: int | None
+    limits: list[ShownExplainedLimit]
+    cache: str
+    targets: list[str]
+    timings_ms: dict[str, float]
+    recent: list[dict[str, Any]]
+    """The caller's latest requests on this route, as far as they were sampled."""
+
+
+@router.post("/explain")
+async def explain_request(body: RequestBody, parts: PartsNeeded) -> ShownExplanation:
+    """Explain what the gateway would do with a request."""
+    explanation = await explain(
+        parts.gateway, body.method, body.target, host=body.host, key=body.key
+    )
+    return ShownExplanation.model_validate(explanation.as_dict())
