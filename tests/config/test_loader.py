@@ -38,13 +38,6 @@ def test_the_example_of_the_design_loads_as_it_stands() -> None:
     assert config.redis.url == "embedded"
 
 
-def test_what_is_checked_but_not_in_effect_is_told_in_a_line_each() -> None:
-    assert loaded("design.yaml").not_in_effect() == [
-        "cache (on test) is checked but not yet in effect",
-    ]
-    assert loaded("references.yaml", HOST="127.0.0.1").not_in_effect() == []
-
-
 @pytest.mark.parametrize("switch", ["admin: false", "admin: off", "admin: {enabled: no}"])
 def test_admin_can_be_switched_off_and_stays_off_whatever_its_port_is(
     tmp_path: Path, switch: str

@@ -57,8 +57,7 @@ def config_found(given: Path | None, settings: Settings) -> tuple[list[Finding],
         config = load(path)
     except (Failure, ConfigError) as error:
         return [Finding("configuration", "broken", str(error))], None
-    notes = [Finding("configuration", "warning", note) for note in config.not_in_effect()]
-    return [Finding("configuration", "ok", f"{path} is valid"), *notes], config
+    return [Finding("configuration", "ok", f"{path} is valid")], config
 
 
 def data_dir_found(data_dir: Path) -> Finding:

@@ -53,7 +53,7 @@ def check(
         print_json({"ok": False, "problems": problems})
         raise typer.Exit(1) from error
     if as_json:
-        print_json({"ok": True, "problems": [], "notes": config.not_in_effect()})
+        print_json({"ok": True, "problems": []})
         return
     counts = {
         "service": len(config.services),
@@ -63,8 +63,6 @@ def check(
     }
     found = ", ".join(f"{count} {word}{'s' * (count != 1)}" for word, count in counts.items())
     print_line(f"{path} is valid: {found}")
-    for note in config.not_in_effect():
-        print_line(f"Note: {note}")
 
 
 @app.command("diff")

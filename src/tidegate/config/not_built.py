@@ -14,12 +14,12 @@ def _sets(names: dict[str, str]) -> dict[str, frozenset[str]]:
 FIELDS: Final = _sets(
     {
         "": (
-            "auth cache cluster cors fleet history include ip_rules jwt logging "
+            "auth cluster cors fleet history include ip_rules jwt logging "
             "metrics on_store_failure openapi policies revisions telemetry tls tracing webhooks"
         ),
         "listen": "http2 http3 proxy_protocol tls unix websocket",
         "admin": "auth dashboard login oidc roles tls token users",
-        "redis": "ca_file cache_url cluster nodes on_failure password sentinel tls username",
+        "redis": "ca_file cluster nodes on_failure password sentinel tls username",
         "plans.*": (
             "algorithm charge concurrency deny ip_rules on_store_failure price queue routes "
             "services shadow"

@@ -82,6 +82,19 @@ class Redis(Model):
     """How long a request waits for the store."""
 
 
+class CacheStore(Model):
+    """What all routes with `cache` share."""
+
+    url: f.CacheUrl | None = None
+    """A store for cached answers alone. Left out: the store of `redis`."""
+    bytes: f.Size = Field(256 * 2**20, ge=2**20)
+    """All that is stored; what was not used for longest makes room."""
+    memory_bytes: f.Size = 32 * 2**20
+    """Each worker's own copies of what it serves often; 0: none."""
+    entry_bytes: f.Size = 8 * 2**20
+    """The largest body that is stored."""
+
+
 class TokenBucket(Model):
     """`rate` tokens flow in per period, at most `burst` are held (by default, the rate's count)."""
 
@@ -242,6 +255,7 @@ class Config(Model):
     listen: Listen = Listen()
     admin: Admin = Admin()
     redis: Redis = Redis()
+    cache: CacheStore = CacheStore()
     access_log: Literal["auto", "json", "pretty", "off"] = "auto"
     """A line for each request on standard output. `auto`: pretty on a terminal, else JSON; off
     inside another ASGI server, which has its own."""
@@ -261,16 +275,3 @@ class Config(Model):
         """Note where the file defines what: once, by the loader."""
         self._places = places
         return self
-
-    def not_in_effect(self) -> list[str]:
-        """Return a line for each thing that is asked for and checked, but does nothing yet."""
-        cached = [
-            route.name
-            for service in self.services
-            for route in service.routes
-            if route.cache is not None and route.cache.enabled
-        ]
-        lines = []
-        if cached:
-            lines.append(f"cache (on {', '.join(cached)}) is checked but not yet in effect")
-        return lines

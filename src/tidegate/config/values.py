@@ -90,6 +90,12 @@ def checked_redis_url(text: str) -> str:
     return text
 
 
+def checked_cache_url(text: str) -> str:
+    if text == "embedded":
+        raise Wrong("leave it out to keep answers in the store of `redis`, or write redis://HOST")
+    return checked_redis_url(text)
+
+
 def checked_listen_host(text: str) -> str:
     if _HOST.fullmatch(text):
         return text

@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from pydantic import SecretStr
 
+from tidegate.cache import Cache, open_cache
 from tidegate.config import Config, Settings, load
 from tidegate.gateway.debug import debug_field, may_debug
 from tidegate.gateway.observation import metrics_directory, pool_readings, telemetry_of
@@ -20,7 +21,7 @@ from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot,
 from tidegate.http import GatewayError, Headers, Request, Response
 from tidegate.http.errors import MethodNotAllowed, ServiceUnavailable
 from tidegate.identity import KeyResolver
-from tidegate.policies import AuthThrottle, Context, Next, Parts, RequestIdentity
+from tidegate.policies import AuthThrottle, Context, Next, Parts, RequestIdentity, is_cached
 from tidegate.rate_limiter import Limiter
 from tidegate.store import Store, open_store
 
@@ -103,10 +104,17 @@ class Gateway:
                 wait_s=STORE_WAIT_S if self._require_store else DEGRADED_WAIT_S,
                 require=self._require_store,
             )
+        cache: Cache | None = None
         try:
-            self._parts = parts = self._parts_of(store)
+            if any(
+                is_cached(route) for service in self.config.services for route in service.routes
+            ):
+                cache = await open_cache(self.config.cache, store)
+            self._parts = parts = self._parts_of(store, cache)
             self._snapshot = snapshot = compile_snapshot(self.config, parts, self._recorder)
         except BaseException:
+            if cache is not None:
+                await cache.aclose()
             if self._given_store is None:
                 await store.aclose()
             raise
@@ -114,7 +122,7 @@ class Gateway:
         self._observe(store, snapshot)
         return self
 
-    def _parts_of(self, store: Store) -> Parts:
+    def _parts_of(self, store: Store, cache: Cache | None) -> Parts:
         listen, limiter = self.config.listen, Limiter(store)
         rate = listen.auth_failures
         return Parts(
@@ -125,6 +133,7 @@ class Gateway:
             self._directory,
             plans=self.config.plans,
             throttle=None if rate is None else AuthThrottle(rate, limiter),
+            cache=cache,
         )
 
     async def __aexit__(
@@ -144,6 +153,8 @@ class Gateway:
         finally:
             try:
                 await self.telemetry.aclose()
+                if parts is not None and parts.cache is not None:
+                    await parts.cache.aclose()
             finally:
                 if store is not None and self._given_store is None:
                     await store.aclose()
@@ -189,11 +200,11 @@ class Gateway:
         except GatewayError as error:
             return await self._unrouted(request, error, started_at)
         request.context = context = Context(route.route, route.service, self._store)
-        for ask in route.asks:
-            ask(request, context)
         if route.route.strip_prefix:
             # One slash: a service may take `//name` for another host.
             request.path = b"/" + path[prefix_bytes:].lstrip(b"/")
+        for ask in route.asks:
+            ask(request, context)
         try:
             response = await route.chain(request)
         except BaseException as error:

@@ -161,3 +161,11 @@ class GatewayTimeout(GatewayError):
     status = 504
     slug = "upstream-timeout"
     title = "The upstream did not answer in time"
+
+
+class NotStored(GatewayError):
+    """RFC 9111, section 5.2.1.7: the client would rather have no answer than a fresh one."""
+
+    status = 504
+    slug = "not-stored"
+    title = "Nothing that is stored can answer this request"

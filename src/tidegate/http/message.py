@@ -100,7 +100,15 @@ class Response:
     release with `on_close`; the door calls `aclose` exactly once, under cancellation too.
     """
 
-    __slots__ = ("_closers", "body", "content_length", "headers", "reason", "status")
+    __slots__ = (
+        "_closers",
+        "body",
+        "content_length",
+        "ends_by_close",
+        "headers",
+        "reason",
+        "status",
+    )
 
     def __init__(
         self,
@@ -120,6 +128,8 @@ class Response:
         self.body = body
         self.content_length = content_length
         self.reason = reason
+        self.ends_by_close = False
+        """Nothing but the end of the sender's connection says that the body is whole."""
         self._closers: list[OnClose] | None = None
 
     def on_close(self, release: OnClose) -> None:

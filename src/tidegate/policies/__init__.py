@@ -6,7 +6,7 @@ For a policy of your own: `from tidegate.policies import Next, Policy, Request, 
 from tidegate.http import Response
 from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.custom import PolicyNotLoaded
-from tidegate.policies.order import Parts, asks_of, chain_of, ordered
+from tidegate.policies.order import Parts, asks_of, chain_of, is_cached, ordered
 from tidegate.policies.policy import Ask, Context, Next, Policy, Request
 from tidegate.policies.request_identity import RequestIdentity
 
@@ -23,5 +23,6 @@ __all__ = [
     "Response",
     "asks_of",
     "chain_of",
+    "is_cached",
     "ordered",
 ]

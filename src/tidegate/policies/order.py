@@ -9,10 +9,19 @@ from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tidegate.cache import Cache
 from tidegate.config import Listen, Plan, Route, Service
 from tidegate.http import Response
 from tidegate.identity import Caller, KeyResolver
-from tidegate.policies import authenticate, body_bound, custom, forward, limit, request_identity
+from tidegate.policies import (
+    authenticate,
+    body_bound,
+    cache,
+    custom,
+    forward,
+    limit,
+    request_identity,
+)
 from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.entitle import Entitlement
@@ -35,6 +44,8 @@ class Parts:
     plans: Mapping[str, Plan] = field(default_factory=dict)
     throttle: AuthThrottle | None = None
     """None: failed authentications are not bounded."""
+    cache: Cache | None = None
+    """None: no route caches."""
     subjects: dict[Caller, Subject] = field(default_factory=dict)
 
 
@@ -60,15 +71,22 @@ def ordered(
     if bound := body_bound.build(route, parts.listen.bounds.body_bytes, parts.body_bytes_max):
         yield "body_bound", bound
     yield from _own(route, "forward", parts)
+    if parts.cache is not None and is_cached(route):
+        trusts = bool(parts.listen.trusted_proxies)
+        yield "cache", cache.build(parts.cache, route, service, trusts=trusts)
     waits_before = (
         not route.auth
-        or route.cache is not None
+        or is_cached(route)
         or any(entry.before == "forward" for entry in route.policies)
     )
     yield (
         "forward",
         forward.build(route, upstream, proxies, reads_clock=waits_before),
     )
+
+
+def is_cached(route: Route) -> bool:
+    return route.cache is not None and route.cache.enabled
 
 
 def chain_of(policies: Sequence[tuple[str, Policy]]) -> Next:

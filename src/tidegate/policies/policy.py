@@ -26,10 +26,10 @@ class Context:
 
     `caller` is None on `auth: none` routes and before authentication. `store` is the gateway's
     own store: a policy's keys should start with a prefix of their own. `pending_limits` is the
-    limit policy's unanswered question, `decision` what became of it. `source` is who made the
-    answer: "gateway", "cache" or "upstream". `cache_status` is hit, miss, stale, bypass or
-    revalidated, None where nothing was looked up, and `cache_detail` the reason; `target` is the
-    upstream's `host:port` where it is known.
+    limit policy's unanswered question, `decision` what became of it; `pending_cache` is what the
+    cache policy found or asked. `source` is who made the answer: "gateway", "cache" or "upstream".
+    `cache_status` is hit, miss, stale, bypass or revalidated, None where nothing was looked up, and
+    `cache_detail` the reason; `target` is the upstream's `host:port` where it is known.
 
     `debug_token` is what a request shows that asks for `Tidegate-Debug`, None if it does not.
 
@@ -45,6 +45,7 @@ class Context:
         "decided_at",
         "decision",
         "forwarded_at",
+        "pending_cache",
         "pending_limits",
         "request_id",
         "route",
@@ -61,6 +62,7 @@ class Context:
         self.caller: Caller | None = None
         self.request_id = b""
         self.pending_limits: Any = None
+        self.pending_cache: Any = None
         self.debug_token: bytes | None = None
         self.decision: Decision | None = None
         self.source = "gateway"

@@ -2,6 +2,7 @@
 
 from tidegate.upstream.client import Upstream
 from tidegate.upstream.header_fields import (
+    CLAIMS,
     FORWARDING_FIELDS,
     add_forwarding_fields,
     add_via,
@@ -11,6 +12,7 @@ from tidegate.upstream.pool import Counts
 from tidegate.upstream.request_head import ready_fields
 
 __all__ = [
+    "CLAIMS",
     "FORWARDING_FIELDS",
     "Counts",
     "Upstream",

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from tidegate.config.schema import Timeouts
 from tidegate.http.errors import GatewayError
-from tidegate.http.framing import State
+from tidegate.http.framing import Framing, State
 from tidegate.http.message import Informational, Request, Response
 from tidegate.upstream import failures
 from tidegate.upstream.body_stream import BodyStream
@@ -26,6 +26,7 @@ JOINED_BODY_BYTES_MAX: Final = 64 * 1024
 """Up to here, copying the body behind the head is cheaper than a second write."""
 
 _BODY, _DONE = State.BODY, State.DONE
+_CLOSE: Final = Framing.CLOSE
 
 Told: TypeAlias = "Callable[[Connection], None]"
 
@@ -224,6 +225,8 @@ class Connection(asyncio.Protocol):
         read = self._reader
         response = Response(read.status, read.headers, body)
         response.content_length, response.reason = read.length, read.reason  # keywords cost more
+        if read.framing is _CLOSE:
+            response.ends_by_close = True
         return response
 
     def _fail(self, error: BaseException) -> None:

@@ -1,0 +1,99 @@
+"""The cache of one worker, opened and closed with its gateway: storage, memory, single flight.
+
+Entries lie in the store of `redis`, or in one of their own (`cache.url`), always on a connection
+of the cache's own. A store that cannot be reached at the start is no error: until it is there,
+everything is a miss.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final, Self
+
+from tidegate.cache.bodies import Unfinished
+from tidegate.cache.flights import Flights
+from tidegate.cache.memory import Memory
+from tidegate.cache.scripts import COMMIT, READ, TOUCH, WRITE
+from tidegate.cache.storage import Storage
+from tidegate.config.schema import CacheStore
+from tidegate.http.errors import StoreUnavailable
+from tidegate.store import CommandFailed, Connection, Store, Tracking
+from tidegate.store.address import Address
+from tidegate.store.pipeline import Pipeline
+
+logger = logging.getLogger("tidegate.cache")
+
+START_WAIT_S: Final = 1.0
+
+
+class Cache:
+    """Made by `open_cache`. What all routes that cache share in a worker."""
+
+    def __init__(
+        self,
+        settings: CacheStore,
+        connection: Connection,
+        tracking: Tracking,
+        close: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.connection = connection
+        self.storage = Storage(connection, settings.bytes)
+        self.memory = Memory(tracking, settings.memory_bytes)
+        self.flights = Flights()
+        self.unfinished = Unfinished()
+        self.entry_bytes_max = min(settings.entry_bytes, settings.bytes)
+        self._close = close
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        self.memory.close()
+        await self._close()
+
+
+async def open_cache(settings: CacheStore, store: Store) -> Cache:
+    """Open the cache beside `store`. Raises StoreRefused for a URL that names no store."""
+    is_apart = settings.url is not None
+    address = Address.parse(settings.url) if settings.url else store.connection.address
+    tracking = Tracking(address) if is_apart else store.tracking
+    connection = Connection(
+        address,
+        timeout_s=store.connection.timeout_s,
+        name="tidegate-cache",
+        prepare=_load_scripts,
+    )
+
+    async def close() -> None:
+        try:
+            if is_apart:
+                await tracking.aclose()
+        finally:
+            await connection.aclose()
+
+    cache = Cache(settings, connection, tracking, close)
+    connection.start()
+    try:
+        await connection.wait_up(START_WAIT_S)
+    except StoreUnavailable as error:
+        logger.warning("the cache's store is not there yet: %s", error)
+    except BaseException:
+        await asyncio.shield(cache.aclose())
+        raise
+    return cache
+
+
+async def _load_scripts(pipeline: Pipeline) -> None:
+    """Make the scripts known before they are used: a piece that was sent again by its source
+    would come behind the next one."""
+    loads: list[asyncio.Future[Any]] = [
+        pipeline.execute(b"SCRIPT", b"LOAD", script.source)
+        for script in (COMMIT, WRITE, READ, TOUCH)
+    ]
+    for load in loads:
+        with suppress(CommandFailed):
+            await load

@@ -1,0 +1,248 @@
+"""Asks the service for what the cache cannot answer, and keeps of the answer what may be kept.
+
+One object for one request, and one way through it: validate what is stored, or fetch anew; judge
+the answer; store it while it goes to the client. `flight`, if this request leads others, lands on
+every way out. What may be stored, and as whose, is said by the rules (storing.py).
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from tidegate.cache.answers import fields_to_store, not_modified, stored_answer, with_fields
+from tidegate.cache.bodies import StoringBody, gather_short, stored_body
+from tidegate.cache.cache import Cache
+from tidegate.cache.flights import Flight, Landing
+from tidegate.cache.freshness import initial_age_s, lifetime_s
+from tidegate.cache.question import Question
+from tidegate.cache.status_field import Forwarded, forwarded_fields
+from tidegate.cache.storage import Found
+from tidegate.cache.stored import Stored
+from tidegate.cache.storing import is_explicitly_public, why_not_stored
+from tidegate.cache.validation import (
+    CONDITIONS,
+    conditional_fields,
+    is_answered_by_304,
+    updated_by_304,
+)
+from tidegate.cache.vary import selecting_values, vary_names
+from tidegate.http import Headers, Outcome, Request, Response
+
+STALE_S: Final = 3600.0
+"""For so long an entry that can be validated is kept beyond its freshness."""
+VALIDATED_IN_PART_S_MIN: Final = 1.0
+
+Send = Callable[[Request[Any]], Awaitable[Response]]
+
+
+class Fetch:
+    """`status` and `detail` tell afterwards what became of it."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        question: Question,
+        found: Found,
+        flight: Flight | None,
+        default_ttl_s: float,
+    ) -> None:
+        self.status = "miss"
+        self.detail = ""
+        self._cache = cache
+        self._question = question
+        self._found = found
+        self._flight = flight
+        self._default_ttl_s = default_ttl_s
+        self._why = Forwarded.VARY_MISS if found.has_variants else Forwarded.URI_MISS
+
+    async def response(
+        self,
+        request: Request[Any],
+        send: Send,
+        stale: tuple[bytes, Stored] | None,
+        why: Forwarded | None,
+    ) -> Response:
+        """Return the answer to `request`; `stale` is what may be validated, `why` the reason."""
+        self._why = why or self._why
+        try:
+            return await self._answer(request, send, stale)
+        except Exception:
+            self._land(Landing.FAILED)
+            raise
+        except BaseException:
+            self._land(Landing.HANDED_ON)
+            raise
+
+    async def _answer(
+        self, request: Request[Any], send: Send, stale: tuple[bytes, Stored] | None
+    ) -> Response:
+        asked = request.headers
+        conditions = conditional_fields(stale[1].headers) if stale is not None else None
+        if stale is not None and conditions:
+            without = [field for field in asked if field[0] not in CONDITIONS]
+            request.headers = Headers(without + conditions)
+            request_time = time.time()
+            response = await send(request)
+            if response.status != 304:
+                return await self._kept(response, request_time)
+            await response.aclose(Outcome.COMPLETE)
+            confirmed = await self._confirmed(*stale, asked, response, request_time)
+            if confirmed is not None:
+                return confirmed
+            request.headers = Headers(without)
+        request_time = time.time()
+        return await self._kept(await send(request), request_time)
+
+    async def _confirmed(
+        self, entry: bytes, stale: Stored, asked: Headers, response: Response, request_time: float
+    ) -> Response | None:
+        """Return the answer from what the 304 confirmed; None if that is not there any more."""
+        if not is_answered_by_304(stale.headers, response.headers):
+            return None
+        body = (
+            await stored_body(self._cache.storage, stale) if self._question.method == "GET" else b""
+        )
+        if body is None:
+            return None
+        headers = updated_by_304(stale.headers, response.headers)
+        response_time = time.time()
+        reason = self._why_not_kept("GET", stale.status, headers, response_time)
+        is_shared = entry is self._question.place.public
+        if reason is None and is_shared and not is_explicitly_public(headers):
+            reason = "not public any more"
+        fresh = self._stored(stale, headers, request_time, response_time)
+        if reason is None and self._keep(entry, fresh):
+            self._land(Landing.LOOK if fresh.body_id else fresh)
+        else:
+            self._land(Landing.ALONE)
+        self.status, self.detail = "revalidated", reason or ""
+        fields = forwarded_fields(
+            self._why, status=304, is_stored=reason is None, detail=self.detail
+        )
+        answer = not_modified(fresh, asked, fields)
+        if answer is not None:
+            return answer
+        return stored_answer(fresh, body, self._question.method, with_fields(fresh.headers, fields))
+
+    async def _kept(self, response: Response, request_time: float) -> Response:
+        """Store the answer if it may be; return it with what became of it."""
+        response_time = time.time()
+        headers = response.headers
+        method = self._question.method
+        reason = self._why_not_kept(method, response.status, headers, response_time)
+        if reason is None:
+            reason = self._why_not_fit(response)
+        if reason is None:
+            await gather_short(response)
+            reason = self._stores(response, request_time, response_time)
+        if reason is not None:
+            self._land(Landing.ALONE)
+        self.detail = reason or ""
+        fields = forwarded_fields(self._why, is_stored=reason is None, detail=self.detail)
+        response.headers = with_fields(response.headers, fields)
+        return response
+
+    def _why_not_kept(
+        self, method: str, status: int, headers: Headers, response_time: float
+    ) -> str | None:
+        reason = why_not_stored(
+            method,
+            self._question.headers,
+            status,
+            headers,
+            default_ttl_s=self._default_ttl_s,
+            response_time=response_time,
+        )
+        if reason is None and self._found.generations is None:
+            reason = "the store did not answer"
+        return reason
+
+    def _why_not_fit(self, response: Response) -> str | None:
+        length = response.content_length
+        if isinstance(response.body, bytes):
+            length = len(response.body)
+        if length is not None and length > self._cache.entry_bytes_max:
+            return "too large"
+        return "a body that ends with its connection" if response.ends_by_close else None
+
+    def _stores(self, response: Response, request_time: float, response_time: float) -> str | None:
+        """Store the answer, now or as its body comes; return why not, or None."""
+        place, generations = self._question.place, self._found.generations
+        assert generations is not None  # noqa: S101 - see _why_not_kept
+        is_shared = is_explicitly_public(response.headers)
+        entry = place.public if is_shared else place.own
+        empty = Stored(
+            status=response.status,
+            headers=response.headers,
+            request_time=request_time,
+            response_time=response_time,
+            initial_age_s=0.0,
+            lifetime_s=0.0,
+            body_length=0,
+            generation=generations.public if is_shared else generations.own,
+        )
+        stored = self._stored(empty, response.headers, request_time, response_time)
+        if _keep_s(stored) <= 0:
+            return "already stale"
+        body = response.body
+        if isinstance(body, bytes):
+            whole = replace(stored, body=body, body_length=len(body))
+            self._keep(entry, whole)
+            self._land(whole)
+            return None
+        self._stores_stream(response, entry, stored)
+        return None
+
+    def _stores_stream(self, response: Response, entry: bytes, stored: Stored) -> None:
+        if self._flight is not None:
+            self._flight.expect_body()
+
+        def whole(body: bytes, body_id: bytes, length: int) -> None:
+            kept = replace(stored, body=body, body_id=body_id, body_length=length)
+            self._keep(entry, kept)
+            self._land(Landing.LOOK if body_id else kept)
+
+        def given_up(for_client: bool) -> None:
+            self._land(Landing.HANDED_ON if for_client else Landing.ALONE)
+
+        StoringBody(
+            self._cache.storage,
+            self._cache.unfinished,
+            response,
+            self._cache.entry_bytes_max,
+            on_whole=whole,
+            on_given_up=given_up,
+        )
+
+    def _stored(
+        self, before: Stored, headers: Headers, request_time: float, response_time: float
+    ) -> Stored:
+        """Return `before` with these fields and times, which decide for how long it is fresh."""
+        vary = vary_names(headers) or ()
+        return replace(
+            before,
+            headers=fields_to_store(headers, response_time),
+            request_time=request_time,
+            response_time=response_time,
+            initial_age_s=initial_age_s(headers, request_time, response_time),
+            lifetime_s=lifetime_s(before.status, headers, self._default_ttl_s, response_time),
+            vary=vary,
+            selecting=selecting_values(vary, self._question.headers),
+        )
+
+    def _keep(self, entry: bytes, stored: Stored) -> bool:
+        keep_s = _keep_s(stored)
+        if keep_s > 0:
+            self._cache.storage.commit(entry, self._question.place, stored, keep_s)
+        return keep_s > 0
+
+    def _land(self, outcome: Stored | Landing) -> None:
+        if self._flight is not None:
+            self._flight.land(outcome)
+
+
+def _keep_s(stored: Stored) -> float:
+    """Return for how long an entry is of any use: while fresh, and while it can be validated."""
+    fresh_s = max(0.0, stored.lifetime_s - stored.initial_age_s)
+    return fresh_s + (STALE_S if conditional_fields(stored.headers) else 0.0)
