@@ -160,6 +160,7 @@ async def test_an_exception_is_a_500_that_tells_the_log_alone(asgi, connect, doo
     answer = await client.answer()
     assert answer.status == 500
     assert b"secret" not in answer.body
+    assert len(answer.get_all(b"x-request-id")) == 1
     assert len([r for r in door_log.records if r.name == "tidegate.edge"]) == 1
 
 

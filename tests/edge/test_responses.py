@@ -173,6 +173,7 @@ async def test_an_exception_is_a_500_that_tells_the_log_alone(native, connect, d
         assert answer.status == 500
         assert answer.get_all(b"content-type") == [b"application/problem+json"]
         assert b"secret" not in answer.body
+        assert len(answer.get_all(b"x-request-id")) == 1
         assert len(door_log.records) == 1
         assert "secret" in str(door_log.records[0].exc_info[1])
 

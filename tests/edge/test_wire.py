@@ -106,6 +106,11 @@ async def _check_answers(client: Client, case: Case) -> None:
     for number, status in enumerate(case.statuses):
         answer = await client.answer(is_head=number in case.heads)
         assert answer.status == status, answer
+        is_a_server_s_own = status >= 400 and b"application/problem+json" not in answer.get_all(
+            b"content-type"
+        )
+        # By its id an answer is found in a log, whoever refused the request.
+        assert len(answer.get_all(b"x-request-id")) == (0 if is_a_server_s_own else 1)
 
 
 def _check_received(door: SimpleNamespace, expected: tuple[Received, ...]) -> None:

@@ -14,9 +14,9 @@ from urllib.parse import quote, unquote_to_bytes
 
 from tidegate.edge.asgi_exchange import AsgiExchange, Receive, Scope, Send
 from tidegate.edge.head import Connection, read_head
-from tidegate.edge.pipeline import Pipeline, logger
+from tidegate.edge.pipeline import Pipeline, answer_to, logger
 from tidegate.gateway import GatewayNotOpen
-from tidegate.http import GatewayError, Request, problem_response
+from tidegate.http import GatewayError, Request
 from tidegate.http.errors import BadRequest
 
 Opened = AbstractAsyncContextManager[Pipeline]
@@ -69,9 +69,9 @@ class AsgiDoor:
             request, connection = head_of(scope, body_bytes_max)
         except GatewayNotOpen as error:
             logger.error("%s", error)
-            await exchange.send(problem_response(GatewayError(str(error))), closes=False)
+            await exchange.send(answer_to(GatewayError(str(error))), closes=False)
         except GatewayError as error:
-            await exchange.send(problem_response(error), closes=error.closes_connection)
+            await exchange.send(answer_to(error), closes=error.closes_connection)
         else:
             await exchange.run(self._pipeline, request, connection, body_bytes_max)
 

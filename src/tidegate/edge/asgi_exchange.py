@@ -176,14 +176,14 @@ class AsgiExchange:
                 response = await pipeline.handle(request)
             except Exception as error:
                 closes = closes_connection(error)
-                response = answer_to(error)
+                response = answer_to(error, request)
             if body is not None and isinstance(response.body, bytes):
                 body.has_ended.set()
             try:
                 await self.send(response, closes=closes, unread=body)
                 outcome = Outcome.COMPLETE
             except UnsafeResponse as error:
-                await self.send(answer_to(error), closes=closes)
+                await self.send(answer_to(error, request), closes=closes)
         finally:
             # First, so that a client which leaves now does not cut the release short.
             watch.cancel()

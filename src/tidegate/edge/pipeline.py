@@ -5,6 +5,7 @@ The edge alone turns errors into responses: a GatewayError into its problem, any
 """
 
 import logging
+import os
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
@@ -35,12 +36,29 @@ class BodyLengthWrong(Exception):
     """A response body that is not as long as its Content-Length said."""
 
 
-def answer_to(error: Exception) -> Response:
-    """Return the response that tells the client of `error`, which kept it from its own."""
+def answer_to(error: Exception, request: Request[Any] | None = None) -> Response:
+    """Return the response that tells the client of `error`, which kept it from its own.
+
+    It has an id whatever failed: that of `request`, or one made here if there is no request that
+    the core has given one.
+    """
     if isinstance(error, GatewayError):
-        return problem_response(error)
-    logger.error("a request failed inside the gateway", exc_info=error)
-    return problem_response(GatewayError())
+        response = problem_response(error)
+        if response.headers.get(b"x-request-id") is None:
+            response.headers.append((b"x-request-id", _request_id(request)))
+        return response
+    request_id = _request_id(request)
+    logger.error("request %s failed inside the gateway", request_id.decode(), exc_info=error)
+    response = problem_response(GatewayError())
+    response.headers.append((b"x-request-id", request_id))
+    return response
+
+
+def _request_id(request: Request[Any] | None) -> bytes:
+    # A request has no context, and its fields are not checked, before it has come to the core.
+    context = getattr(request, "context", None)
+    known: bytes = getattr(context, "request_id", b"")
+    return known or os.urandom(16).hex().encode()
 
 
 def closes_connection(error: Exception) -> bool:

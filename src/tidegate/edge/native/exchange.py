@@ -95,7 +95,7 @@ class Exchange:
             except Exception as error:
                 if closes_connection(error):
                     self.closes = True
-                response = answer_to(error)
+                response = answer_to(error, self.request)
             framing = self._write_head(response)
             if framing is not None:
                 await self._stream(response, framing)
@@ -104,7 +104,7 @@ class Exchange:
             outcome = _COMPLETE
         except UnsafeResponse as error:
             # Nothing has left yet: the client gets a 500 of our own.
-            self._write_head(answer_to(error))
+            self._write_head(answer_to(error, self.request))
         except Exception as error:
             logger.warning("a response was cut: %s", error, exc_info=not _is_expected(error))
             self._wire.reset()
