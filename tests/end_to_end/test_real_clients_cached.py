@@ -64,6 +64,14 @@ def config(upstream: str, policies: str = "") -> str:
     return GATEWAY.replace("UPSTREAM", upstream).replace("POLICIES", policies)
 
 
+async def status_of(url: str, **headers: str) -> str:
+    """Return what the gateway's cache says of a GET."""
+    async with httpx2.AsyncClient(headers={"X-API-Key": KEY, **headers}) as client:
+        answer = await client.get(url)
+        assert answer.status_code == 200
+        return answer.headers["cache-status"]
+
+
 def wheel(directory: Path, version: str) -> bytes:
     """Write a wheel of the distribution `tide`; return its bytes."""
     info = f"tide-{version}.dist-info"
@@ -104,6 +112,10 @@ async def test_pip(running_gateway: Any, short_dir: Path, free_port: int) -> Non
         installed = (short_dir / "installed" / "tide.py").read_bytes()
         with zipfile.ZipFile(io.BytesIO(sent)) as archive:
             assert installed == archive.read("tide.py")
+        page = f"http://127.0.0.1:{gateway.port}/simple/tide/"
+        assert "; hit" in await status_of(page)
+        file = f"http://127.0.0.1:{gateway.port}/packages/tide-1.0-py3-none-any.whl"
+        assert "; hit" in await status_of(file)
 
 
 def objects_of(repository: Path) -> str:
@@ -178,6 +190,7 @@ def keep_objects(url: str, upstream: str, key_id: str, secret: str) -> None:
         assert [read(ours, name)[0] for _ in range(2)] == [content, content]
     # RFC 9111, section 3.5: signed requests carry Authorization, so only `public` is kept.
     assert "; hit" not in read(ours, "own")[1]
+    assert "; hit" in read(ours, "shared")[1]
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         read(stranger, "own")
     for client in (ours, direct):
@@ -246,6 +259,10 @@ async def test_npm(running_gateway: Any, short_dir: Path, free_port: int, verdac
             fetched = await tarball(f"http:{registry}tide/-/tide-{version}.tgz", KEY)
             direct = await tarball(f"{upstream}/tide/-/tide-{version}.tgz")
             assert fetched == direct
+            # Kept as well: only because a publish makes it invalid is the next version found.
+            assert "; hit" in await status_of(f"http:{registry}tide")
+        url = f"http:{registry}tide/-/tide-1.0.1.tgz"
+        assert "; hit" in await status_of(url)
 
 
 async def tarball(url: str, key: str | None = None) -> bytes:
