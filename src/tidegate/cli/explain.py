@@ -49,6 +49,7 @@ def explain(
     from tidegate.gateway import explain as explanation_of
     from tidegate.http import GatewayError
     from tidegate.policies import PolicyNotLoaded
+    from tidegate.upstream import TargetNotLoaded
 
     settings = read_settings()
     loaded = load_config(config, settings)
@@ -57,11 +58,11 @@ def explain(
     async def run() -> "Explanation":
         async with (
             opened_store(loaded, place) as store,
-            Gateway(loaded, data_dir=place, store=store) as gateway,
+            Gateway(loaded, data_dir=place, store=store, starts_apps=False) as gateway,
         ):
             return await explanation_of(gateway, method, path, host=host, key=key)
 
-    with explained(PolicyNotLoaded, GatewayError):
+    with explained(PolicyNotLoaded, TargetNotLoaded, GatewayError):
         explanation = asyncio.run(run())
     if as_json:
         print_json(explanation.as_dict())

@@ -63,10 +63,12 @@ async def _compiled(config: "Config", data_dir: Path) -> "tuple[CompiledRoute, .
     from tidegate.policies import PolicyNotLoaded
     from tidegate.store import Store
     from tidegate.store.address import unix_address
+    from tidegate.upstream import TargetNotLoaded
 
     unconnected = Store(unix_address(data_dir), config.redis.timeout, None)
-    with explained(PolicyNotLoaded):
-        async with Gateway(config, data_dir=data_dir, store=unconnected) as gateway:
+    gateway = Gateway(config, data_dir=data_dir, store=unconnected, starts_apps=False)
+    with explained(PolicyNotLoaded, TargetNotLoaded):
+        async with gateway:
             return gateway.snapshot.routes
 
 

@@ -40,6 +40,7 @@ def _unique(root: Mapping, problems: Problems) -> None:
         _no_twins(scalars(tenant, "keys", "*", "name"), "the name", problems)
     for service in each(root, "services", "*"):
         _no_twins(scalars(service, "targets", "*"), "the target", problems)
+        _app_stands_alone(list(scalars(service, "targets", "*")), problems)
 
 
 def _no_twins(nodes: Iterable[Scalar], what: str, problems: Problems) -> None:
@@ -49,6 +50,13 @@ def _no_twins(nodes: Iterable[Scalar], what: str, problems: Problems) -> None:
         if twin is not node:
             place = f"{twin.path} (line {twin.mark.line})"
             problems.add(node.mark, node.path, f"{_shown(what, node)} is taken by {place}")
+
+
+def _app_stands_alone(targets: list[Scalar], problems: Problems) -> None:
+    for target in targets:
+        if len(targets) > 1 and (target.text or "").lower().startswith("asgi:"):
+            message = f"found {found(target)}; an application is the only target of its service"
+            problems.add(target.mark, target.path, message)
 
 
 def _shown(what: str, node: Scalar) -> str:

@@ -57,7 +57,7 @@ VALUES: Final = _sets(
 )
 
 TARGET_SCHEMES: Final = frozenset(
-    ("asgi", "fcgi", "grpc", "grpcs", "h2", "h2c", "http+unix", "srv", "unix", "ws", "wss")
+    ("fcgi", "grpc", "grpcs", "h2", "h2c", "http+unix", "srv", "unix", "ws", "wss")
 )
 REDIS_SCHEMES: Final = frozenset(
     ("redis+cluster", "redis+sentinel", "rediss+cluster", "rediss+sentinel")

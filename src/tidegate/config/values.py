@@ -21,6 +21,8 @@ _HOST: Final = re.compile(_NAME)
 _UPSTREAM_HOST: Final = re.compile(rf"(?:{_NAME}|{_ADDRESS})(?::[0-9]{{1,5}})?")
 _ADDRESS_ONLY: Final = re.compile(_ADDRESS)
 _TARGET: Final = re.compile(rf"(https?)://({_NAME}|{_ADDRESS})(?::([0-9]{{1,5}}))?/?")
+_DOTTED: Final = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
+_APP: Final = re.compile(rf"asgi:{_DOTTED}:{_DOTTED}(?:\(\))?")
 _REDIS: Final = re.compile(
     rf"rediss?://(?:[^@/?#]*@)?(?:{_NAME}|{_ADDRESS})(?::([0-9]{{1,5}}))?(?:/[0-9]{{0,5}})?"
 )
@@ -49,6 +51,8 @@ class NotBuilt(Wrong):
 
 def checked_target(text: str) -> str:
     scheme = text.partition(":")[0].lower()
+    if scheme == "asgi":
+        return _checked_app(text)
     if scheme in TARGET_SCHEMES and ":" in text:
         raise NotBuilt(words(f"a target with {scheme}:"))
     match = _TARGET.fullmatch(text)
@@ -58,6 +62,19 @@ def checked_target(text: str) -> str:
         raise Wrong("a port is 1 to 65535")
     _check_address(match[2])
     return text.removesuffix("/").lower()
+
+
+def _checked_app(text: str) -> str:
+    """`asgi:package.module:app`, or `asgi:package.module:create_app()`."""
+    if _APP.fullmatch(text):
+        return text
+    parts = [part for part in text[5:].strip("/").removesuffix(".py").split(":") if part]
+    module = parts[0].removesuffix(".py").replace("/", ".") if parts else ""
+    better = f"asgi:{module}:{parts[1] if len(parts) == 2 else 'app'}"
+    right = "an asgi target is a module and the application in it"
+    if len(parts) <= 2 and _APP.fullmatch(better):
+        raise Wrong(right, better)
+    raise Wrong(f"{right}, such as asgi:app.main:app")
 
 
 def _wrong_target(text: str) -> Wrong:

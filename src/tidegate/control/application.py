@@ -15,6 +15,7 @@ from tidegate.control.guard import Guard
 from tidegate.control.openapi import document
 from tidegate.control.parts import Parts
 from tidegate.control.routers import (
+    cache,
     explain,
     keys,
     limits,
@@ -35,6 +36,7 @@ ROUTERS: Final = (
     plans.router,
     keys.router,
     limits.router,
+    cache.router,
     routes.router,
     explain.router,
     usage.router,

@@ -49,6 +49,7 @@ class Gateway:
         directory: Path | None = None,
         store: Store | None = None,
         require_store: bool = True,
+        starts_apps: bool = True,
         log_to: int | None = None,
         admin_token: SecretStr | None = None,
     ) -> None:
@@ -57,8 +58,9 @@ class Gateway:
         A `store` that is given is used and left open, and no metrics are written; else one is
         opened from the configuration. With `require_store=False` the gateway takes another's
         place: it opens even while the store cannot be reached, and counts on where that one
-        ended. `log_to` is the descriptor for `access_log: auto`. Who presents `admin_token` may
-        ask for `Tidegate-Debug`; None: nobody may.
+        ended. `starts_apps=False`: nothing will be asked of applications that are upstreams in
+        this process. `log_to` is the descriptor for `access_log: auto`. Who presents
+        `admin_token` may ask for `Tidegate-Debug`; None: nobody may.
         """
         self.config = config
         self.body_bytes_max = largest_body_bytes(config)
@@ -68,6 +70,7 @@ class Gateway:
         self._directory = directory or Path.cwd()
         self._given_store = store
         self._require_store = require_store
+        self._starts_apps = starts_apps
         self._store: Store | None = None
         self._admin_token = admin_token
         self._parts: Parts | None = None
@@ -111,7 +114,10 @@ class Gateway:
             ):
                 cache = await open_cache(self.config.cache, store)
             self._parts = parts = self._parts_of(store, cache)
-            self._snapshot = snapshot = compile_snapshot(self.config, parts, self._recorder)
+            snapshot = compile_snapshot(self.config, parts, self._recorder)
+            if self._starts_apps:
+                await snapshot.start()
+            self._snapshot = snapshot
         except BaseException:
             if cache is not None:
                 await cache.aclose()

@@ -10,7 +10,7 @@ from tidegate.config import Config, Route, Service
 from tidegate.gateway.routing import Match, RouteTable, methods_with_head
 from tidegate.policies import Ask, Next, Parts, Policy, asks_of, chain_of, ordered
 from tidegate.telemetry import Meter, Recorder
-from tidegate.upstream import Upstream
+from tidegate.upstream import AnyUpstream, AsgiApps, AsgiUpstream, upstream_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,10 +32,20 @@ class Snapshot:
     config: Config
     table: RouteTable[CompiledRoute]
     routes: tuple[CompiledRoute, ...]
-    upstreams: tuple[Upstream, ...]
+    upstreams: tuple[AnyUpstream, ...]
+
+    async def start(self) -> None:
+        """Start the applications that are upstreams in this process. Raises TargetNotLoaded."""
+        try:
+            for upstream in self.upstreams:
+                if isinstance(upstream, AsgiUpstream):
+                    await upstream.start()
+        except BaseException:
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
-        """Close the connections to all upstreams."""
+        """Close the connections to all upstreams, and shut down those that are applications."""
         for upstream in self.upstreams:
             await upstream.aclose()
 
@@ -47,15 +57,16 @@ def largest_body_bytes(config: Config) -> int:
 
 
 def compile_snapshot(config: Config, parts: Parts, recorder: Recorder) -> Snapshot:
-    """Compile `config`. Raises PolicyNotLoaded; nothing has been opened then.
+    """Compile `config`. Raises PolicyNotLoaded or TargetNotLoaded; nothing has been opened then.
 
     A route that `recorder` knows from an earlier snapshot goes on counting where it was.
     """
     routes: list[CompiledRoute] = []
     matches: list[Match[CompiledRoute]] = []
-    upstreams: list[Upstream] = []
+    upstreams: list[AnyUpstream] = []
+    apps = AsgiApps(parts.directory)
     for service in config.services:
-        upstream = Upstream(service)
+        upstream = upstream_of(service, apps)
         upstreams.append(upstream)
         for route in service.routes:
             meter = recorder.meter(service.name, route.name)
@@ -66,7 +77,7 @@ def compile_snapshot(config: Config, parts: Parts, recorder: Recorder) -> Snapsh
 
 
 def _compiled(
-    route: Route, service: Service, upstream: Upstream, parts: Parts, meter: Meter
+    route: Route, service: Service, upstream: AnyUpstream, parts: Parts, meter: Meter
 ) -> CompiledRoute:
     policies = tuple(ordered(route, service, upstream, parts))
     return CompiledRoute(route, service, policies, asks_of(policies), chain_of(policies), meter)

@@ -17,7 +17,12 @@ from tidegate.http import Headers, Response
 from tidegate.identity import Caller, is_gateways_own, without_credentials
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.policy import Next, Policy, Request
-from tidegate.upstream import FORWARDING_FIELDS, Upstream, add_forwarding_fields, ready_fields
+from tidegate.upstream import (
+    FORWARDING_FIELDS,
+    AnyUpstream,
+    add_forwarding_fields,
+    ready_fields,
+)
 
 WAYS_MAX: Final = 4096
 """Ways by which requests come whose fields are kept ready: about 0.5 KB each."""
@@ -48,7 +53,7 @@ class Forward:
 
     def __init__(
         self,
-        upstream: Upstream,
+        upstream: AnyUpstream,
         proxies: TrustedProxies,
         *,
         auth_none: bool,
@@ -134,6 +139,6 @@ def _kind(name: bytes) -> Kind:
 
 
 def build(
-    route: Route, upstream: Upstream, proxies: TrustedProxies, *, reads_clock: bool
+    route: Route, upstream: AnyUpstream, proxies: TrustedProxies, *, reads_clock: bool
 ) -> Policy:
     return Forward(upstream, proxies, auth_none=not route.auth, reads_clock=reads_clock)

@@ -27,7 +27,7 @@ from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.entitle import Entitlement
 from tidegate.policies.policy import Ask, Next, Policy, Request
 from tidegate.rate_limiter import Limiter, Subject
-from tidegate.upstream import Upstream
+from tidegate.upstream import AnyUpstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Parts:
 
 
 def ordered(
-    route: Route, service: Service, upstream: Upstream, parts: Parts
+    route: Route, service: Service, upstream: AnyUpstream, parts: Parts
 ) -> Iterator[tuple[str, Policy]]:
     """Yield the name and the policy of each layer of `route`, outermost first."""
     proxies = TrustedProxies(parts.listen.trusted_proxies)
