@@ -71,22 +71,22 @@ async def app(make_application: MakeApplication) -> AsyncIterator[FastAPI]:
         yield app
 
 
+def client_of(app: FastAPI, **headers: str) -> Client:
+    """A client that skips the socket alone."""
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    return Client(transport=transport, base_url="http://127.0.0.1:8001", headers=headers)
+
+
 @pytest.fixture
 async def stranger(app: FastAPI) -> AsyncIterator[Client]:
     """A client without the token."""
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    async with Client(transport=transport, base_url="http://127.0.0.1:8001") as client:
+    async with client_of(app) as client:
         yield client
 
 
 @pytest.fixture
 async def admin(app: FastAPI) -> AsyncIterator[Client]:
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    async with Client(
-        transport=transport,
-        base_url="http://127.0.0.1:8001",
-        headers={"authorization": f"Bearer {TOKEN}"},
-    ) as client:
+    async with client_of(app, authorization=f"Bearer {TOKEN}") as client:
         yield client
 
 

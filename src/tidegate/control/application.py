@@ -84,6 +84,7 @@ def application(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
     app.open_paths = OPEN_PATHS | (
@@ -97,7 +98,7 @@ def application(
         Limiter(store),
         data_dir,
     )
-    problems.install(app)
+    problems.install(app, [route for router in ROUTERS for route in router.routes])
     app.add_middleware(
         Guard, token=admin_token, open_paths=app.open_paths, hosts=(config.admin.host,)
     )

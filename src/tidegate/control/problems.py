@@ -13,11 +13,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 
 from tidegate.control.errors import InvalidRequest, NoSuchPath
 from tidegate.http import GatewayError, problem_response
-from tidegate.http.errors import BadRequest, MethodNotAllowed
+from tidegate.http.errors import MethodNotAllowed
 
 logger = logging.getLogger("tidegate.control")
 
@@ -29,7 +29,9 @@ _PYDANTICS_OWN: Final = frozenset(("constrained-str",))
 """Steps of a place that name a validator, not a field."""
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Answer every error of `app` with a problem. `routes` are all that it has."""
+    app.state.every_route = tuple(routes)
     app.add_exception_handler(GatewayError, _of_ours)
     app.add_exception_handler(HTTPException, _of_the_framework)
     app.add_exception_handler(RequestValidationError, _of_validation)
@@ -64,14 +66,14 @@ async def _of_the_framework(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         return answer(_not_allowed(request))
     if error.status_code == 400:
-        return answer(BadRequest("The body cannot be read", headers=headers))
+        return answer(InvalidRequest("The body cannot be read", headers=headers))
     return answer(GatewayError(headers=headers))
 
 
 def _not_allowed(request: Request) -> MethodNotAllowed:
     """Starlette's own Allow names the methods of the first operation of the path alone."""
     methods: set[str] = set()
-    for route in request.app.routes:
+    for route in request.app.state.every_route:
         if route.matches(request.scope)[0] is not Match.NONE:
             methods |= getattr(route, "methods", None) or set()
     allowed = ", ".join(sorted(methods))
