@@ -18,8 +18,6 @@ import pytest
 from tidegate.config.schema import Redis
 from tidegate.store import EmbeddedServer, Store, open_store
 
-pytest_plugins = ["tidegate.testing"]
-
 # Processes that tests start find the package as pytest itself does (`pythonpath` in
 # pyproject.toml), installed or not.
 _source = str(Path(__file__).parents[1] / "src")

@@ -9,7 +9,8 @@ import pytest
 import uvloop
 
 from tidegate.config.schema import Route, Service
-from tidegate.http import Headers, Outcome, Request, Response
+from tidegate.http import Headers, Request, Response
+from tidegate.testing import Answer
 from tidegate.testing.scripted_upstream import ScriptedUpstream
 from tidegate.upstream import Upstream
 
@@ -64,18 +65,10 @@ def ask() -> Callable[..., Request]:
 
 @pytest.fixture
 def read() -> Callable[[Response], Awaitable[bytes]]:
-    """Read a response to its end and release it, as a door does."""
+    """Read a response to its end and release it; its body comes back."""
 
     async def whole(response: Response) -> bytes:
-        outcome = Outcome.ABORTED
-        try:
-            body = response.body
-            if not isinstance(body, bytes):
-                body = b"".join([piece async for piece in body])
-            outcome = Outcome.COMPLETE
-        finally:
-            await response.aclose(outcome)
-        return body
+        return (await Answer.of(response)).body
 
     return whole
 

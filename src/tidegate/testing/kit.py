@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tidegate.config import Config
 from tidegate.gateway import Gateway
@@ -28,6 +28,19 @@ class Answer:
     status: int
     headers: Headers
     body: bytes
+
+    @classmethod
+    async def of(cls, response: Response) -> Self:
+        """Read a response to its end and release it, as a door does."""
+        outcome = Outcome.ABORTED
+        try:
+            body = response.body
+            if not isinstance(body, bytes):
+                body = b"".join([piece async for piece in body])
+            outcome = Outcome.COMPLETE
+        finally:
+            await response.aclose(outcome)
+        return cls(response.status, response.headers, body)
 
     def header(self, name: str) -> str | None:
         """Return the first value of a field, by its name in any case."""
@@ -72,7 +85,7 @@ class Kit:
             response = await self.gateway.handle(request)
         except GatewayError as error:
             response = problem_response(error)
-        return await _read(response)
+        return await Answer.of(response)
 
     async def get(self, target: str, **options: Any) -> Answer:
         return await self.request("GET", target, **options)
@@ -132,15 +145,3 @@ def _config(
             ],
         }
     )
-
-
-async def _read(response: Response) -> Answer:
-    outcome = Outcome.ABORTED
-    try:
-        body = response.body
-        if not isinstance(body, bytes):
-            body = b"".join([piece async for piece in body])
-        outcome = Outcome.COMPLETE
-    finally:
-        await response.aclose(outcome)
-    return Answer(response.status, response.headers, body)
