@@ -6,7 +6,8 @@ For a policy of your own: `from tidegate.policies import Next, Policy, Request, 
 from tidegate.http import Response
 from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.custom import PolicyNotLoaded
-from tidegate.policies.order import Parts, asks_of, chain_of, is_cached, ordered
+from tidegate.policies.forget import is_cached
+from tidegate.policies.order import Parts, asks_of, chain_of, ordered
 from tidegate.policies.policy import Ask, Context, Next, Policy, Request
 from tidegate.policies.request_identity import RequestIdentity
 

@@ -7,11 +7,8 @@ limits refuse never gets further. Hot: a hit from memory is one pass over the re
 look-up by a tuple, and a copy of fields made ready before.
 """
 
-import asyncio
-import logging
 import time
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from tidegate.cache.answers import (
     copy_answer,
@@ -24,23 +21,21 @@ from tidegate.cache.bodies import stored_body
 from tidegate.cache.cache import Cache
 from tidegate.cache.fetch import Fetch
 from tidegate.cache.flights import WAIT_S_MAX, Landing
-from tidegate.cache.invalidation import SAFE_METHODS, invalidated_targets
 from tidegate.cache.lookup import Kind, Verdict, decide, wants_stored_only, why_bypassed
 from tidegate.cache.memory import Copy
-from tidegate.cache.places import Place, url_digest
+from tidegate.cache.places import Place
 from tidegate.cache.question import Question
 from tidegate.cache.status_field import Forwarded, forwarded_fields
 from tidegate.cache.storage import Found
 from tidegate.cache.stored import Stored
 from tidegate.cache.vary import selecting_values
 from tidegate.config import Route, Service
-from tidegate.http import GatewayError, Headers, Outcome, Response
+from tidegate.http import Headers, Response
 from tidegate.http.errors import NotStored
 from tidegate.identity import Caller, without_credentials
+from tidegate.policies.forget import Forget, route_name
 from tidegate.policies.policy import Context, Next, Policy, Request
 from tidegate.upstream import CLAIMS
-
-logger = logging.getLogger("tidegate.policies")
 
 _SPECIAL: Final = frozenset(
     {
@@ -73,7 +68,8 @@ class CachePolicy:
         """`trusts`: there are proxies whose X-Forwarded-* the service believes."""
         self._cache = cache
         self._memory = cache.memory
-        self._route = f"{service.name}/{route.name}".encode()
+        self._route = route_name(service, route)
+        self._forget = Forget(cache, service)
         self._needs_caller = bool(route.auth)
         self._default_ttl_s = default_ttl_s
         self._trusts = trusts
@@ -246,46 +242,13 @@ class CachePolicy:
         return stored_answer(stored, stored.body, question.method, headers)
 
     async def _passed_by(self, request: Request, call_next: Next, reason: str) -> Response:
-        """Pass the request on; forget what it changes, be it that the answer never comes."""
+        """Pass the request on; forget what it changes."""
         request.context.cache_status, request.context.cache_detail = "bypass", reason
-        is_safe = request.method in SAFE_METHODS
-        target = request.target
-        try:
-            response = await call_next(request)
-        except BaseException:
-            if not is_safe:
-                self._forget([target], request.host)
-            raise
-        if not is_safe:
-            await self._changed(request, target, response)
+        response = await self._forget(request, call_next)
         why = Forwarded.BYPASS if request.method in ("GET", "HEAD") else Forwarded.METHOD
         fields = forwarded_fields(why, detail=reason if why is Forwarded.BYPASS else "")
         response.headers = with_fields(response.headers, fields)
         return response
-
-    async def _changed(self, request: Request, target: bytes, response: Response) -> None:
-        """Forget what the request has changed, before its client hears that it did."""
-        targets = invalidated_targets(
-            request.method,
-            request.scheme,
-            request.host,
-            target,
-            response.status,
-            response.headers,
-        )
-        try:
-            for reply in self._forget(targets, request.host):
-                await reply
-        except GatewayError as error:
-            logger.warning("entries of the cache could not be made invalid: %s", error)
-        except BaseException:
-            await response.aclose(Outcome.ABORTED)
-            raise
-
-    def _forget(self, targets: Iterable[bytes], host: bytes) -> list[asyncio.Future[Any]]:
-        urls = [url_digest(self._route, host, target) for target in targets]
-        self._memory.drop_urls(urls)
-        return self._cache.storage.invalidate(urls)
 
 
 def _why(verdict: Verdict) -> Forwarded:

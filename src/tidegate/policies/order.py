@@ -18,6 +18,7 @@ from tidegate.policies import (
     body_bound,
     cache,
     custom,
+    forget,
     forward,
     limit,
     request_identity,
@@ -25,6 +26,7 @@ from tidegate.policies import (
 from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.entitle import Entitlement
+from tidegate.policies.forget import is_cached
 from tidegate.policies.policy import Ask, Next, Policy, Request
 from tidegate.rate_limiter import Limiter, Subject
 from tidegate.upstream import AnyUpstream
@@ -74,6 +76,8 @@ def ordered(
     if parts.cache is not None and is_cached(route):
         trusts = bool(parts.listen.trusted_proxies)
         yield "cache", cache.build(parts.cache, route, service, trusts=trusts)
+    elif parts.cache is not None and (forgetting := forget.build(parts.cache, service)):
+        yield "forget", forgetting
     waits_before = (
         not route.auth
         or is_cached(route)
@@ -83,10 +87,6 @@ def ordered(
         "forward",
         forward.build(route, upstream, proxies, reads_clock=waits_before),
     )
-
-
-def is_cached(route: Route) -> bool:
-    return route.cache is not None and route.cache.enabled
 
 
 def chain_of(policies: Sequence[tuple[str, Policy]]) -> Next:
