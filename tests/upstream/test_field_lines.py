@@ -185,7 +185,7 @@ def test_what_is_kept_is_bounded():
     for number in range(3 * LINES_MAX):
         lines.split(b"age: %d" % number)
         lines.split(b"x-%d: a" % number)
-        said.read(b"HTTP/1.1 200 %d" % number)
+        said.keep(b"%d" % number, said.read(b"HTTP/1.1 200 %d" % number))
         assert len(lines.kept) <= LINES_MAX
         assert len(lines._names) <= NAMES_MAX
         assert len(said.kept) <= STATUS_LINES_MAX

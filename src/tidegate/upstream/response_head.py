@@ -33,7 +33,7 @@ StatusLine = tuple[int, bytes | None, str, HeaderField]
 
 
 class StatusLines:
-    """`kept.get(line) or read(line)` is what a status line says: there are few, each read once."""
+    """`kept.get(line)`, else `read(line)`, is what a status line says: few, each read once."""
 
     __slots__ = ("kept",)
 
@@ -48,12 +48,14 @@ class StatusLines:
         if match[2] == b"101":
             raise BadGateway(_SWITCHED)
         version = match[1].decode()
-        said = int(match[2]), match[3] or None, version, via_field(version)
+        return int(match[2]), match[3] or None, version, via_field(version)
+
+    def keep(self, line: bytes, said: StatusLine) -> None:
+        """Remember a line that llhttp has accepted as well."""
         if len(line) <= STATUS_LINE_BYTES_MAX:
             if len(self.kept) >= STATUS_LINES_MAX:
                 self.kept.clear()
             self.kept[line] = said
-        return said
 
 
 def judge(head: bytes, parser: HttpResponseParser) -> None:

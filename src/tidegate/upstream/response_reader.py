@@ -4,7 +4,9 @@ The parser in use (llhttp) judges heads and reads chunks; where a message ends i
 because it cannot be told that a request was HEAD, sees no end of input, and lets other protocols,
 odd statuses and NUL pass. So the end of a head is found by its blank line, a parser of its own is
 fed exactly that, and bodies of known size are counted. RFC 9112, sections 4, 6.3 and 8.
-Hot: a small answer is one search, one parse, a look-up for each line, and one slice.
+A final head is not judged again if each of its lines was accepted before and none says more than
+the length, once: llhttp reads line by line, and has nothing to say about lines that stay alone.
+Hot: a small answer is one search, a look-up for each line, and one slice.
 """
 
 from typing import Final
@@ -23,7 +25,7 @@ from tidegate.http.framing import (
 from tidegate.http.headers import Headers, connection_options
 from tidegate.http.message import Informational
 from tidegate.upstream.chunked_body import ChunkedBody
-from tidegate.upstream.field_lines import IGNORED, FieldLines
+from tidegate.upstream.field_lines import IGNORED, FieldLines, Line
 from tidegate.upstream.header_fields import add_via
 from tidegate.upstream.response_head import (
     END_OF_HEAD,
@@ -146,27 +148,35 @@ class ResponseReader:
                 return b""
             lines = head.split(b"\r\n")
             line = lines.pop(0)
-            said = _known_status(line) or _STATUS_LINES.read(line)
-            if self._partial is None:
-                judge(head + END_OF_HEAD, HttpResponseParser(None))
-            else:
-                self._partial = None
+            known = _known_status(line)
+            said = _STATUS_LINES.read(line) if known is None else known
             if len(lines) > HEADER_FIELDS_MAX:
                 raise BadGateway("it sent more header fields than the bound")
+            fields = list(map(_known_field, lines))
+            if self._partial is not None:
+                self._partial = None  # judged as it came
+                is_judged = True
+            elif is_judged := known is None or said[0] < 200 or None in fields:
+                judge(head + END_OF_HEAD, HttpResponseParser(None))
+            if known is None:
+                _STATUS_LINES.keep(line, said)
             if said[0] >= 200:
-                self._take_head(said, lines)
+                if not self._take_head(said, lines, fields) and not is_judged:
+                    # Together, such lines may contradict each other.
+                    judge(head + END_OF_HEAD, HttpResponseParser(None))
                 return rest
             self._take_informational(said, lines)
             received = rest
         return b""
 
-    def _take_head(self, said: StatusLine, lines: list[bytes]) -> None:
+    def _take_head(self, said: StatusLine, lines: list[bytes], fields: list[Line | None]) -> bool:
+        """Take a final head; return whether it is plain. `fields` are those of known lines."""
         status, self.reason, version, via = said
         headers = Headers()
         length = None
         is_plain = True
-        for line in lines:
-            field, note = _known_field(line) or _FIELD_LINES.split(line)
+        for place, known in enumerate(fields):
+            field, note = known or _FIELD_LINES.split(lines[place])
             if note is None:
                 headers.append(field)
             elif note >= 0 and length is None:
@@ -192,6 +202,7 @@ class ResponseReader:
             self._remaining = length
         elif framing is not _CLOSE:
             self.state = _AT_END
+        return is_plain
 
     def _take_informational(self, said: StatusLine, lines: list[bytes]) -> None:
         self._informational_left -= 1
