@@ -35,6 +35,13 @@ class RequestIdentity:
         """Nothing to ask of the store; the ids are set here, so that later asks may use them."""
         headers = request.headers
         fields = dict(headers)
+        if b"tidegate-debug" in fields:
+            context.debug_token = fields.get(b"tidegate-debug-token", b"")
+        if b"x-request-id" not in fields and b"traceparent" not in fields:
+            context.request_id = made = self._new_id()
+            headers.append((b"x-request-id", made))
+            headers.append((b"traceparent", _traceparent(made)))
+            return
         has_repeats = len(fields) != len(headers)
         request_id = fields.get(b"x-request-id")
         if request_id is None:
@@ -46,8 +53,6 @@ class RequestIdentity:
             request_id = self._new_id()
             headers.replace(b"x-request-id", request_id)
         context.request_id = request_id
-        if b"tidegate-debug" in fields:
-            context.debug_token = fields.get(b"tidegate-debug-token", b"")
         traceparent = fields.get(b"traceparent")
         if traceparent is None:
             headers.append((b"traceparent", self._new_traceparent(request_id)))
@@ -73,10 +78,10 @@ class RequestIdentity:
         return response
 
     def _new_id(self) -> bytes:
-        """Return 32 random hexadecimal digits."""
+        """Return 32 random hexadecimal digits, which are a trace id as well."""
         start = self._position
         if start == len(self._unused):
-            self._unused = os.urandom(16 * IDS_AT_ONCE).hex().encode()
+            self._unused = _random_digits()
             start = 0
         self._position = end = start + 32
         return self._unused[start:end]
@@ -84,8 +89,20 @@ class RequestIdentity:
     def _new_traceparent(self, request_id: bytes) -> bytes:
         """Begin a trace, under the request's id where that has the form of a trace's."""
         trace_id = request_id if _TRACE_ID.fullmatch(request_id) is not None else self._new_id()
-        # Flag 00: the gateway records no span, so it must not claim that anything is sampled.
-        return b"00-%b-%b-00" % (trace_id, trace_id[16:])
+        return _traceparent(trace_id)
+
+
+def _traceparent(trace_id: bytes) -> bytes:
+    # Flag 00: the gateway records no span, so it must not claim that anything is sampled.
+    return b"00-%b-%b-00" % (trace_id, trace_id[16:])
+
+
+def _random_digits() -> bytes:
+    """Return hexadecimal digits of which no 32 in their place are less than a trace id."""
+    while True:
+        digits = os.urandom(16 * IDS_AT_ONCE).hex().encode()
+        if b"0" * 16 not in digits:
+            return digits
 
 
 def _is_repeated(headers: Headers, name: bytes) -> bool:

@@ -108,6 +108,8 @@ def described(limit: Limit) -> str:
 def decision(subject: Subject, cost: int, reply: Any) -> Decision:
     """Return what `reply` decides about a request of `cost`. Raises StoreUnavailable."""
     capacities = subject.capacities
+    if len(capacities) == 1 and type(reply) is list and len(reply) == 3 and reply[0] == 1:
+        return _admission_by_one(subject, cost, reply)
     if type(reply) is not list or len(reply) != 1 + 2 * len(capacities):
         raise _unusable()
     if type(reply[0]) is not int or reply[0] not in (0, 1):
@@ -146,6 +148,28 @@ def present_states(subject: Subject, reply: Any) -> tuple[LimitState, ...]:
             raise _unusable()
         states.append(LimitState(limit.name, capacity, remaining, seconds, remaining < 1))
     return tuple(states)
+
+
+def _admission_by_one(subject: Subject, cost: int, reply: list[Any]) -> Decision:
+    """Return what most requests get, a yes of the one limit there is: with nothing to choose."""
+    allowed, remaining, seconds = reply
+    if (
+        type(allowed) is not int
+        or type(remaining) is not int
+        or type(seconds) is not int
+        or not 0 <= remaining <= subject.capacities[0] - cost
+        or not 0 <= seconds <= INTEGER_MAX
+    ):
+        raise _unusable()
+    figures = remaining, seconds
+    headers = (
+        subject.limit_fields[0],
+        (b"x-ratelimit-remaining", b"%d" % remaining),
+        (b"x-ratelimit-reset", b"%d" % seconds),
+        subject.policy_field,
+        (b"ratelimit", subject.service_limit_format % figures),
+    )
+    return Decision(subject, cost, True, figures, headers, None)
 
 
 def _lowest_share(capacities: tuple[int, ...], cost: int, reply: list[Any]) -> int:
