@@ -43,7 +43,13 @@ class Gateway(gateway.Gateway):
 
 
 def _configured() -> Gateway:
-    return Gateway.from_file(Settings.read().config or DEFAULT_CONFIG)
+    path = Settings.read().config
+    if path is None and not DEFAULT_CONFIG.exists():
+        raise FileNotFoundError(
+            f"There is no configuration: ./{DEFAULT_CONFIG} does not exist. "
+            "Name a file with TIDEGATE_CONFIG, or write one with `tidegate init`."
+        )
+    return Gateway.from_file(path or DEFAULT_CONFIG)
 
 
 app: Any = AsgiDoor.owning(_configured)

@@ -50,7 +50,7 @@ def config_path(given: Path | None, settings: "Settings") -> Path:
     if not CONFIG_DEFAULT.exists():
         raise Failure(
             f"There is no configuration: ./{CONFIG_DEFAULT} does not exist. "
-            "Name a file with --config FILE or TIDEGATE_CONFIG."
+            "Name a file with --config FILE or TIDEGATE_CONFIG, or write one with `tidegate init`."
         )
     return CONFIG_DEFAULT
 
