@@ -11,6 +11,7 @@ import httpx2
 from pydantic import SecretStr
 
 from tidegate.cli.failure import Failure
+from tidegate.cli.purge import Purge
 from tidegate.identity import CreatedKey, RevokedKey, StoredKey
 
 CONNECT_S: Final = 2.0
@@ -26,10 +27,14 @@ class AdminUnreachable(Exception):
 class AdminClient:
     """Does at the admin API what StoreOperations does on the store (operations.py)."""
 
-    def __init__(self, url: str, token: SecretStr) -> None:
+    def __init__(
+        self, url: str, token: SecretStr, transport: httpx2.AsyncBaseTransport | None = None
+    ) -> None:
+        """`transport` takes the place of the network, for an API within this process."""
         self._url = url
         self._client = httpx2.AsyncClient(
             base_url=url,
+            transport=transport,
             headers={"Authorization": f"Bearer {token.get_secret_value()}"},
             timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
             # No proxy of the environment shall see the token.
@@ -75,6 +80,9 @@ class AdminClient:
         whose = f"tenants/{tenant}" if key_id is None else f"keys/{key_id}"
         told = await self._asked("POST", f"/v1/{whose}/limits/reset")
         return int(told["states"])
+
+    async def purge_cache(self, what: Purge) -> None:
+        await self._asked("POST", "/v1/cache/purge", what.body)
 
     async def _asked(
         self,

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from tidegate import __version__
 from tidegate.cli import admin as admin_commands
+from tidegate.cli import cache as cache_commands
 from tidegate.cli import config as config_commands
 from tidegate.cli import keys as key_commands
 from tidegate.cli import limits as limit_commands
@@ -50,6 +51,7 @@ for command in (serve, quickstart, init, routes, explain, echo, doctor):
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(config_commands.app, name="config")
 app.add_typer(limit_commands.app, name="limits")
+app.add_typer(cache_commands.app, name="cache")
 app.add_typer(admin_commands.app, name="admin")
 
 

@@ -22,6 +22,7 @@ from tidegate.cli.inputs import (
 
 if TYPE_CHECKING:
     from tidegate.cli.admin_client import AdminClient
+    from tidegate.cli.purge import Purge
     from tidegate.config import Config, Settings
     from tidegate.identity import CreatedKey, RevokedKey, StoredKey
     from tidegate.store import Store
@@ -42,12 +43,15 @@ class Operations(Protocol):
         """Return how many states were forgotten."""
         ...
 
+    async def purge_cache(self, what: "Purge") -> None: ...
+
 
 class StoreOperations:
-    def __init__(self, config: "Config", store: "Store") -> None:
+    def __init__(self, config: "Config", data_dir: Path, store: "Store") -> None:
         from tidegate.identity import Repository
         from tidegate.rate_limiter import Limiter
 
+        self._config, self._data_dir, self._store = config, data_dir, store
         self._repository = Repository(config, store)
         self._limiter = Limiter(store)
 
@@ -74,6 +78,31 @@ class StoreOperations:
             await self._repository.tenants.get(tenant)
         return await self._limiter.reset(tenant, key_id)
 
+    async def purge_cache(self, what: "Purge") -> None:
+        """Which entries a URL has is known to who compiles the routes: to the API, run here."""
+        import secrets
+
+        import httpx2
+        from pydantic import SecretStr
+
+        from tidegate.cli.admin_client import AdminClient
+        from tidegate.control import application
+
+        token = SecretStr(secrets.token_urlsafe())
+        app = application(
+            self._config,
+            self._store,
+            admin_token=token,
+            data_dir=self._data_dir,
+            app_name="tidegate",
+        )
+        transport = httpx2.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            AdminClient("http://localhost", token, transport) as client,
+        ):
+            await client.purge_cache(what)
+
 
 def done(
     config: Path | None, data_dir: Path | None, act: Callable[[Operations], Awaitable[T]]
@@ -85,7 +114,7 @@ def done(
 
     async def on_the_store() -> T:
         async with opened_store(loaded, place) as store:
-            return await act(StoreOperations(loaded, store))
+            return await act(StoreOperations(loaded, place, store))
 
     async def run() -> T:
         client = _client(path, loaded, place, settings)
