@@ -1,0 +1,139 @@
+"""Copies are bounded by bytes, verified by the store, and gone with what they rest on."""
+
+import asyncio
+from collections.abc import Callable
+
+from tidegate.cache import Cache
+from tidegate.cache.memory import COPY_OVERHEAD_BYTES, SHARE_MAX
+from tidegate.cache.places import Place
+from tidegate.cache.vary import selecting_values
+from tidegate.http import Headers
+from tidegate.store import Store
+
+NOW = 1001.0
+NOTHING = Headers()
+
+
+async def live(cache: Cache) -> None:
+    """Wait until the store's tracking vouches for copies."""
+    tracking = cache.memory._tracking
+    async with asyncio.timeout(10):
+        while not tracking.is_live:  # noqa: ASYNC110 no event tells
+            await asyncio.sleep(0.01)
+
+
+def put(cache: Cache, key: object, place: Place, stored: object, mark: object = None) -> None:
+    mark = mark or cache.memory.mark()
+    cache.memory.put(key, place.own, stored, place.generations, mark)  # type: ignore[arg-type]
+
+
+async def test_a_copy_answers_its_own_key_while_it_is_fresh(opened_cache, place, entry) -> None:
+    cache = await opened_cache()
+    await live(cache)
+    put(cache, "key", place(), entry())
+    held = cache.memory.get("key", NOTHING, NOW)
+    assert held is not None
+    assert held.stored.body == b"hello"
+    assert cache.memory.get("other", NOTHING, NOW) is None
+    assert cache.memory.get("key", NOTHING, 1000.5 + 59.5) is None
+
+
+async def test_variants_are_told_apart(opened_cache, place, entry) -> None:
+    cache = await opened_cache()
+    await live(cache)
+    german, english = Headers([(b"a", b"de")]), Headers([(b"a", b"en")])
+    for headers, body in ((german, b"de"), (english, b"en")):
+        selecting = selecting_values((b"a",), headers)
+        variant = entry(vary=(b"a",), selecting=selecting, body=body, body_length=2)
+        put(cache, "key", place(), variant)
+    for headers, body in ((german, b"de"), (english, b"en")):
+        held = cache.memory.get("key", headers, NOW)
+        assert held is not None
+        assert held.stored.body == body
+    assert cache.memory.get("key", NOTHING, NOW) is None
+
+
+async def test_bytes_are_bounded_and_the_least_used_goes(
+    opened_cache, place, entry, monkeypatch
+) -> None:
+    monkeypatch.setattr("tidegate.cache.memory.USE_NOTED_S", 0.0)
+    cache = await opened_cache(memory_bytes=10 * (COPY_OVERHEAD_BYTES + 1000))
+    await live(cache)
+    for number in range(100):
+        put(cache, number, place(), entry(body=bytes(900), body_length=900))
+        assert cache.memory.bytes_held <= 10 * (COPY_OVERHEAD_BYTES + 1000)
+        if (first := cache.memory.get(0, NOTHING, NOW)) is not None:
+            cache.memory.used(first)
+    assert cache.memory.get(0, NOTHING, NOW) is not None
+    assert cache.memory.get(50, NOTHING, NOW) is None
+    assert cache.memory.get(99, NOTHING, NOW) is not None
+
+
+async def test_no_copy_takes_more_than_its_share(opened_cache, place, entry) -> None:
+    cache = await opened_cache(memory_bytes=SHARE_MAX * 10_000)
+    await live(cache)
+    put(cache, "key", place(), entry(body=bytes(9_000), body_length=9_000))
+    assert len(cache.memory) == 0
+    none = await opened_cache(memory_bytes=0)
+    await live(none)
+    put(none, "key", place(), entry())
+    assert len(none.memory) == 0
+
+
+async def gone(cache: Cache, eventually: Callable[..., object]) -> None:
+    await eventually(lambda: cache.memory.get("key", NOTHING, NOW) is None)  # type: ignore[misc]
+
+
+async def test_another_workers_write_drops_the_copy(opened_cache, place, entry, eventually) -> None:
+    one, two = await opened_cache(), await opened_cache()
+    await live(one)
+    put(one, "key", place(), entry())
+    assert one.memory.get("key", NOTHING, NOW) is not None
+    await two.storage.commit(place().own, place(), entry(), 60)
+    await gone(one, eventually)
+
+
+async def test_a_purge_drops_the_copy(opened_cache, place, entry, eventually) -> None:
+    one, two = await opened_cache(), await opened_cache()
+    await live(one)
+    for purge in (
+        lambda: two.storage.purge_urls([place().url]),
+        lambda: two.storage.purge_tenant("acme"),
+        two.storage.purge_all,
+    ):
+        put(one, "key", place(), entry())
+        assert one.memory.get("key", NOTHING, NOW) is not None
+        await purge()
+        await gone(one, eventually)
+    put(one, "kept", place(), entry())
+    put(one, "key", place(b"/other", tenant="other"), entry())
+    await two.storage.purge_tenant("other")
+    await gone(one, eventually)
+    put(one, "key", place(b"/other"), entry())
+    await two.storage.purge_urls([place(b"/other").url])
+    await gone(one, eventually)
+    assert one.memory.get("kept", NOTHING, NOW) is not None
+
+
+async def test_a_reading_that_was_overtaken_is_not_kept(opened_cache, place, entry) -> None:
+    cache = await opened_cache()
+    await live(cache)
+    mark = cache.memory.mark()
+    cache.memory.drop_urls([place().url])
+    put(cache, "key", place(), entry(), mark)
+    assert len(cache.memory) == 0
+    put(cache, "key", place(), entry())
+    assert len(cache.memory) == 1
+
+
+async def test_no_copy_is_used_while_tracking_is_not_live(
+    opened_cache, place, entry, valkey: Store
+) -> None:
+    cache = await opened_cache()
+    await live(cache)
+    put(cache, "key", place(), entry())
+    valkey.tracking._distrust()
+    assert cache.memory.get("key", NOTHING, NOW) is None
+    assert len(cache.memory) == 0
+    put(cache, "key", place(), entry())
+    assert len(cache.memory) == 0

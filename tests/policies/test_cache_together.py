@@ -1,0 +1,229 @@
+"""Concurrent requests for one thing: asked for once, and never answered with another's bytes."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tidegate.cache import flights
+from tidegate.config import Config
+from tidegate.store import Store
+from tidegate.testing import Kit, ScriptedUpstream
+
+TENANTS = ("acme", "other", "third")
+WAITERS = 8
+BIG = b"x" * 300_000
+
+OpenTenants = Callable[..., Awaitable[Kit]]
+
+
+@pytest.fixture
+async def tenants_kit(tidegate_kit: Any) -> AsyncIterator[OpenTenants]:
+    """`tenants_kit()`: a cached route for three tenants, whose keys are their names with `_key`."""
+    async with ScriptedUpstream() as upstream:
+
+        async def opened() -> Kit:
+            route = {"name": "test", "paths": ["/api"], "cache": {"default_ttl": 60}}
+            tenants = [
+                {"name": name, "plan": "all", "keys": [{"name": "key", "value": f"{name}_key"}]}
+                for name in TENANTS
+            ]
+            config = {
+                "version": 1,
+                "plans": {"all": {}},
+                "tenants": tenants,
+                "services": [{"name": "test", "targets": [upstream.url], "routes": [route]}],
+            }
+            kit: Kit = await tidegate_kit(config=Config.model_validate(config))
+            kit.upstream = upstream
+            return kit
+
+        yield opened
+
+
+def ask(kit: Kit, target: str = "/api/x", tenant: str = "acme", **options: Any) -> Any:
+    return asyncio.ensure_future(kit.get(target, key=f"{tenant}_key", **options))
+
+
+async def waiting(kit: Kit, count: int, eventually: Any, target: str = "/api/x") -> list[Any]:
+    """Start `count` requests; return when the service was asked by the first of them."""
+    tasks = [ask(kit, target) for _ in range(count)]
+    await eventually(lambda: len(kit.upstream.requests) == 1)
+    return tasks
+
+
+@pytest.mark.parametrize("body", [b"hello", b"y" * 40_000, BIG], ids=["small", "medium", "large"])
+async def test_concurrent_misses_ask_once(tenants_kit, eventually, body: bytes):
+    kit = await tenants_kit()
+    gate = asyncio.Event()
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body)
+    kit.upstream.script = [[gate, head, body]]
+    tasks = await waiting(kit, WAITERS, eventually)
+    gate.set()
+    answers = await asyncio.gather(*tasks)
+    assert [answer.body for answer in answers] == [body] * WAITERS
+    assert len(kit.upstream.requests) == 1
+    assert len(kit.gateway.parts.cache.flights) == 0
+
+
+async def test_waiters_of_what_may_not_be_shared_go_on_at_once_and_all_together(
+    tenants_kit, eventually
+):
+    kit = await tenants_kit()
+    first, rest = asyncio.Event(), asyncio.Event()
+    private = b"HTTP/1.1 200 OK\r\ncache-control: private\r\ncontent-length: 1\r\n\r\n"
+    kit.upstream.script = [[first, private + b"1"], [rest, private + b"2"]]
+    tasks = await waiting(kit, WAITERS, eventually)
+    first.set()
+    # All of them are with the service while none of them has an answer: never one by one.
+    await eventually(lambda: len(kit.upstream.requests) == WAITERS)
+    rest.set()
+    answers = await asyncio.gather(*tasks)
+    assert sorted(answer.body for answer in answers) == [b"1"] + [b"2"] * (WAITERS - 1)
+    # And from now on nobody waits for such an answer.
+    later = [ask(kit) for _ in range(3)]
+    await eventually(lambda: len(kit.upstream.requests) == WAITERS + 3)
+    await asyncio.gather(*later)
+
+
+async def test_waiters_of_a_failure_go_on_together(tenants_kit, eventually):
+    kit = await tenants_kit()
+    first, rest = asyncio.Event(), asyncio.Event()
+    ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+    kit.upstream.script = [[first, b"nonsense\r\n\r\n"], [rest, ok]]
+    tasks = await waiting(kit, WAITERS, eventually)
+    first.set()
+    await eventually(lambda: len(kit.upstream.requests) == WAITERS)
+    rest.set()
+    statuses = [answer.status for answer in await asyncio.gather(*tasks)]
+    assert sorted(statuses) == [200] * (WAITERS - 1) + [502]
+
+
+async def test_a_cancelled_leader_hands_on_to_one_of_the_waiters(tenants_kit, eventually):
+    kit = await tenants_kit()
+    gate = asyncio.Event()
+    ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+    kit.upstream.script = [[gate, ok]]
+    tasks = await waiting(kit, WAITERS, eventually)
+    tasks[0].cancel()
+    await eventually(lambda: len(kit.upstream.requests) == 2)
+    gate.set()
+    answers = await asyncio.gather(*tasks[1:])
+    assert [answer.body for answer in answers] == [b"ok"] * (WAITERS - 1)
+    assert len(kit.upstream.requests) == 2
+    await asyncio.gather(tasks[0], return_exceptions=True)
+
+
+async def test_waiters_for_another_variant_go_on_by_themselves(tenants_kit, eventually):
+    kit = await tenants_kit()
+    gate = asyncio.Event()
+
+    async def by_language(request: Any) -> Any:
+        await gate.wait()
+        return 200, {"vary": "Accept-Language"}, request.get_all(b"accept-language")[0]
+
+    kit.upstream.script = [by_language]
+    tasks = [ask(kit, headers={"accept-language": lang}) for lang in ("de", "en", "de", "en")]
+    await eventually(lambda: len(kit.upstream.requests) == 1)
+    gate.set()
+    answers = [answer.body for answer in await asyncio.gather(*tasks)]
+    assert answers == [b"de", b"en", b"de", b"en"]
+
+
+async def test_a_waiter_asks_by_itself_after_its_bound(tenants_kit, eventually, monkeypatch):
+    monkeypatch.setattr("tidegate.policies.cache.WAIT_S_MAX", 0.05)
+    kit = await tenants_kit()
+    gate = asyncio.Event()
+    kit.upstream.script = [[gate, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"]]
+    tasks = await waiting(kit, 3, eventually)
+    await eventually(lambda: len(kit.upstream.requests) == 3)
+    gate.set()
+    assert {answer.status for answer in await asyncio.gather(*tasks)} == {200}
+
+
+KINDS = {
+    "own": {},
+    "fresh": {"cache-control": "max-age=60"},
+    "private": {"cache-control": "private, max-age=60"},
+    "no-store": {"cache-control": "no-store"},
+    "cookie": {"set-cookie": "id=1", "cache-control": "max-age=60"},
+    "validated": {"cache-control": "no-cache", "etag": '"1"'},
+    "varies": {"vary": "accept-language", "cache-control": "max-age=60"},
+    "public": {"cache-control": "public, max-age=60"},
+}
+REQUESTS = st.lists(
+    st.tuples(
+        st.sampled_from(TENANTS),
+        st.sampled_from(sorted(KINDS)),
+        st.sampled_from(["GET", "GET", "GET", "HEAD", "POST"]),
+        st.sampled_from(
+            [{}, {"accept-language": "de"}, {"cookie": "a=1"}, {"cache-control": "no-cache"}]
+        ),
+        st.booleans(),
+    ),
+    min_size=10,
+    max_size=40,
+)
+
+
+@given(batches=st.lists(REQUESTS, min_size=1, max_size=4), seed=st.integers(0, 2**16))
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+async def test_no_tenant_ever_sees_anothers_bytes(
+    tenants_kit, tidegate_store: Store, batches: Any, seed: int
+):
+    await tidegate_store.execute("FLUSHALL")
+    kit = await tenants_kit()
+    chance = random.Random(seed)
+
+    async def service(request: Any) -> Any:
+        for _ in range(chance.randrange(4)):
+            await asyncio.sleep(0)
+        kind = request.target.rpartition(b"/")[2].decode()
+        tenant = request.get_all(b"x-tidegate-tenant")[0]
+        if request.get_all(b"if-none-match"):
+            return 304, KINDS[kind], b""
+        body = b"everyone" if kind == "public" else b"for " + tenant
+        if chance.random() < 0.2:
+            body += b" " * 70_000
+        if kind == "cookie":
+            return 200, KINDS[kind] | {"set-cookie": f"of={tenant.decode()}"}, body
+        return 200, KINDS[kind], body
+
+    kit.upstream.script = [service]
+
+    async def one(
+        tenant: str, kind: str, method: str, headers: dict[str, str], leaves: bool
+    ) -> None:
+        asking = asyncio.ensure_future(
+            kit.request(method, f"/api/{kind}", key=f"{tenant}_key", headers=headers)
+        )
+        if leaves:
+            for _ in range(chance.randrange(20)):
+                await asyncio.sleep(0)
+            asking.cancel()
+        try:
+            answer = await asking
+        except asyncio.CancelledError:
+            return
+        allowed = b"everyone" if kind == "public" else b"for " + tenant.encode()
+        assert answer.status == 200
+        assert answer.body.strip() in ((b"",) if method == "HEAD" else (allowed,))
+        if kind == "cookie":
+            assert answer.header("set-cookie") == f"of={tenant}"
+
+    for batch in batches:
+        await asyncio.gather(*(one(*request) for request in batch))
+    assert len(kit.gateway.parts.cache.flights) == 0
+    assert kit.gateway.parts.cache.unfinished.bytes == 0
+
+
+def test_the_bounds_are_those_that_the_documentation_states() -> None:
+    assert (flights.WAIT_S_MAX, flights.STREAM_S_MAX) == (5.0, 1.0)
