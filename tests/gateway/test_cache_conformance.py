@@ -239,3 +239,21 @@ async def test_a_change_through_another_route_is_seen(tidegate_store: Store) -> 
             await kit.post("/x")
             upstream.script = [(200, {}, b"new")]
             assert (await kit.get("/x")).body == b"new"
+
+
+@pytest.mark.parametrize(
+    "fields", [{CC: "private"}, {CC: "no-store"}, {"Set-Cookie": "a=b"}, {"Vary": "*"}]
+)
+async def test_a_304_that_forbids_it_ends_what_was_kept(
+    fields: dict[str, str], tidegate_kit: Any
+) -> None:
+    kit = await tidegate_kit(route={"cache": {"enabled": True}})
+    kept = {CC: "public, max-age=3600", "ETag": '"x"'}
+    kit.upstream.script = [(200, kept, b"old"), (304, {"ETag": '"x"', **fields}, b"")]
+    assert (await kit.get("/api/x")).body == b"old"
+    assert (await kit.get("/api/x")).header("x-cache") == "HIT"
+    confirmed = await kit.get("/api/x", headers={CC: "no-cache"})
+    assert confirmed.body == b"old"
+    assert "; stored" not in confirmed.header("cache-status")
+    kit.upstream.script = [(200, {}, b"new")]
+    assert (await kit.get("/api/x")).body == b"new"

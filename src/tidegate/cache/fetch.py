@@ -111,6 +111,10 @@ class Fetch:
         is_shared = entry is self._question.place.public
         if reason is None and is_shared and not is_explicitly_public(headers):
             reason = "not public any more"
+        if reason is not None:
+            # What the service says now holds for what is kept, however fresh it was.
+            self._cache.memory.drop_urls([self._question.place.url])
+            self._cache.storage.invalidate([self._question.place.url])
         fresh = self._stored(stale, headers, request_time, response_time)
         if reason is None and self._keep(entry, fresh):
             self._land(Landing.LOOK if fresh.body_id else fresh)
