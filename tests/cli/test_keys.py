@@ -1,6 +1,9 @@
 """`tidegate keys`, by the admin API and straight on the store."""
 
+import os
 from typing import Any
+
+from tidegate.cli.advertised import Advertised, advertised
 
 
 def test_a_key_is_shown_once_with_a_line_to_try_it(operated: Any) -> None:
@@ -73,3 +76,22 @@ def test_a_name_that_nothing_can_have_is_refused_alike(commands: Any) -> None:
     refused = commands.run("keys", "create", "-t", commands.tenant, "-n", "a/b")
     assert refused.code == 1
     assert "The name of a key is 1 to 64 letters" in refused.err
+
+
+def test_the_line_to_try_names_the_port_that_is_served(commands: Any) -> None:
+    """Whatever `--port` the running gateway was given, and an address that a client can name."""
+    told = Advertised(
+        "http://127.0.0.1:1", str(commands.config), "another", os.getpid(), "http://0.0.0.0:8765"
+    )
+    with advertised(commands.data_dir, told):
+        made = commands.run("keys", "create", "-t", commands.tenant, "-n", "ci")
+    assert "http://127.0.0.1:8765/api/v1\n" in made.out
+
+
+def test_a_gateway_on_another_file_says_nothing_about_the_port(commands: Any) -> None:
+    told = Advertised(
+        "http://127.0.0.1:1", "/other.yaml", "another", os.getpid(), "http://127.0.0.1:8765"
+    )
+    with advertised(commands.data_dir, told):
+        made = commands.run("keys", "create", "-t", commands.tenant, "-n", "ci")
+    assert "http://127.0.0.1:8000/api/v1\n" in made.out

@@ -66,7 +66,7 @@ def login(
 
 
 def _configured_url(config: Path | None) -> str:
-    from tidegate.cli.running import url_of
+    from tidegate.cli.urls import url_of
 
     admin = load_config(config, read_settings()).admin
     if not admin.enabled:

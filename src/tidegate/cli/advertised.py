@@ -33,6 +33,8 @@ class Advertised:
     store: str
     """As it may be shown."""
     pid: int
+    traffic_url: str = ""
+    """Where requests go."""
 
 
 @contextmanager

@@ -4,13 +4,15 @@ Running gateways hear of a change from the store itself, within a second.
 """
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
-from tidegate.cli.operations import Operations, checked, done, keys_named
+from tidegate.cli.operations import Operations, checked, done, keys_named, traffic_url
 from tidegate.cli.output import RICH_HELP, print_json, print_line, print_table
+from tidegate.cli.urls import reachable, url_of
 
 if TYPE_CHECKING:
     from tidegate.config import Config
@@ -44,7 +46,7 @@ def create(
     checked("tenant", tenant)
     checked("key", name)
     loaded, created = done(config, data_dir, lambda operations: operations.create_key(tenant, name))
-    _show(loaded, created, as_json)
+    _show(_url(loaded, config, data_dir), created, as_json)
 
 
 @app.command("list")
@@ -106,7 +108,7 @@ def rotate(
         return await operations.rotate_key(key.key_id, overlap_s)
 
     loaded, created = done(config, data_dir, run)
-    _show(loaded, created, as_json)
+    _show(_url(loaded, config, data_dir), created, as_json)
     if not as_json:
         print_line(
             f"The key before it works for another {overlap}."
@@ -142,14 +144,14 @@ def revoke(
     print_line(f"Revoked key {name} of {tenant} ({revoked.stored.key_id}).")
 
 
-def _show(config: "Config", created: "CreatedKey", as_json: bool) -> None:
+def _show(url: str, created: "CreatedKey", as_json: bool) -> None:
     stored = created.stored
     if as_json:
         print_json({"key": created.key, **_members(stored), "durable": created.durable})
         return
     print_line(f"Key {stored.name} of {stored.tenant} ({stored.key_id}), shown this once:")
     print_line(f"  {created.key}")
-    print_line(f'  curl -H "X-API-Key: {created.key}" {_example_url(config)}')
+    print_line(f'  curl -H "X-API-Key: {created.key}" {url}')
     if not created.durable:
         print_line("The store cannot confirm that the key is on disk: `tidegate doctor` says why.")
 
@@ -179,10 +181,12 @@ def _when(created_at_s: int | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(created_at_s))
 
 
-def _example_url(config: "Config") -> str:
-    """A URL that the new key opens, if a route tells its path."""
+def _url(loaded: "Config", config: Path | None, data_dir: Path | None) -> str:
+    """A URL that the new key opens, if a route tells its path, at the port that is served."""
     route = next(
-        (route for service in config.services for route in service.routes if route.auth), None
+        (route for service in loaded.services for route in service.routes if route.auth), None
     )
     path = next(iter((*route.exact_paths, *route.paths)), "/") if route else "/"
-    return f"http://{config.listen.host}:{config.listen.port}{path}"
+    listen = loaded.listen
+    served = traffic_url(config, data_dir) or url_of((listen.host, listen.port))
+    return reachable(served) + path

@@ -16,6 +16,7 @@ import typer
 
 from tidegate.cli.failure import Failure, explained
 from tidegate.cli.output import print_error, print_line
+from tidegate.cli.urls import reachable
 
 if TYPE_CHECKING:
     from tidegate.cli.running import GatewayRun
@@ -137,8 +138,7 @@ class FirstKey:
 
 def lines_to_try(url: str, key: str | None, path: str = "/") -> list[str]:
     """Return commands that show the answer with its fields, and what happens beyond the limit."""
-    for anywhere, here in (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:")):
-        url = url.replace(anywhere, here)
+    url = reachable(url)
     header = f'-H "X-API-Key: {key}" ' if key else ""
     each = "curl -s -o /dev/null -w '%{http_code}\\n' "
     return [

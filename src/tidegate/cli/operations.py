@@ -131,6 +131,17 @@ def done(
     return loaded, asyncio.run(run())
 
 
+def traffic_url(config: Path | None, data_dir: Path | None) -> str | None:
+    """Return where the gateway that runs on this configuration takes requests, if one does."""
+    from tidegate.cli.advertised import running_gateway
+
+    settings = read_settings()
+    running = running_gateway(data_directory(data_dir, settings))
+    if running is None or running.config != str(config_path(config, settings).absolute()):
+        return None
+    return running.traffic_url or None
+
+
 def _client(
     path: Path, config: "Config", data_dir: Path, settings: "Settings"
 ) -> "AdminClient | None":

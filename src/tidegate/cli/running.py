@@ -19,6 +19,7 @@ from tidegate.cli.advertised import Advertised, advertised
 from tidegate.cli.failure import Failure, explained
 from tidegate.cli.inputs import shown_store
 from tidegate.cli.output import print_json_line, print_line
+from tidegate.cli.urls import url_of
 from tidegate.config import Admin, Config, ConfigError, Settings, differences, load
 from tidegate.supervisor import (
     Bounds,
@@ -139,7 +140,11 @@ class GatewayRun:
             listener = _admin_listener(admin)
         self.admin_address = listener.address
         known = Advertised(
-            url_of(listener.address), str(self.path.absolute()), self.store, os.getpid()
+            url_of(listener.address),
+            str(self.path.absolute()),
+            self.store,
+            os.getpid(),
+            self.url,
         )
         stack.enter_context(advertised(self.data_dir, known))
         return [Companion("The control process", CONTROL_COMMAND, listener)]
@@ -179,11 +184,6 @@ def _admin_listener(admin: Admin) -> Listener:
         if not failure.is_taken or "port" in admin.model_fields_set:
             raise
         return open_listener(admin.host, 0, "--admin-")
-
-
-def url_of(address: tuple[str, int]) -> str:
-    host, port = address
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def usable_cores() -> int:

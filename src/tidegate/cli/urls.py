@@ -1,0 +1,17 @@
+"""The URL of a port that is listened on, and the one to try from here."""
+
+from typing import Final
+
+_EVERY_NETWORK: Final = (("//0.0.0.0:", "//127.0.0.1:"), ("//[::]:", "//[::1]:"))
+
+
+def url_of(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def reachable(url: str) -> str:
+    """Return `url` with an address that a client can name: every network is not one."""
+    for every, one in _EVERY_NETWORK:
+        url = url.replace(every, one)
+    return url
