@@ -52,7 +52,7 @@ def main() -> int:
     except EOFError:
         return 1  # the supervisor ended while this process was starting
     assignment = Assignment.unpacked(link.snapshot)
-    write_log_lines(debug=assignment.debug)
+    write_log_lines(debug=assignment.debug, app_name=assignment.app_name)
     return uvloop.run(_run(link, assignment))
 
 

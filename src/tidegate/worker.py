@@ -48,7 +48,7 @@ def main() -> int:
     except EOFError:
         return 1  # the supervisor ended while this process was starting
     assignment = Assignment.unpacked(link.snapshot)
-    write_log_lines(debug=assignment.debug)
+    write_log_lines(debug=assignment.debug, app_name=assignment.app_name)
     needed = files_needed(assignment.config)
     if (allowed := raise_open_files(needed)) < needed:
         log.warning("This process may open %d files; its bounds need %d", allowed, needed)

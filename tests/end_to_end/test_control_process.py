@@ -31,11 +31,13 @@ async def health(gateway: Any, timeout_s: float = 15.0) -> int:
 async def test_it_answers_on_loopback_in_a_process_of_its_own(
     running_gateway: Any, clients: Any
 ) -> None:
-    gateway = running_gateway()
+    gateway = running_gateway(APP_NAME="shop")
     assert await health(gateway) == 200
     assert len(gateway.control()) == 1
     assert not gateway.control() & gateway.workers()
     assert gateway.admin_url.startswith("http://127.0.0.1:")
+    gateway.signal(signal.SIGHUP)
+    await clients.eventually(lambda: " shop INFO tidegate.supervisor[" in gateway.said(), 30)
 
 
 async def test_its_death_disturbs_no_request_and_refuses_none_of_its_own(

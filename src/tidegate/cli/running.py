@@ -75,7 +75,7 @@ class GatewayRun:
 
     async def until_stopped(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal. Raises Failure if the gateway cannot start."""
-        write_log_lines(debug=self.settings.debug)
+        write_log_lines(debug=self.settings.debug, app_name=self.settings.app_name)
         with explained(ConfigError):
             self.config = self._running = self._load()
         self.workers = self.workers or usable_cores()

@@ -2,15 +2,18 @@
 
 import logging
 import sys
-from typing import Final
-
-_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s"
 
 
-def write_log_lines(*, debug: bool) -> None:
-    """Send the project's log to standard error; `debug` shows every level."""
+def write_log_lines(*, debug: bool, app_name: str) -> None:
+    """Send the project's log to standard error; `debug` shows every level.
+
+    A gateway that was given a name says it in each line: several may write into one log.
+    """
+    gateway = "" if app_name == "tidegate" else f" {app_name}"
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(
+        logging.Formatter(f"%(asctime)s{gateway} %(levelname)s %(name)s[%(process)d]: %(message)s")
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
