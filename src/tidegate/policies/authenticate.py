@@ -16,20 +16,48 @@ from tidegate.policies.entitle import Entitlement
 from tidegate.policies.policy import Context, Next, Policy, Request
 
 
+class Recognition:
+    """From a request to its caller, or to the error that refuses it."""
+
+    def __init__(
+        self, resolver: KeyResolver, throttle: AuthThrottle | None, proxies: TrustedProxies
+    ) -> None:
+        self._resolver = resolver
+        self._throttle = throttle
+        self._proxies = proxies
+
+    async def caller(self, request: Request) -> Caller:
+        presented = presented_key(request.headers)
+        if presented is None:
+            raise unauthorized("No API key is presented")
+        return self._resolver.known(presented) or await self._looked_up(presented, request)
+
+    async def _looked_up(self, presented: bytes, request: Request) -> Caller:
+        """Resolve what this worker does not know by heart, unless its address guesses."""
+        throttle = self._throttle
+        address = (
+            None if throttle is None else self._proxies.client(request.client, request.headers)
+        )
+        if throttle is None or address is None or self._resolver.has_met(presented):
+            return await self._resolver.resolve(presented)
+        counted = counted_by(address)
+        throttle.check(counted)
+        try:
+            return await self._resolver.resolve(presented)
+        except Unauthorized:
+            await throttle.failed(counted)
+            raise
+
+
 class Authenticate:
     """Lets in callers whose key is known and whose plan has the route, and nobody else."""
 
     def __init__(
-        self,
-        resolver: KeyResolver,
-        entitlement: Entitlement,
-        throttle: AuthThrottle | None,
-        proxies: TrustedProxies,
+        self, resolver: KeyResolver, entitlement: Entitlement, recognition: Recognition
     ) -> None:
         self._resolver = resolver
         self._entitlement = entitlement
-        self._throttle = throttle
-        self._proxies = proxies
+        self._recognition = recognition
 
     def ask(self, request: Request, context: Context) -> None:
         """Recognise a known key, so that its limits can be asked for at once.
@@ -57,30 +85,10 @@ class Authenticate:
         return self._resolved(request, call_next)
 
     async def _resolved(self, request: Request, call_next: Next) -> Response:
-        presented = presented_key(request.headers)
-        if presented is None:
-            raise unauthorized("No API key is presented")
-        caller = self._resolver.known(presented) or await self._looked_up(presented, request)
-        request.context.caller = caller
+        request.context.caller = caller = await self._recognition.caller(request)
         if not self._entitlement.covers(caller, request.method):
             raise self._entitlement.refusal(caller, request.method)
         return await call_next(request)
-
-    async def _looked_up(self, presented: bytes, request: Request) -> Caller:
-        """Resolve what this worker does not know by heart, unless its address guesses."""
-        throttle = self._throttle
-        address = (
-            None if throttle is None else self._proxies.client(request.client, request.headers)
-        )
-        if throttle is None or address is None or self._resolver.has_met(presented):
-            return await self._resolver.resolve(presented)
-        counted = counted_by(address)
-        throttle.check(counted)
-        try:
-            return await self._resolver.resolve(presented)
-        except Unauthorized:
-            await throttle.failed(counted)
-            raise
 
 
 def build(
@@ -89,4 +97,4 @@ def build(
     throttle: AuthThrottle | None,
     proxies: TrustedProxies,
 ) -> Policy:
-    return Authenticate(resolver, entitlement, throttle, proxies)
+    return Authenticate(resolver, entitlement, Recognition(resolver, throttle, proxies))
