@@ -272,4 +272,5 @@ async def test_a_gateway_keeps_one_count_for_all_its_routes(tidegate_store):
     configured = configured.model_copy(update={"services": (service,)})
     async with Gateway(configured, data_dir=Path(), store=tidegate_store) as gateway:
         routes = [dict(compiled.policies)["authenticate"] for compiled in gateway.snapshot.routes]
-    assert routes[0]._throttle is routes[1]._throttle is not None
+    throttles = [route._recognition._throttle for route in routes]
+    assert throttles[0] is throttles[1] is not None
