@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from tidegate import __version__
 from tidegate.cli.admin_token import admin_token
@@ -20,7 +20,7 @@ from tidegate.cli.failure import Failure, explained
 from tidegate.cli.inputs import shown_store
 from tidegate.cli.output import print_json_line, print_line
 from tidegate.cli.urls import url_of
-from tidegate.config import Admin, Config, ConfigError, Settings, differences, load
+from tidegate.config import Admin, Config, ConfigError, Listen, Settings, differences, load
 from tidegate.supervisor import (
     Bounds,
     Companion,
@@ -40,10 +40,12 @@ WORKER_COMMAND: Final = (sys.executable, "-P", "-m", "tidegate.worker")
 """-P: what lies in the working directory must not shadow a module."""
 CONTROL_COMMAND: Final = (sys.executable, "-P", "-m", "tidegate.control_process")
 
+Section = TypeVar("Section", Admin, Listen)
+
 
 @dataclass
 class GatewayRun:
-    """One run. `host`, the ports and `workers`, where given, win over file and environment."""
+    """One run. Hosts, ports and `workers`, where given, win over file and environment."""
 
     path: Path
     data_dir: Path
@@ -51,6 +53,7 @@ class GatewayRun:
     workers: int | None = None
     host: str | None = None
     port: int | None = None
+    admin_host: str | None = None
     admin_port: int | None = None
     environ: Mapping[str, str] | None = None
     """What references see, in place of the environment."""
@@ -122,13 +125,8 @@ class GatewayRun:
 
     def _load(self) -> Config:
         config = load(self.path, self.environ)
-        given = {"host": self.host, "port": self.port}
-        listen = config.listen.model_copy(
-            update={name: value for name, value in given.items() if value is not None}
-        )
-        admin = config.admin
-        if self.admin_port is not None:
-            admin = admin.model_copy(update={"port": self.admin_port})
+        listen = _with(config.listen, host=self.host, port=self.port)
+        admin = _with(config.admin, host=self.admin_host, port=self.admin_port)
         return config.model_copy(update={"listen": listen, "admin": admin})
 
     def _companions(self, stack: ExitStack) -> list[Companion]:
@@ -173,6 +171,12 @@ class GatewayRun:
         return Assignment(
             config, self.data_dir, self.settings.debug, self.settings.app_name, token
         ).packed()
+
+
+def _with(section: Section, **given: str | int | None) -> Section:
+    return section.model_copy(
+        update={name: value for name, value in given.items() if value is not None}
+    )
 
 
 def _admin_listener(admin: Admin) -> Listener:

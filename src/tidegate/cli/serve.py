@@ -41,6 +41,9 @@ AdminPortOption = Annotated[
     int | None,
     typer.Option("--admin-port", min=0, max=65535, help="In place of admin.port; 0: a free one."),
 ]
+AdminHostOption = Annotated[
+    str | None, typer.Option("--admin-host", metavar="ADDRESS", help="In place of admin.host.")
+]
 DevOption = Annotated[
     bool,
     typer.Option(
@@ -64,6 +67,7 @@ def serve(
     port: PortOption = None,
     host: HostOption = None,
     admin_port: AdminPortOption = None,
+    admin_host: AdminHostOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -103,6 +107,7 @@ def serve(
         host=host,
         port=port,
         admin_port=admin_port,
+        admin_host=admin_host,
         data_dir=place,
         settings=settings,
     )
