@@ -45,6 +45,20 @@ def test_a_port_that_is_taken_is_broken_and_names_the_holder(commands: Any) -> N
         assert f"Port {port} is taken by pid " in checked.out
 
 
+def test_an_admin_port_that_was_asked_for_and_is_taken_is_broken(commands: Any) -> None:
+    use_free_port(commands.config)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with commands.config.open("a") as config:
+            config.write(f"admin: {{port: {port}}}\n")
+        checked = commands.run("doctor", "--json")
+    assert checked.code == 1
+    assert findings(checked)["admin port"] == {"broken"}
+    assert findings(commands.run("doctor", "--json"))["admin port"] == {"ok"}
+
+
 def test_a_store_without_waitaof_is_a_warning(
     commands: Any, redis_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

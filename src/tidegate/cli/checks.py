@@ -16,7 +16,7 @@ from typing import Final, Literal
 from tidegate.cli.failure import Failure
 from tidegate.cli.inputs import config_path, opened_store
 from tidegate.config import Config, ConfigError, Settings, load
-from tidegate.supervisor import ListenFailed, open_listeners, port_holder
+from tidegate.supervisor import ListenFailed, open_listener, open_listeners, port_holder
 from tidegate.supervisor.open_files import files_needed, raise_open_files
 
 Level = Literal["ok", "warning", "broken"]
@@ -104,11 +104,28 @@ def port_found(config: Config) -> Finding:
         for listener in open_listeners(host, port, 1):
             listener.close()
     except ListenFailed as error:
-        holder = port_holder(port)
-        if holder is not None and "tidegate" in holder.command:
-            return Finding("port", "warning", f"{port} is served by a gateway, {holder}")
-        return Finding("port", "broken", str(error))
+        return _taken("port", port, error)
     return Finding("port", "ok", f"{host}:{port} is free")
+
+
+def admin_port_found(config: Config) -> Finding:
+    check, admin = "admin port", config.admin
+    if not admin.enabled:
+        return Finding(check, "ok", "the admin API is switched off")
+    try:
+        open_listener(admin.host, admin.port, "--admin-").close()
+    except ListenFailed as error:
+        if error.is_taken and "port" not in admin.model_fields_set:
+            return Finding(check, "ok", f"{admin.port} is taken; a free one will be used")
+        return _taken(check, admin.port, error)
+    return Finding(check, "ok", f"{admin.host}:{admin.port} is free")
+
+
+def _taken(check: str, port: int, error: ListenFailed) -> Finding:
+    holder = port_holder(port)
+    if holder is not None and "tidegate" in holder.command:
+        return Finding(check, "warning", f"{port} is served by a gateway, {holder}")
+    return Finding(check, "broken", str(error))
 
 
 def open_files_found(config: Config) -> Finding:

@@ -44,10 +44,11 @@ def doctor(
     config_findings, loaded = checks.config_found(config, settings)
     findings += config_findings
     if loaded is not None:
-        if loaded.redis.url == "embedded":
+        if loaded.redis.url == "embedded" or loaded.admin.enabled:
             findings.append(checks.data_dir_found(place))
         findings += asyncio.run(checks.store_found(loaded, place))
-        findings += [checks.port_found(loaded), checks.open_files_found(loaded)]
+        findings += [checks.port_found(loaded), checks.admin_port_found(loaded)]
+        findings.append(checks.open_files_found(loaded))
     _print(findings, as_json)
     if any(finding.level == "broken" for finding in findings):
         raise typer.Exit(1)
