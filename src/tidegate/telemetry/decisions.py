@@ -8,44 +8,61 @@ which expires. Lost if the store is away: samples, not accounts.
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
+from time import perf_counter
 from typing import Any, Final
 
 from tidegate.http import GatewayError
-from tidegate.telemetry.meters import Meter
+from tidegate.telemetry.fold import REFUSALS
+from tidegate.telemetry.meters import GATEWAY, Meter, Record
 from tidegate.telemetry.usage import Store
 
 STREAM: Final = b"tg:decisions"
 KEPT_S: Final = 7 * 86_400
 REFUSALS_A_FLUSH: Final = 100
-SAMPLES_A_FLUSH: Final = 500
+RECORDS_A_FLUSH: Final = 500
 FLUSH_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 5.0
 READ_AT_ONCE: Final = 1000
 
 
 class DecisionSamples:
-    """Takes the samples of one worker. `countdown` is the recorder's to count down."""
+    """Takes the samples of one worker."""
 
     def __init__(self, rate: float, kept: int) -> None:
         """`rate` is the share of requests that are taken, `kept` the length of the stream."""
         self._every = round(1 / rate) if rate > 0 else 0
         self._kept = kept
+        self._next = self._every - 1
+        """How many requests pass before the next is taken."""
         self._refusals = 0
         self._taken: list[bytes] = []
         self.dropped = 0
-        self.countdown = 0
-        self._begin_anew()
 
-    def take(self, meter: Meter, facts: Any, method: str, status: int, is_refused: bool) -> None:
-        """Keep a record of one request, within the bounds."""
-        if self.countdown < 0:
-            self._begin_anew()
-            fits = len(self._taken) < SAMPLES_A_FLUSH
+    def take_some(self, meter: Meter, records: Sequence[Record]) -> None:
+        """Take every so many of `records`; refusals are taken where they happen."""
+        if not self._every:
+            return
+        while self._next < len(records):
+            facts, method, status, _, _, answered_at = records[self._next]
+            self._next += self._every
+            if facts.source != GATEWAY or status not in REFUSALS:
+                ago_s = perf_counter() - answered_at
+                self._keep(meter, facts, method, status, time.time() - ago_s, is_refused=False)
+        self._next -= len(records)
+
+    def take_refusal(self, meter: Meter, facts: Any, method: str, status: int) -> None:
+        """Take a refusal, up to so many in each flush."""
+        self._refusals += 1
+        if self._refusals <= REFUSALS_A_FLUSH:
+            self._keep(meter, facts, method, status, time.time(), is_refused=True)
         else:
-            self._refusals += 1
-            fits = self._refusals <= REFUSALS_A_FLUSH and len(self._taken) < SAMPLES_A_FLUSH
-        if fits:
-            self._taken.append(_record(meter, facts, method, status, is_refused))
+            self.dropped += 1
+
+    def _keep(
+        self, meter: Meter, facts: Any, method: str, status: int, at: float, *, is_refused: bool
+    ) -> None:
+        if len(self._taken) < RECORDS_A_FLUSH:
+            self._taken.append(_record(meter, facts, method, status, at, is_refused=is_refused))
         else:
             self.dropped += 1
 
@@ -69,10 +86,6 @@ class DecisionSamples:
             except GatewayError:
                 self.dropped += 1
 
-    def _begin_anew(self) -> None:
-        # 0 is never reached from below: without a rate the countdown would take ages to wrap.
-        self.countdown = self._every - 1 if self._every else 2**62
-
 
 async def recent_decisions(store: Store, count: int) -> AsyncIterator[dict[str, Any]]:
     """Yield up to `count` records, the latest first. Raises StoreUnavailable."""
@@ -90,11 +103,13 @@ async def recent_decisions(store: Store, count: int) -> AsyncIterator[dict[str, 
             return
 
 
-def _record(meter: Meter, facts: Any, method: str, status: int, is_refused: bool) -> bytes:
+def _record(
+    meter: Meter, facts: Any, method: str, status: int, at: float, *, is_refused: bool
+) -> bytes:
     caller, decision = facts.caller, facts.decision
     return json.dumps(
         {
-            "time": round(time.time(), 3),
+            "time": round(at, 3),
             "request_id": facts.request_id.decode("latin-1"),
             "service": meter.service,
             "route": meter.route,

@@ -1,11 +1,11 @@
 """The numbers of one route in one worker: plain ints, floats, lists and dicts.
 
-Written by the recorder on the event loop, read by a snapshot in the same thread, so there is no
-lock. Labels are names of the configuration and status codes; nothing that a client chooses becomes
-a key, except that a known caller has one entry in `usage` until the next flush.
+Written on the event loop, read by a snapshot in the same thread, so there is no lock. Labels are
+names of the configuration and status codes; nothing that a client chooses becomes a key, except
+that a known caller has one entry in `usage` until the next flush.
 """
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 BOUNDS_S: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0
@@ -33,6 +33,10 @@ class Caller(Protocol):
     def key_id(self) -> str: ...
 
 
+Record = tuple[Any, str, int, int, float, float]
+"""A request that has ended and is not yet folded in: the pipeline's facts about it, its method,
+status, bytes sent, and by `perf_counter` when it began and when its answer's head was there."""
+
 Usage = dict[Caller, list[int]]
 """For each caller: requests, of these refused, bytes of bodies sent."""
 
@@ -50,6 +54,7 @@ class Meter:
         "cache",
         "gateway_s",
         "limited",
+        "records",
         "refused",
         "route",
         "service",
@@ -74,6 +79,7 @@ class Meter:
         self.bytes = 0
         self.aborted = 0
         self.usage: Usage = {}
+        self.records: list[Record] = []
 
     def take_usage(self) -> Usage:
         """Return what was counted since the last call."""

@@ -107,7 +107,7 @@ class Telemetry:
 
     async def _flush(self) -> None:
         assert self._store is not None  # noqa: S101 - there is no task before `start`
-        await self._usage.flush(self.recorder.meters, self._store)
+        await self._usage.flush(self.recorder.folded(), self._store)
         if self._samples is not None:
             await self._samples.flush(self._store)
 
@@ -135,7 +135,7 @@ class Telemetry:
 
     def _readings(self) -> Iterator[Reading]:
         recorder = self.recorder
-        for meter in recorder.meters:
+        for meter in recorder.folded():
             yield from _of_route(meter)
         for labels, count in recorder.limit_refusals.items():
             yield "tidegate_limit_refusals", labels, count
