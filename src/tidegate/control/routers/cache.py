@@ -1,4 +1,5 @@
-"""Forget what is cached: of a URL, of a tenant, or everything. Every worker follows at once.
+"""Forget what is cached: of a URL, of a tenant, or everything. Every worker follows
+within a second.
 
 One write however much there is to forget, and what was on its way from a service meanwhile is not
 stored either. A URL is looked up as a request for it would be, so it names host and port as
