@@ -57,3 +57,22 @@ def test_a_policy_that_does_not_load_is_the_error(commands: Any, tmp_path: Path)
     assert failed.code == 1
     assert "mine.py" in failed.err
     assert "broken" in failed.err
+
+
+def test_the_routes_that_a_plan_has_are_shown_where_a_plan_names_them(commands: Any) -> None:
+    text = commands.config.read_text().replace("small: {", "small: {allow: {api: [GET]}, ")
+    commands.config.write_text(text)
+    assert "GET api" in commands.run("routes").out
+    told = commands.run("routes", "--json").json
+    assert told["allow"]["small"] == [{"route": "api", "methods": ["GET"]}]
+
+
+def test_a_target_that_does_not_import_is_the_error(commands: Any) -> None:
+    lines = commands.config.read_text().splitlines()
+    target = next(line for line in lines if "targets:" in line)
+    before, _, rest = target.partition("targets: [")
+    asgi = f'{before}targets: ["asgi:tg_none:app"{rest[rest.index("]") :]}'
+    commands.config.write_text("\n".join(asgi if line == target else line for line in lines))
+    failed = commands.run("routes")
+    assert failed.code == 1
+    assert "there is no module tg_none" in failed.err

@@ -176,6 +176,20 @@ async def test_what_goes_wrong_in_the_application_is_a_502(ask, caplog) -> None:
     assert "ValueError: secret" in caplog.text
 
 
+async def test_an_exception_after_the_answer_is_logged_as_well(ask, read, caplog) -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def broken() -> None:
+        raise ValueError("why it failed")
+
+    async with serving(app) as served:
+        response = await served.send(ask())
+        assert (response.status, await read(response)) == (500, b"Internal Server Error")
+        await asyncio.sleep(0)
+    assert "ValueError: why it failed" in caplog.text
+
+
 async def test_a_response_that_breaks_off_is_never_taken_for_whole(ask) -> None:
     async def half(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

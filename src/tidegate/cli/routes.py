@@ -18,7 +18,7 @@ from tidegate.cli.inputs import (
 from tidegate.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from tidegate.config import Config, Limit, Route
+    from tidegate.config import Config, Limit, Plan, Route
     from tidegate.gateway import CompiledRoute
 
 
@@ -39,7 +39,14 @@ def routes(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         for name, plan in loaded.plans.items()
     }
     if as_json:
-        print_json({"routes": [_members(route) for route in compiled], "plans": plans})
+        allowed = {
+            name: None
+            if plan.allow is None
+            else [entry.model_dump(mode="json") for entry in plan.allow]
+            for name, plan in loaded.plans.items()
+        }
+        routes_told = [_members(route) for route in compiled]
+        print_json({"routes": routes_told, "plans": plans, "allow": allowed})
         return
     rows = [
         (
@@ -53,8 +60,18 @@ def routes(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     ]
     print_table(("ROUTE", "MATCH", "POLICIES", "LIMITS", "TARGETS"), rows)
     print_line()
+    _print_plans(loaded, plans)
+
+
+def _print_plans(config: "Config", limits: dict[str, list[str]]) -> None:
+    rows = [(name, "; ".join(of_plan) or "none") for name, of_plan in limits.items()]
+    if all(plan.allow is None for plan in config.plans.values()):
+        print_table(("PLAN", "LIMITS"), rows)
+        return
+    allowed = [_allowed_in_words(config.plans[name]) for name in limits]
     print_table(
-        ("PLAN", "LIMITS"), [(name, "; ".join(limits) or "none") for name, limits in plans.items()]
+        ("PLAN", "LIMITS", "ROUTES"),
+        [(*row, routes) for row, routes in zip(rows, allowed, strict=True)],
     )
 
 
@@ -104,6 +121,15 @@ def _charge_in_words(route: "Route") -> str:
     if not route.auth:
         return "none"
     return "by plan" if route.cost == 1 else f"by plan, cost {route.cost}"
+
+
+def _allowed_in_words(plan: "Plan") -> str:
+    if plan.allow is None:
+        return "all"
+    return ", ".join(
+        f"{'|'.join(entry.methods)} {entry.route}" if entry.methods else entry.route
+        for entry in plan.allow
+    )
 
 
 def _limit_in_words(limit: "Limit") -> str:

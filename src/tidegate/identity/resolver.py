@@ -105,6 +105,8 @@ class KeyResolver:
 
     def has_met(self, presented: bytes) -> bool:
         """Whether this was somebody's key when last read, however long ago: then it is no guess."""
+        if len(presented) > PRESENTED_BYTES_MAX:
+            return False
         return self._copies.get(digest(presented)) is not None
 
     def _meet(self, mark: bytes, presented: bytes) -> _Met:

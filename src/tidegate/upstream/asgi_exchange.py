@@ -53,7 +53,7 @@ class AsgiExchange:
         self._is_answered = False
         """The head has been handed on."""
         self._stream: BodyStream | None = None
-        self._is_over = False
+        self._is_over = self._is_whole = False
         self._gone: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
@@ -64,7 +64,7 @@ class AsgiExchange:
         except ClientLeft:
             pass
         except Exception as error:
-            if not self._is_over:
+            if self._is_whole or not self._is_over:
                 logger.error("%s raised", app.target, exc_info=error)
             self._fail(failures.unusable(self._service, "its application raised"))
         except BaseException:
@@ -198,6 +198,7 @@ class AsgiExchange:
 
     def _finish(self) -> None:
         """The response is whole."""
+        self._is_whole = True
         stream = self._stream
         self._over()
         if stream is not None:
