@@ -54,6 +54,10 @@ CHANGES = [
         (("burst: 10}", "burst: 10}\n  gold: {rate: 9/s}"), ("plan: free", "plan: gold")),
         ["plan gold added", "tenant acme: plan free → gold"],
     ),
+    (
+        (("burst: 10}", "burst: 10, allow: [{route: one}, {route: two, methods: [GET]}]}"),),
+        ["plan free: allow added: one, two"],
+    ),
     ((("S3CRET", "S3CRET2"),), ["tenant acme, key laptop: value changed (it is not shown)"]),
     ((("laptop", "desk"),), ["tenant acme, key laptop removed", "tenant acme, key desk added"]),
     (
@@ -144,3 +148,15 @@ def test_every_setting_can_appear_and_disappear(name, configured):
     assert differences(whole, whole) == []
     assert differences(base, whole)
     assert differences(whole, base)
+
+
+def test_what_a_plan_allows_is_told_by_route(configured):
+    def allowing(entries: str) -> Config:
+        return configured(("burst: 10}", f"burst: 10, allow: [{entries}]}}"))
+
+    old = allowing("{route: one}, {route: two}")
+    assert differences(old, allowing("{route: one, methods: [GET]}")) == [
+        "plan free, allow one: methods unset → GET",
+        "plan free, allow two removed",
+    ]
+    assert differences(old, configured()) == ["plan free: allow removed"]

@@ -68,12 +68,9 @@ class Watch:
                 return
 
     def _look(self) -> None:
-        present = self._contents()
-        changed = [
-            file for file, content in present.items() if self._seen.get(file, b"") != content
-        ]
-        self._seen = present
+        changed = [file for file, content in self._seen.items() if _digest(file) != content]
         if changed:
+            self._seen = self._contents()
             log.info("Saved: %s", _names(changed))
             # As `kill -HUP` does, so that there is one way to reload.
             signal.raise_signal(signal.SIGHUP)

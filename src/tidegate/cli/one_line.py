@@ -98,19 +98,24 @@ class FirstKey:
 
     async def _tell(self) -> None:
         key: str | None = None
-        try:
-            key = None if self.is_open else await self._made()
-        except Failure as failure:
-            print_error(f"No key could be made: {failure}")
+        lines: list[str] = []
+        if not self.is_open:
+            try:
+                key = await self._made()
+                if key is not None:
+                    lines = [f"Key, shown this once and valid after a restart too: {key}"]
+                else:
+                    lines = ["Key: an earlier start has made and shown it. Another in its place:"]
+                    lines += [f"  {self._command('rotate', KEY_NAME)}"]
+            except Failure as failure:
+                print_error(f"No key could be made: {failure}")
+                lines = ["Make a key:", f"  {self._command('create', 'another')}"]
         if self.as_json:
             self.run.announce_as_json(key=key)
             return
         self.run.announce()
-        if key is not None:
-            print_line(f"Key, shown this once and valid after a restart too: {key}")
-        elif not self.is_open:
-            print_line("Key: as an earlier start has shown it. To make another:")
-            print_line(f"  {self._another()}")
+        for line in lines:
+            print_line(line)
         print_line("Try:")
         for line in lines_to_try(self.run.url, None if self.is_open else key or "KEY"):
             print_line(f"  {line}")
@@ -128,11 +133,11 @@ class FirstKey:
                 return None
         return created.key
 
-    def _another(self) -> str:
+    def _command(self, verb: str, name: str) -> str:
         from tidegate.config.one_line import TENANT
 
-        words = ["tidegate", "keys", "create", "--config", str(self.run.path)]
-        words += ["--data-dir", str(self.run.data_dir), "--tenant", TENANT, "--name", "another"]
+        words = ["tidegate", "keys", verb, "--config", str(self.run.path)]
+        words += ["--data-dir", str(self.run.data_dir), "--tenant", TENANT, "--name", name]
         return shlex.join(words)
 
 

@@ -49,7 +49,11 @@ def _of_values(place: str, name: str, old: Any, new: Any) -> Iterator[str]:
         changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         yield f"{place}{name} changed ({_listed(changed)})"
     elif any(isinstance(entry, BaseModel) for entry in (*_entries(old), *_entries(new))):
-        yield from _of_entries(place, name, _by_name(old), _by_name(new))
+        if old is None or new is None:  # a list that is left out differs from an empty one
+            named = f"added: {_listed([*_by_name(new)])}" if old is None else "removed"
+            yield f"{place}{name} {named}"
+        else:
+            yield from _of_entries(place, name, _by_name(old), _by_name(new))
     elif isinstance(old, tuple) and len(old) + len(new) > 2 * SHOWN_MAX:
         yield f"{place}{name}: {_change_of_long_list(old, new)}"
     else:
@@ -134,7 +138,7 @@ def _change_of_long_list(old: tuple[Any, ...], new: tuple[Any, ...]) -> str:
 
 def _shown(name: str, value: Any) -> str:
     if value is None or value == ():
-        return "none"
+        return "none" if name == "auth" else "unset"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
