@@ -39,7 +39,7 @@ def fold(meter: Meter, records: list[Record], trip_s: float) -> int:
     facts, _, statuses, sizes, started, answered = zip(*records, strict=True)
     sent = sum(sizes)
     meter.bytes += sent
-    callers: set[Caller] = set()
+    callers: set[Caller | None] = set()
     sources: set[str] = set()
     lost = 0
     counts = Counter(zip(map(_described, facts), statuses, strict=True))
@@ -49,12 +49,12 @@ def fold(meter: Meter, records: list[Record], trip_s: float) -> int:
         by_status[status] = by_status.get(status, 0) + count
         if verdict is not None:
             meter.cache[verdict] = meter.cache.get(verdict, 0) + count
+        callers.add(caller)
         if caller is not None:
-            callers.add(caller)
             lost += _used(meter, caller, count, source is GATEWAY and status in REFUSALS)
     if len(callers) == 1:
         _sent(meter, callers.pop(), sent)
-    elif callers:
+    else:
         for (caller, size), count in Counter(
             zip(map(_caller_of, facts), sizes, strict=True)
         ).items():

@@ -1,0 +1,56 @@
+"""The log never holds up the loop: what a slow reader leaves is dropped, counted, said once."""
+
+import logging
+import os
+
+from tidegate.telemetry import access_log
+from tidegate.telemetry.access_log import AccessLog
+
+
+def lines(entry, ended_at):
+    return f"{entry.size}\n"
+
+
+def entry(number):
+    return access_log.Entry(None, None, None, b"", 200, number, 0, 0, 0, False, 0.0)
+
+
+async def test_lines_arrive_in_order_and_whole(eventually):
+    reading, writing = os.pipe()
+    log = AccessLog(writing, lines)
+    for number in range(1000):
+        log.add(entry(number))
+    await log.aclose()
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        assert [int(line) for line in file] == list(range(1000))
+    assert log.dropped == 0
+
+
+async def test_a_reader_that_does_not_read_costs_lines_and_not_time(monkeypatch, caplog):
+    monkeypatch.setattr(access_log, "WAITING_MAX", 100)
+    monkeypatch.setattr(access_log, "CLOSE_S", 0.05)
+    reading, writing = os.pipe()
+    log = AccessLog(writing, lambda entry, ended_at: "x" * 100_000 + "\n")
+    with caplog.at_level(logging.WARNING):
+        for number in range(150):
+            log.add(entry(number))
+        await log.aclose()
+    assert log.dropped == 50
+    assert caplog.text.count("lines are dropped") == 1
+    os.close(reading)  # the thread, which is writing, gets EPIPE and ends
+    thread = log._thread
+    assert thread is not None
+    thread.join(5)
+    os.close(writing)
+    assert log.dropped == 150
+
+
+async def test_a_closed_output_ends_the_log_and_nothing_else(eventually):
+    reading, writing = os.pipe()
+    os.close(reading)
+    log = AccessLog(writing, lines)
+    log.add(entry(1))
+    await log.aclose()
+    os.close(writing)
+    assert log.dropped == 1

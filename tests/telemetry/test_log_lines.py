@@ -1,0 +1,89 @@
+"""What the access log shows, and above all what it never does."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.http import Headers, Request
+from tidegate.telemetry.access_log import Entry
+from tidegate.telemetry.log_lines import JsonLines, line_format, pretty_line, redacted_query
+from tidegate.telemetry.meters import Meter
+
+
+def entry(path: bytes = b"/api", query: bytes | None = None, method: str = "GET") -> Entry:
+    headers = Headers([(b"x-api-key", b"hush"), (b"authorization", b"Bearer hush")])
+    request = Request(method, b"/stripped", headers, query=query, client="::1")
+    facts = SimpleNamespace(
+        caller=SimpleNamespace(tenant="acme", plan="premium", key_id="key_1"),
+        target="10.0.0.1:80",
+        cache_status="hit",
+        source="cache",
+        request_id=b"abc",
+    )
+    return Entry(Meter("s", "r"), facts, request, path, 200, 5, 0.0125, 0.001, 0.002, False, 0.0)
+
+
+def test_a_json_line_names_everything_once_in_utc():
+    told = json.loads(JsonLines()(entry(query=b"a=1"), 1_700_000_000.25))
+    assert told == {
+        "time": "2023-11-14T22:13:20.250Z",
+        "request_id": "abc",
+        "tenant": "acme",
+        "plan": "premium",
+        "key_id": "key_1",
+        "service": "s",
+        "route": "r",
+        "client": "::1",
+        "method": "GET",
+        "path": "/api?a=1",
+        "status": 200,
+        "bytes": 5,
+        "source": "cache",
+        "duration_ms": 12.5,
+        "store_ms": 1.0,
+        "upstream_ms": 2.0,
+        "target": "10.0.0.1:80",
+        "cache": "hit",
+    }
+
+
+@pytest.mark.parametrize("line", [JsonLines(), pretty_line])
+def test_no_header_field_is_ever_shown(line):
+    assert "hush" not in line(entry(), 0.0)
+
+
+@pytest.mark.parametrize(
+    "query,shown",
+    [
+        (b"api_key=hush&a=1", b"api_key=***&a=1"),
+        (b"a=1&access_token=hush", b"a=1&access_token=***"),
+        (b"X-Amz-Signature=hush", b"X-Amz-Signature=***"),
+        (b"api%5Fk%65y=hush", b"api%5Fk%65y=***"),
+        (b"PASSWORD=hush;b=2", b"PASSWORD=***;b=2"),
+        (b"monkey&token", b"monkey&token"),
+        (b"page=2", b"page=2"),
+    ],
+)
+def test_values_of_secret_looking_parameters_are_hidden(query, shown):
+    assert redacted_query(query) == shown
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40), st.text(max_size=10))
+def test_nothing_a_client_writes_ends_a_line_or_steers_a_terminal(path, query, method):
+    written = entry(b"/" + path, query, method)
+    line = JsonLines()(written, 0.0)
+    assert json.loads(line)["method"] == method
+    assert line.isascii()
+    assert line.count("\n") == 1
+    pretty = pretty_line(written, 0.0)
+    assert pretty.count("\n") == 1
+    assert pretty.count("\033") == 2  # our own colour, on and off
+
+
+def test_auto_is_pretty_on_a_terminal_alone():
+    assert line_format("auto", is_terminal=True) is pretty_line
+    assert isinstance(line_format("auto", is_terminal=False), JsonLines)
+    assert isinstance(line_format("json", is_terminal=True), JsonLines)
