@@ -245,3 +245,20 @@ async def test_last_use_holds_no_more_than_there_is(
     cache.storage.touch(place().own, entry())
     await cache.storage.commit(place(b"/y").own, place(b"/y"), entry(), 60)
     assert await valkey.execute("ZCARD", LAST_USE) == 1
+
+
+async def test_a_store_of_its_own_holds_the_entries_and_tells_of_them(
+    opened_cache, place, entry, valkey: Store, redis_server: str, eventually
+) -> None:
+    one, two = [await opened_cache(url=redis_server) for _ in range(2)]
+    await one.connection.execute("FLUSHALL")
+    assert await one.storage.commit(place().own, place(), entry(), 60) == b"stored"
+    assert await bodies(two, place()) == [b"hello"]
+    assert await valkey.execute("KEYS", PREFIX + b"*") == []
+    tracking = two.memory._tracking
+    await eventually(lambda: tracking.is_live)
+    generations = place().generations
+    two.memory.put("key", place().own, entry(), generations, two.memory.mark())
+    assert len(two.memory) == 1
+    await one.storage.purge_all()
+    await eventually(lambda: len(two.memory) == 0)

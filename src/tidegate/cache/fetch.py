@@ -31,7 +31,6 @@ from tidegate.http import Headers, Outcome, Request, Response
 
 STALE_S: Final = 3600.0
 """For so long an entry that can be validated is kept beyond its freshness."""
-VALIDATED_IN_PART_S_MIN: Final = 1.0
 
 Send = Callable[[Request[Any]], Awaitable[Response]]
 

@@ -55,6 +55,7 @@ class Copy:
         self.bytes = (
             stored.body_length
             + sum(len(name) + len(value) for name, value in stored.headers)
+            + _key_bytes(key)
             + COPY_OVERHEAD_BYTES
         )
         self.prepared: list[HeaderField] = []
@@ -194,3 +195,10 @@ class Memory:
         self._vary.clear()
         self._keys_by_store_key.clear()
         self._bytes = 0
+
+
+def _key_bytes(key: Key) -> int:
+    """Return what the texts of a key hold: clients choose how long a path is."""
+    if isinstance(key, tuple):
+        return sum(map(_key_bytes, key))
+    return len(key) if isinstance(key, bytes) else 0

@@ -158,9 +158,9 @@ class Gateway:
                 await snapshot.aclose()
         finally:
             try:
-                await self.telemetry.aclose()
                 if parts is not None and parts.cache is not None:
                     await parts.cache.aclose()
+                await self.telemetry.aclose()
             finally:
                 if store is not None and self._given_store is None:
                     await store.aclose()
