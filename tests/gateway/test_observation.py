@@ -1,0 +1,122 @@
+"""What requests leave behind: metrics, usage, decision records, and the debug field for admins."""
+
+import json
+import time
+
+import pytest
+from pydantic import SecretStr
+
+from tidegate.gateway import explain
+from tidegate.telemetry import read_usage, recent_decisions
+
+TOKEN = "an-admin-token-of-some-length"
+ASKS = {"Tidegate-Debug": "1", "Tidegate-Debug-Token": TOKEN}
+TWO = [{"name": "steady", "rate": "1/h", "burst": 2}]
+
+
+def told(kit, name):
+    return kit.gateway.telemetry.series().get(name, {})
+
+
+async def test_answers_are_counted_by_who_made_them(tidegate_kit):
+    kit = await tidegate_kit(plan=TWO)
+    for _ in range(3):
+        await kit.get("/api/x")
+    await kit.get("/api/x", key="wrong")
+    await kit.get("/nowhere")
+    await kit.get("/health")
+    assert told(kit, "tidegate_requests") == {
+        "\x1f\x1f404\x1fgateway": 1,
+        "test\x1ftest\x1f200\x1fupstream": 2,
+        "test\x1ftest\x1f429\x1fgateway": 1,
+        "test\x1ftest\x1f401\x1fgateway": 1,
+    }
+    assert told(kit, "tidegate_limit_decisions")["test\x1ftest\x1fadmitted"] == 2
+    assert told(kit, "tidegate_limit_decisions")["test\x1ftest\x1frefused"] == 1
+    assert told(kit, "tidegate_limit_refusals") == {"premium\x1fsteady": 1}
+    upstream = told(kit, "tidegate_request_seconds")["test\x1ftest\x1fupstream"]
+    assert sum(upstream[:-1]) == 2
+
+
+async def test_a_failing_upstream_is_the_gateways_answer_and_the_upstreams_time(tidegate_kit):
+    kit = await tidegate_kit()
+    await kit.upstream.aclose()
+    assert (await kit.get("/api/x")).status == 503
+    assert told(kit, "tidegate_requests") == {"test\x1ftest\x1f503\x1fgateway": 1}
+    upstream = told(kit, "tidegate_request_seconds")["test\x1ftest\x1fupstream"]
+    assert sum(upstream[:-1]) == 1
+
+
+async def test_a_stream_is_recorded_when_it_ends_with_its_bytes(tidegate_kit):
+    kit = await tidegate_kit()
+    body = b"x" * 500_000
+    kit.upstream.script = [(200, {}, body)]
+    assert (await kit.get("/api/x")).body == body
+    assert told(kit, "tidegate_response_bytes")["test\x1ftest"] == 500_000
+    assert told(kit, "tidegate_requests_aborted")["test\x1ftest"] == 0
+
+
+async def test_usage_and_records_are_in_the_store_once_the_gateway_has_closed(
+    tidegate_kit, tidegate_store
+):
+    kit = await tidegate_kit(plan=TWO)
+    for _ in range(3):
+        await kit.get("/api/x")
+    await kit.gateway.__aexit__(None, None, None)
+    now = int(time.time()) // 60
+    rows = await read_usage(tidegate_store, "acme", now - 1, now)
+    assert [(r.route, r.requests, r.refused) for r in rows] == [("test", 3, 1)]
+    (record,) = [record async for record in recent_decisions(tidegate_store, 10)]
+    assert (record["status"], record["verdict"], record["cost"]) == (429, "refused", 1)
+    assert record["limits"] == [{"name": "steady", "capacity": 2, "remaining": 0}]
+
+
+async def test_an_admin_is_told_how_the_answer_came_about(tidegate_kit):
+    kit = await tidegate_kit(plan=TWO)
+    kit.gateway._admin_token = SecretStr(TOKEN)
+    answer = await kit.get("/api/x", headers=ASKS)
+    told = json.loads(answer.header("tidegate-debug"))
+    assert (told["route"], told["source"], told["chain"][-1]) == ("test", "upstream", "forward")
+    assert told["limits"][0]["remaining"] == 1
+    assert told["timings_ms"]["total"] >= told["timings_ms"]["upstream"] > 0
+    await kit.get("/api/x")
+    refused = await kit.get("/api/x", headers=ASKS)
+    assert refused.status == 429
+    assert json.loads(refused.header("tidegate-debug"))["source"] == "gateway"
+
+
+@pytest.mark.parametrize("token", [None, TOKEN])
+@pytest.mark.parametrize(
+    "fields", [{"Tidegate-Debug": "1"}, {"Tidegate-Debug": "1", "Tidegate-Debug-Token": "guess"}]
+)
+async def test_nobody_else_is_told_and_nothing_of_it_goes_upstream(tidegate_kit, token, fields):
+    kit = await tidegate_kit()
+    kit.gateway._admin_token = None if token is None else SecretStr(token)
+    answer = await kit.get("/api/x", headers={**fields, "Tidegate_Debug_Token": TOKEN})
+    assert (answer.status, answer.header("tidegate-debug")) == (200, None)
+    (received,) = kit.upstream.requests
+    assert not [n for n, _ in received.headers if b"debug" in n.lower()]
+
+
+async def test_explaining_charges_nothing_and_foretells_the_answer(tidegate_kit):
+    kit = await tidegate_kit(plan=TWO)
+    for left in (2, 2):
+        explained = await explain(kit.gateway, "get", "/api/x?a=1", key="premium_user")
+        assert (explained.verdict, explained.limits[0].remaining) == ("forwarded", left)
+    assert explained.caller.tenant == "acme"
+    assert kit.upstream.requests == []
+    for _ in range(2):
+        await kit.get("/api/x")
+    explained = await explain(kit.gateway, "GET", "/api/x", key="premium_user")
+    assert (explained.verdict, explained.status) == ("refused", 429)
+
+
+@pytest.mark.parametrize(
+    "target,key,status",
+    [("/api/x", None, 401), ("/api/x", "wrong", 401), ("/nowhere", None, 404), ("/a b", None, 400)],
+)
+async def test_explaining_says_why_not(tidegate_kit, target, key, status):
+    kit = await tidegate_kit()
+    explained = await explain(kit.gateway, "GET", target, key=key)
+    assert (explained.verdict, explained.status) == ("refused", status)
+    assert explained.reason
