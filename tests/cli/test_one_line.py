@@ -1,0 +1,64 @@
+"""`tidegate serve --to URL`: what is refused before anything is started, and what is written."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidegate.cli.failure import Failure
+from tidegate.cli.one_line import lines_to_try, written_file
+from tidegate.config import load
+from tidegate.config.one_line import OneLine
+
+TO = "http://127.0.0.1:9000"
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (("--rate", "5/s"), "--rate: it goes with --to URL"),
+        (("--auth", "none"), "--auth: it goes with --to URL"),
+        (("--to", TO, "--config", "tidegate.yaml"), "--to: it is --to URL or --config FILE"),
+        (("--to", TO, "--dev"), "--dev: it watches a file"),
+    ],
+)
+def test_options_that_contradict_are_a_wrong_command_line(
+    run: Any, options: tuple[str, ...], said: str
+) -> None:
+    refused = run("serve", *options)
+    assert (refused.code, refused.out) == (2, "")
+    assert said in refused.err
+
+
+def test_a_bad_value_is_told_by_its_option_and_nothing_is_written(run: Any) -> None:
+    refused = run("serve", "--to", "127.0.0.1:9000", "--rate", "5/week")
+    assert (refused.code, refused.out) == (1, "")
+    assert "command line: --rate: found" in refused.err
+    assert "command line: --to: found" in refused.err
+    assert not Path(".tidegate").exists()
+
+
+def test_the_file_lies_in_a_private_folder_and_says_how_to_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    path = written_file(OneLine(TO, rate="5/s"), folder)
+    assert folder.stat().st_mode & 0o077 == 0
+    assert f"cp {path} tidegate.yaml" in path.read_text()
+    assert load(path, {}).services[0].targets == (TO,)
+    # A later start says something else.
+    assert written_file(OneLine(TO, auth="none"), folder) == path
+    assert load(path, {}).services[0].routes[0].auth == ()
+    assert [file.name for file in folder.iterdir()] == [path.name]
+
+
+def test_a_data_directory_that_cannot_be_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    with pytest.raises(Failure, match="TIDEGATE_DATA_DIR"):
+        written_file(OneLine(TO), tmp_path / "data")
+
+
+def test_the_lines_to_try_name_an_address_that_a_client_can_name() -> None:
+    for served, tried in (("0.0.0.0", "127.0.0.1"), ("[::]", "[::1]"), ("10.0.0.1", "10.0.0.1")):
+        first, second = lines_to_try(f"http://{served}:8000", "k", "/x")
+        assert first == f'curl -i -H "X-API-Key: k" http://{tried}:8000/x'
+        assert f"http://{tried}:8000/x; done" in second
+    assert all("X-API-Key" not in line for line in lines_to_try("http://127.0.0.1:8000", None))
