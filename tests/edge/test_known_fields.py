@@ -257,3 +257,25 @@ async def test_http_1_0_with_known_fields_still_ends_the_connection(repeating):
     await client.send(GET.replace(b"HTTP/1.1", b"HTTP/1.0"))
     assert (await client.answer()).status == 200
     assert await client.rest() == b""
+
+
+async def test_a_head_that_announces_a_body_is_never_taken_for_whole(repeating):
+    _, client = repeating
+    for announced, body in (
+        (b"Content-Length: 5", b"hello"),
+        (b"Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"),
+    ):
+        head = b"POST /x HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n" % announced
+        for _ in range(2):
+            await client.send(head, len(head))
+            await client.send(body, len(body))
+            assert (await client.answer()).body == b"POST /x hello"
+
+
+async def test_a_repeated_close_closes_each_time(repeating, connect):
+    server, _ = repeating
+    for _ in range(2):
+        client = await connect(server.port)
+        await client.send(GET.replace(b"Accept: */*", b"Connection: close"))
+        assert (await client.answer()).status == 200
+        assert await client.rest() == b""
