@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from tidegate.config import Allowed, ConfigError, load
+from tidegate.config import Allowed, ConfigError, config_json_schema, load
 
 FILE = """\
 version: 1
@@ -63,3 +64,22 @@ def test_a_list_that_is_empty_by_accident_never_means_everything(
 ) -> None:
     with pytest.raises(ConfigError, match=r"plans\.free\.allow"):
         plans(tmp_path, written)
+
+
+@pytest.mark.parametrize(
+    "allow",
+    [
+        "reports",
+        ["reports", {"route": "reports", "methods": "GET"}],
+        {"reports": ["GET"], "exports": None},
+        {"route": "reports", "methods": ["GET"]},
+        None,
+    ],
+)
+def test_an_editor_underlines_none_of_the_forms(allow: object) -> None:
+    document = {
+        "version": 1,
+        "plans": {"free": {"rate": "5/s", "allow": allow}},
+        "services": [{"name": "a", "targets": ["asgi:a.b:c"], "routes": [{"name": "r"}]}],
+    }
+    jsonschema.validate(document, config_json_schema())

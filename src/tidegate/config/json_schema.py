@@ -48,6 +48,8 @@ def _with_limits_and_short_forms(definitions: Schema) -> None:
     quota["properties"]["quota"] = {"anyOf": [quota_value, _NULL]}
     plan["description"] = "Limits by name; rate, burst and quota are short for `steady` and `daily`"
     plan["properties"]["allow"] = _with_short_allow(plan["properties"]["allow"])
+    allowed = definitions["Allowed"]["properties"]
+    allowed["methods"] = {"anyOf": [allowed["methods"], allowed["methods"]["items"]]}
     plan["properties"] |= {
         "extends": {"type": "string", "description": "The plan whose limits this one starts from"},
         "rate": {"anyOf": [rate_value, _NULL]},

@@ -130,6 +130,7 @@ class AsgiExchange:
         if self._pull is None:
             self.deadline_s = inf  # it is the client that is waited for
             self._pull = self._loop.create_task(_next(body))
+            self._pull.add_done_callback(_looked_at)
         pull = self._pull
         await asyncio.wait((pull, self._end()), return_when=asyncio.FIRST_COMPLETED)
         if self._is_over or self._pull is not pull:
@@ -238,6 +239,12 @@ class AsgiExchange:
         if not self._is_over and self._pull is None:
             allowed_s = self._progress_s if self._status else self._first_byte_s
             self.deadline_s = self._loop.time() + allowed_s
+
+
+def _looked_at(pull: asyncio.Task[bytes | None]) -> None:
+    """What a pull raises once the exchange is over concerns nobody any more."""
+    if not pull.cancelled():
+        pull.exception()
 
 
 async def _next(body: AsyncIterator[bytes]) -> bytes | None:
