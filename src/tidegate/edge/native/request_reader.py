@@ -228,7 +228,7 @@ class RequestReader:
         has_body = framing is not _NONE and request.content_length != 0
         if is_complete is has_body:
             raise BadRequest("The end of the body cannot be told")
-        if is_usual(connection):
+        if http_version == "1.1" and is_usual(connection):  # so there is a Host
             door.known_fields.keep(head, request.headers)
         request.client = self._sink.client
         exchange = Exchange(door, self._sink, request)
