@@ -90,10 +90,10 @@ async def test_a_host_that_is_none_is_refused(stranger: Client) -> None:
         assert (await stranger.get("/health", headers={"host": host})).status_code == 400
 
 
-async def test_the_host_it_listens_on_is_answered_and_metrics_then_need_the_token(
+async def test_a_name_that_is_configured_is_answered_and_metrics_then_need_the_token(
     make_application: MakeApplication, config: Config
 ) -> None:
-    listen = config.admin.model_copy(update={"host": "gate.internal"})
+    listen = config.admin.model_copy(update={"host": "0.0.0.0", "hosts": ("gate.internal",)})
     app = make_application(config.model_copy(update={"admin": listen}))
     async with app.router.lifespan_context(app), client_of(app) as client:
         host = {"host": "gate.internal:8001"}

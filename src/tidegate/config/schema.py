@@ -73,6 +73,8 @@ class Admin(Model):
     host: f.ListenHost = "127.0.0.1"
     port: f.Port = 8001
     """Left out: 8001, or a free port if that is taken."""
+    hosts: tuple[f.ListenHost, ...] = ()
+    """Names by which it is reached beside localhost, addresses and `host`; others are refused."""
 
 
 class Redis(Model):

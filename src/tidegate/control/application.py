@@ -100,7 +100,10 @@ def application(
     )
     problems.install(app, [route for router in ROUTERS for route in router.routes])
     app.add_middleware(
-        Guard, token=admin_token, open_paths=app.open_paths, hosts=(config.admin.host,)
+        Guard,
+        token=admin_token,
+        open_paths=app.open_paths,
+        hosts=(config.admin.host, *config.admin.hosts),
     )
     for router in ROUTERS:
         app.include_router(router)

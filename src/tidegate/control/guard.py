@@ -72,8 +72,8 @@ class Guard:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
         if name not in self._hosts and not _is_address(name):
             raise MisdirectedRequest(
-                "The admin API answers to localhost, to addresses and to the host it is set to "
-                "listen on (admin.host)"
+                "The admin API answers to localhost, to addresses, and to the names in admin.host "
+                "and admin.hosts"
             )
 
     def _check_token(self, scope: Scope) -> None:
