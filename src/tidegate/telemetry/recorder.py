@@ -152,11 +152,6 @@ class Recorder:
                 is_aborted=is_aborted,
             )  # fmt: skip
 
-    def refused_by_door(self, status: int) -> None:
-        """Count what a door refused before it was a request."""
-        statuses = self.unrouted.statuses[GATEWAY]
-        statuses[status] = statuses.get(status, 0) + 1
-
     def _fold(self, meter: Meter) -> None:
         records = meter.records
         if records:
