@@ -89,7 +89,8 @@ class Watch:
 
 def _digest(file: Path) -> bytes | None:
     try:
-        return hashlib.sha256(file.read_bytes()).digest()
+        # Reading a pipe or a device would stand still, perhaps for ever.
+        return hashlib.sha256(file.read_bytes()).digest() if file.is_file() else None
     except OSError:
         return None
 
