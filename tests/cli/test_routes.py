@@ -76,3 +76,12 @@ def test_a_target_that_does_not_import_is_the_error(commands: Any) -> None:
     failed = commands.run("routes")
     assert failed.code == 1
     assert "there is no module tg_none" in failed.err
+
+
+def test_the_cache_is_shown_where_it_stands(commands: Any) -> None:
+    text = commands.config.read_text().replace("cost: 3", "cache: 60s")
+    commands.config.write_text(text)
+    printed = commands.run("routes", "--json")
+    assert printed.err == ""
+    open_route, cached = (route["policies"] for route in printed.json["routes"])
+    assert (open_route[-1], cached[-2:]) == ("forward", ["cache", "forward"])

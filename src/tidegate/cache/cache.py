@@ -77,6 +77,8 @@ async def open_cache(settings: CacheStore, store: Store) -> Cache:
 
     cache = Cache(settings, connection, tracking, close)
     connection.start()
+    if not store.is_up:
+        return cache  # an outage, or nobody means to send requests: there is nothing to wait for
     try:
         await connection.wait_up(START_WAIT_S)
     except StoreUnavailable as error:
