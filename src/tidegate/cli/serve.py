@@ -1,5 +1,6 @@
 """`tidegate serve`: a supervisor in this process, its workers and the control process."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -95,10 +96,8 @@ def serve(
     from tidegate.cli.running import GatewayRun
 
     said = said_on_the_command_line(to, rate=rate, burst=burst, quota=quota, auth=auth)
-    if said is not None and config is not None:
-        raise typer.BadParameter("it is --to URL or --config FILE", param_hint="--to")
-    if said is not None and dev:
-        raise typer.BadParameter("it watches a file; with --to there is none", param_hint="--dev")
+    if said is not None:
+        _without(config, dev)
     settings = read_settings()
     place = data_directory(data_dir, settings)
     run = GatewayRun(
@@ -117,3 +116,11 @@ def serve(
     if dev:
         announce = Watch(run.path).then(announce)
     asyncio.run(run.until_stopped(announce))
+
+
+def _without(config: Path | None, dev: bool) -> None:
+    """Refuse what needs a file, where the command line takes the place of one."""
+    if config is not None:
+        raise typer.BadParameter("it is --to URL or --config FILE", param_hint="--to")
+    if dev:
+        raise typer.BadParameter("it watches a file; with --to there is none", param_hint="--dev")
