@@ -78,6 +78,7 @@ async def test_an_admin_is_told_how_the_answer_came_about(tidegate_kit):
     told = json.loads(answer.header("tidegate-debug"))
     assert (told["route"], told["source"], told["chain"][-1]) == ("test", "upstream", "forward")
     assert told["limits"][0]["remaining"] == 1
+    assert told["target"] == kit.upstream.url.removeprefix("http://")
     assert told["timings_ms"]["total"] >= told["timings_ms"]["upstream"] > 0
     await kit.get("/api/x")
     refused = await kit.get("/api/x", headers=ASKS)

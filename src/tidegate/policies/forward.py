@@ -64,12 +64,16 @@ class Forward:
         self._proxies = proxies
         self._auth_none = auth_none
         self._reads_clock = reads_clock
+        targets = tuple(upstream.counts)
+        self._target = targets[0] if len(targets) == 1 else None
+        """Of several, the upstream chooses one after this."""
         self._kinds: dict[bytes, Kind] = {}
         self._ready: dict[Way, bytes] = {}
 
     def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
         context = request.context
         context.source = "upstream"
+        context.target = self._target
         if self._reads_clock:
             context.forwarded_at = perf_counter()
         kinds = self._kinds

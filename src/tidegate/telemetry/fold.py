@@ -51,7 +51,7 @@ def fold(meter: Meter, records: list[Record], trip_s: float) -> int:
             meter.cache[verdict] = meter.cache.get(verdict, 0) + count
         callers.add(caller)
         if caller is not None:
-            lost += _used(meter, caller, count, source is GATEWAY and status in REFUSALS)
+            lost += _used(meter, caller, count, source == GATEWAY and status in REFUSALS)
     if len(callers) == 1:
         _sent(meter, callers.pop(), sent)
     else:
@@ -87,7 +87,7 @@ def _fold_times(
         gateway.append(ended_at - began_at - store_s - upstream_s)
         if fact.decided_at:
             store.append(store_s)
-        if fact.forwarded_at or fact.source is UPSTREAM:
+        if fact.forwarded_at or fact.source == UPSTREAM:
             upstream.append(upstream_s)
     meter.limited += len(store)
     _add(meter.gateway_s, gateway)
@@ -101,7 +101,7 @@ def parts_of(
     """Return how many seconds of one request were the store's and how many the upstream's."""
     decided_at, forwarded_at = facts.decided_at, facts.forwarded_at
     store_s = min(trip_s, decided_at - started_at) if decided_at else 0.0
-    if not forwarded_at and facts.source is not UPSTREAM:
+    if not forwarded_at and facts.source != UPSTREAM:
         return store_s, 0.0
     return store_s, answered_at - (forwarded_at or decided_at or started_at)
 

@@ -109,7 +109,7 @@ class Recorder:
     ) -> None:
         """Record a request that the gateway itself answers, because of `error`."""
         now = perf_counter()
-        if facts.source is UPSTREAM:
+        if facts.source == UPSTREAM:
             # It was sent on all the same: the time it took is the upstream's.
             facts.forwarded_at = facts.forwarded_at or facts.decided_at or started_at
         facts.source = GATEWAY
