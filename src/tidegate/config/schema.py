@@ -47,7 +47,7 @@ class EdgeBounds(Model):
     keepalive_timeout: f.Timeout = 75.0
     body_timeout: f.Timeout = 30.0
     body_rate_min: f.Size = Field(240, le=2**20)
-    """Bytes a second that each `body_timeout` of waiting for a request's body must bring; 0: none."""
+    """Bytes a second that each `body_timeout` of waiting for a body must bring; 0: none."""
     drain_timeout: f.Timeout = 30.0
     hang_timeout: f.Timeout = Field(30.0, ge=2.0)
     """A worker whose event loop stands still for so long is killed and replaced."""
