@@ -79,14 +79,15 @@ async def test_a_key_made_by_command_opens_and_a_revoked_one_stops_within_a_seco
         answers = [await gateway.clients.ask(s, "/api/v1/test", header) for s in kept]
         if any(answer.status == 200 for answer in answers):
             last_admitted = asked
-        assert {answer.status for answer in answers} <= {200, 401}
+        # 429: so many failures from one address are throttled before the key is looked up.
+        assert {answer.status for answer in answers} <= {200, 401, 429}
         if revoked_by is None and revoking.done():
             revoked_by = time.monotonic()
     await revoking
     for streams in kept:
         streams[1].close()
     assert last_admitted < revoked_by + 1.0
-    assert (await gateway.get("/api/v1/test", header)).status == 401
+    assert (await gateway.get("/api/v1/test", header)).status in (401, 429)
 
 
 async def test_a_start_without_its_store_fails_with_the_reason(running_gateway: Any) -> None:

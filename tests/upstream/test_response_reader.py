@@ -156,7 +156,7 @@ def test_known_lines_that_contradict_each_other_are_refused_each_time(fields):
 def test_a_status_line_that_was_refused_is_judged_again(judged):
     for _ in range(2):
         with pytest.raises(BadGateway):
-            _read(b"HTTP/1.1 200 Fine\r\nbad name: x\r\n\r\n")
+            _read(b"HTTP/1.1 200 Said here alone\r\nbad name: x\r\n\r\n")
     assert len(judged) == 2
-    assert _read(b"HTTP/1.1 200 Fine\r\ncontent-length: 0\r\n\r\n").state is State.DONE
+    assert _read(b"HTTP/1.1 200 Said here alone\r\ncontent-length: 0\r\n\r\n").state is State.DONE
     assert len(judged) == 3
