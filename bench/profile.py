@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.gateways import GATEWAYS, running
-from bench.jobs import ALLOWED, KEY
+from bench.jobs import ALLOWED, JOBS, Job
 from bench.load import load
 from bench.processes import busiest, cpu_us
 from bench.surroundings import LOAD_CORE, Unfit, surroundings
@@ -24,6 +24,7 @@ from bench.surroundings import LOAD_CORE, Unfit, surroundings
 RESULTS = Path(__file__).parent / "results"
 SAMPLES_PER_S = 400
 SHOWN = 30
+JOB_BY_NAME = {job.name: job for job in JOBS}
 
 
 class Costs(NamedTuple):
@@ -37,10 +38,12 @@ class Costs(NamedTuple):
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.profile", description=__doc__.partition("\n")[0])
     parser.add_argument("gateway", choices=[gateway.name for gateway in GATEWAYS])
+    parser.add_argument("--job", choices=list(JOB_BY_NAME), default=ALLOWED.name)
     parser.add_argument("--seconds", type=int, default=5)
     options = parser.parse_args()
     try:
-        stacks, us_per_request = profiled(options.gateway, options.seconds)
+        job = JOB_BY_NAME[options.job]
+        stacks, us_per_request = profiled(options.gateway, job, options.seconds)
     except Unfit as unfit:
         print(f"bench: {unfit}", file=sys.stderr)
         return 1
@@ -54,24 +57,24 @@ def main() -> int:
     return 0
 
 
-def profiled(name: str, seconds: int) -> tuple[Path, float]:
+def profiled(name: str, job: Job, seconds: int) -> tuple[Path, float]:
     """The file of folded stacks, and the CPU of a request while they were taken."""
     (gateway,) = (gateway for gateway in GATEWAYS if gateway.name == name)
     py_spy = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
     if not py_spy:
         raise Unfit("py-spy not found (pip install -r requirements-dev.txt)")
     RESULTS.mkdir(exist_ok=True)
-    stacks = RESULTS / f"{name}.folded"
+    stacks = RESULTS / f"{name}-{job.name}.folded"
     with (
         tempfile.TemporaryDirectory(prefix="tidegate-bench-") as folder,
         surroundings(Path(folder)) as around,
         running(gateway, around) as one,
         ThreadPoolExecutor(1) as pool,
     ):
-        load(one.url(ALLOWED), KEY, seconds=1, core=LOAD_CORE)
+        load(one.url(job), job.key, seconds=1, core=LOAD_CORE)
         worker = busiest(one.pid)
         before = cpu_us(one.pid)
-        loading = pool.submit(load, one.url(ALLOWED), KEY, seconds=seconds + 2, core=LOAD_CORE)
+        loading = pool.submit(load, one.url(job), job.key, seconds=seconds + 2, core=LOAD_CORE)
         command = [py_spy, "record", "--native", "--format", "raw", "--output", str(stacks)]
         command += ["--rate", str(SAMPLES_PER_S), "--duration", str(seconds)]
         spied = subprocess.run(
