@@ -10,6 +10,8 @@ from tidegate.http.message import Response
 TYPE_BASE: Final = "urn:tidegate:problem:"
 """Prefix of the `type` of a problem that no registry defines."""
 
+_in_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 def problem_response(error: GatewayError) -> Response:
     """Return the answer for `error`: its status, its header fields, and the problem as the body.
@@ -26,7 +28,7 @@ def problem_response(error: GatewayError) -> Response:
     if error.detail:
         problem["detail"] = error.detail
     problem.update(error.members)
-    body = json.dumps(problem, ensure_ascii=False, separators=(",", ":")).encode()
+    body = _in_json(problem).encode()
     headers = Headers(error.headers)
     headers.append((b"content-type", b"application/problem+json"))
     headers.append((b"cache-control", b"no-store"))

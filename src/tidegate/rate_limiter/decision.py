@@ -8,7 +8,6 @@ refusal or a log needs is worked out when asked for.
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tidegate.config.schema import Limit, Quota
 from tidegate.http.errors import GatewayError, StoreUnavailable, TooManyRequests
 from tidegate.http.headers import HeaderField
 from tidegate.rate_limiter.header_fields import INTEGER_MAX
@@ -41,7 +40,7 @@ class LimitState:
 class Decision:
     """Whether the request may pass. `headers` belong on every answer, admitted or refused."""
 
-    __slots__ = ("_cost", "_figures", "_subject", "allowed", "headers", "retry_after_s")
+    __slots__ = ("_cost", "_figures", "_states", "_subject", "allowed", "headers", "retry_after_s")
 
     def __init__(
         self,
@@ -55,6 +54,7 @@ class Decision:
         self._subject = subject
         self._cost = cost
         self._figures = figures
+        self._states: tuple[LimitState, ...] | None = None
         self.allowed = allowed
         self.headers = headers
         self.retry_after_s = retry_after_s
@@ -63,13 +63,17 @@ class Decision:
     @property
     def states(self) -> tuple[LimitState, ...]:
         """Return every limit, in the order of the header fields."""
-        remaining, seconds = self._figures[::2], self._figures[1::2]
-        return tuple(
-            LimitState(limit.name, capacity, left, reset_s, not self.allowed and left < self._cost)
-            for limit, capacity, left, reset_s in zip(
-                self._subject.limits, self._subject.capacities, remaining, seconds, strict=True
+        if self._states is None:
+            remaining, seconds = self._figures[::2], self._figures[1::2]
+            self._states = tuple(
+                LimitState(
+                    limit.name, capacity, left, reset_s, not self.allowed and left < self._cost
+                )
+                for limit, capacity, left, reset_s in zip(
+                    self._subject.limits, self._subject.capacities, remaining, seconds, strict=True
+                )
             )
-        )
+        return self._states
 
     def error(self) -> GatewayError:
         """Return the error that refuses the request, complete with header fields."""
@@ -91,18 +95,11 @@ class Decision:
 
     def _wait_detail(self) -> str:
         violated = [
-            described(limit)
-            for limit, state in zip(self._subject.limits, self.states, strict=True)
+            words
+            for words, state in zip(self._subject.words, self.states, strict=True)
             if state.is_violated
         ]
         return f"Reached: {', '.join(violated)}. Try again in {self.retry_after_s} s"
-
-
-def described(limit: Limit) -> str:
-    """Return the limit in words for people."""
-    if isinstance(limit, Quota):
-        return f'"{limit.name}" ({limit.quota} per {limit.per})'
-    return f'"{limit.name}" ({limit.rate}, burst {limit.burst}, per {limit.per})'
 
 
 def decision(subject: Subject, cost: int, reply: Any) -> Decision:

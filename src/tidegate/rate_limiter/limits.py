@@ -33,6 +33,8 @@ class Subject:
     """States in the store, all in the tenant's hash slot."""
     packed_limits: tuple[bytes, ...]
     """For each of `keys` its limits as the script reads them."""
+    words: tuple[str, ...]
+    """The limits in words for people."""
     limit_fields: tuple[HeaderField, ...]
     policy_field: HeaderField
     service_limit_format: bytes
@@ -64,12 +66,20 @@ def compiled_subject(tenant: str, key_id: str, limits: tuple[Limit, ...]) -> Sub
         cost_max=min(capacities, default=0),
         keys=tuple(state for state, _ in counted),
         packed_limits=tuple(b"".join(map(packed_limit, group)) for _, group in counted),
+        words=tuple(map(described, ordered)),
         limit_fields=tuple(map(limit_field, capacities)),
         policy_field=policy_field(
             list(zip(names, capacities, map(window_s, ordered), strict=True))
         ),
         service_limit_format=service_limit_format(names),
     )
+
+
+def described(limit: Limit) -> str:
+    """Return the limit in words for people."""
+    if isinstance(limit, Quota):
+        return f'"{limit.name}" ({limit.quota} per {limit.per})'
+    return f'"{limit.name}" ({limit.rate}, burst {limit.burst}, per {limit.per})'
 
 
 def key_state(tenant: str, key_id: str) -> bytes:
