@@ -1,10 +1,11 @@
 """What the native door writes, and what it does when a response goes wrong."""
 
 import asyncio
+import gc
 
 import pytest
 
-from tidegate.http import Headers, Outcome, Response
+from tidegate.http import Headers, Outcome, Request, Response
 from tidegate.http.errors import BadGateway, TooManyRequests
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -266,3 +267,28 @@ async def test_a_client_that_does_not_read_holds_the_body_back(native, connect, 
     # What fits the kernel's two socket buffers and the transport's own.
     assert made < 1000
     await eventually(lambda: not server.connections)
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["answered", "refused"])
+async def test_an_exchange_that_has_ended_leaves_nothing_to_the_cycle_collector(
+    native, connect, fails
+):
+    async def handle(request):
+        if fails:
+            raise BadGateway("not now")
+        return Response(200, body=b"hello")
+
+    server = await native(handle)
+    client = await connect(server.port)
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(10):
+            await client.send(GET)
+            await client.answer()
+        gc.collect()
+        left = [item for item in gc.garbage if isinstance(item, (Request, Response, asyncio.Task))]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert left == []
