@@ -1,7 +1,7 @@
 """What the access log shows, and above all what it never does."""
 
-import time
 import json
+import time
 from types import SimpleNamespace
 
 import pytest

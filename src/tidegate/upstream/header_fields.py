@@ -23,20 +23,28 @@ _SCHEMES: Final[dict[str, HeaderField]] = {
 CLAIMS: Final = frozenset(
     {
         b"forwarded",
+        b"front-end-https",
         b"true-client-ip",
         b"x-client-ip",
         b"x-forwarded-for",
         b"x-forwarded-host",
+        b"x-forwarded-method",
+        b"x-forwarded-path",
         b"x-forwarded-port",
         b"x-forwarded-prefix",
         b"x-forwarded-proto",
+        b"x-forwarded-protocol",
         b"x-forwarded-scheme",
         b"x-forwarded-server",
         b"x-forwarded-ssl",
+        b"x-forwarded-uri",
+        b"x-host",
         b"x-original-host",
+        b"x-original-uri",
         b"x-original-url",
         b"x-real-ip",
         b"x-rewrite-url",
+        b"x-url-scheme",
     }
 )
 """Fields by which a proxy tells who its client is, or what it asked for: believed of trusted peers
