@@ -2,9 +2,10 @@
 
 An entry is a hash under a space and a URL: a tenant's own space, the one of callers without a
 key, or the public one. Its field `v` names what it varies by, and each variant is a field. What a
-purge or an invalidation changes is a generation, one key each for all, for a tenant and for a URL:
-an entry is valid only beside the generations under which it was fetched, so that forgetting costs
-one write however much there is to forget, and what was on its way meanwhile is never stored.
+purge or an invalidation changes is a generation, one key each for all, for a tenant and for a slot
+of URLs: an entry is valid only beside the generations under which it was fetched, so that
+forgetting costs one write however much there is to forget, and what was on its way meanwhile is
+never stored. Slots are few, because strangers choose URLs: what shares one is forgotten with it.
 """
 
 import os
@@ -35,6 +36,8 @@ BYTES: Final = PREFIX + b"bytes"
 """The sum of all bytes in HELD."""
 
 ALL: Final = GENERATION_PREFIX + b"all"
+SLOT_DIGITS: Final = 4
+"""Hexadecimal: 65,536 generations of URLs at most, about 10 MB."""
 VARY_FIELD: Final = b"v"
 _DIGEST_BYTES: Final = 16
 
@@ -55,7 +58,7 @@ class Place:
         space = b"none" if tenant is None else b"t:" + tenant.encode()
         self.own = b"%b%b:%b" % (ENTRY_PREFIX, space, name)
         self.public = b"%bpublic:%b" % (ENTRY_PREFIX, name)
-        self.generations = [ALL, GENERATION_PREFIX + b"u:" + self.url]
+        self.generations = [ALL, *url_generations((self.url,))]
         if tenant is not None:
             self.generations.append(tenant_generation(tenant))
 
@@ -81,7 +84,7 @@ def tenant_generation(tenant: str) -> bytes:
 
 
 def url_generations(urls: Iterable[bytes]) -> list[bytes]:
-    return [GENERATION_PREFIX + b"u:" + url for url in urls]
+    return [GENERATION_PREFIX + b"u:" + url[:SLOT_DIGITS] for url in urls]
 
 
 def new_generation() -> bytes:
