@@ -1,8 +1,9 @@
 """The gateways that are compared, each a way to start one: a line here adds a peer.
 
 Those that know keys and limits look up one key, ask the same store for one token and proxy to the
-same upstream; ours run with everything on that is on by default. Caddy and Envoy stand for plain
-proxies: they neither know keys nor ask the store, and are there to show what proxying alone costs.
+same upstream; ours without access log and throttle of failed keys, which the peers have not, and
+once more with all that is on by default. Caddy and Envoy are plain proxies: they neither know keys
+nor ask the store, and show what proxying alone costs.
 """
 
 import os
@@ -52,6 +53,10 @@ class Gateway:
 
 def native(around: Surroundings, port: int) -> Start:
     return _served(around, port, "native", workers=1)
+
+
+def with_defaults(around: Surroundings, port: int) -> Start:
+    return _served(around, port, "native-defaults", workers=1)
 
 
 def two_workers(around: Surroundings, port: int) -> Start:
@@ -104,7 +109,14 @@ def _served(around: Surroundings, port: int, name: str, *, workers: int) -> Star
 
 
 def _tidegate(around: Surroundings, name: str, port: int) -> tuple[Path, dict[str, str]]:
-    written = around.written("tidegate.yaml", PORT=port, ADMIN=free_port())
+    is_default = name == "native-defaults"
+    written = around.written(
+        "tidegate.yaml",
+        PORT=port,
+        ADMIN=free_port(),
+        LOG="auto" if is_default else "off",
+        THROTTLE="20/m" if is_default else "null",
+    )
     path = written.rename(around.folder / f"{name}.yaml")
     return path, {"TIDEGATE_DATA_DIR": str(around.folder / name)}
 
@@ -125,6 +137,9 @@ def _found(program: str, how: str) -> str:
 PEER = "nginx"
 GATEWAYS = (
     Gateway("native", "Tidegate, native door", native),
+    Gateway(
+        "native-defaults", "Tidegate, native door, access log on", with_defaults, (ALLOWED, LIMITED)
+    ),
     Gateway(
         "native-2",
         "Tidegate, native door, two workers",

@@ -18,7 +18,7 @@ import uvicorn
 import uvloop
 
 from tidegate import __version__
-from tidegate.control import application
+from tidegate.control import BoundedProtocol, application
 from tidegate.gateway import Node, announced
 from tidegate.store import StoreRefused, open_store
 from tidegate.supervisor.assignment import Assignment
@@ -27,6 +27,8 @@ from tidegate.supervisor.log_lines import write_log_lines
 
 STORE_WAIT_S: Final = 0.5
 """It answers without a store too, if only to say that there is none."""
+KEPT_S: Final = 5
+"""How long a connection that was answered may stay without a request."""
 
 
 class Server(uvicorn.Server):
@@ -84,6 +86,8 @@ async def _run(link: SupervisorLink, assignment: Assignment) -> int:
 async def _serve(link: SupervisorLink, app: object, drain_s: float) -> None:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own name for an ASGI application is narrower
+        http=BoundedProtocol,
+        timeout_keep_alive=KEPT_S,
         lifespan="on",
         ws="none",
         log_config=None,

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from sys import getrefcount
 
 import httptools
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.edge.wire_cases import CASES
 from tidegate.edge.head import is_usual, read_head
-from tidegate.edge.native.known_fields import BLOCKS_MAX, KnownFields
+from tidegate.edge.native.known_fields import BLOCKS_MAX, LINES_MAX, KnownFields
 from tidegate.http import Headers, Response
 from tidegate.http.errors import GatewayError
 
@@ -164,6 +165,23 @@ def test_what_is_kept_is_bounded_and_forgotten():
     assert learned.request_of(heads[-1], "") is None
     learned.forget()
     assert learned.request_of(heads[0], "") is None
+
+
+def test_the_lines_that_are_kept_are_bounded():
+    learned = taught(GET)
+    for number in [*range(LINES_MAX + 1), LINES_MAX]:
+        request = learned.request_of(b"GET /x?%d HTTP/1.1\r\n" % number + FIELDS, "")
+        assert request.query == b"%d" % number
+    assert len(learned._lines) == LINES_MAX
+
+
+def test_nothing_of_a_query_outlives_the_sweep():
+    learned = taught(GET)
+    query = learned.request_of(b"GET /x?token=secret HTTP/1.1\r\n" + FIELDS, "").query
+    nobody_else_s = bytes(bytearray(query))
+    assert getrefcount(query) > getrefcount(nobody_else_s)
+    learned.forget()
+    assert getrefcount(query) == getrefcount(nobody_else_s)
 
 
 async def test_a_door_forgets_at_each_sweep(native, connect, eventually, monkeypatch):

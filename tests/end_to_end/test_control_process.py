@@ -22,10 +22,15 @@ def shown_by_ps(pid: int) -> bytes:
     return (place / "cmdline").read_bytes() + (place / "environ").read_bytes()
 
 
-async def health(gateway: Any, timeout_s: float = 15.0) -> int:
+async def health(gateway: Any) -> int:
     """The status of the admin API's /health; a connection waits until somebody serves it."""
-    async with httpx2.AsyncClient(trust_env=False, timeout=timeout_s) as client:
-        return (await client.get(f"{gateway.admin_url}/health")).status_code
+    return await status(gateway)
+
+
+async def status(gateway: Any, path: str = "/health", host: str = "127.0.0.1") -> int:
+    async with httpx2.AsyncClient(trust_env=False, timeout=15.0) as client:
+        url = f"http://127.0.0.1:{gateway.admin_port}{path}"
+        return (await client.get(url, headers={"host": host})).status_code
 
 
 async def test_it_answers_on_loopback_in_a_process_of_its_own(
@@ -150,6 +155,29 @@ async def test_a_reload_replaces_it_and_tells_what_changed_without_secrets(
     assert "7/s" in said
     assert "premium_user: value changed" in said
     assert "another_secret_value" not in said
+
+
+async def test_a_reload_leaves_admin_and_addresses_as_they_were_bound(
+    running_gateway: Any, clients: Any, config_text: str
+) -> None:
+    config = f"{config_text}admin: {{host: 0.0.0.0, port: 0, hosts: [old.example]}}\n"
+    gateway = running_gateway(workers=1, config=config)
+    assert await health(gateway) == 200
+    (before,) = gateway.control()
+    config = config.replace("admin: {host: 0.0.0.0", "admin: {host: 127.0.0.1")
+    config = config.replace("old.example", "new.example").replace("port: 0}", "port: 1}", 1)
+    gateway.config.write_text(config)
+    gateway.signal(signal.SIGHUP)
+    await clients.eventually(lambda: "Replaced 1 worker" in gateway.said(), 30)
+    await clients.eventually(lambda: not alive({before}))
+    # The socket is where it was, open to others: /metrics still asks for the token.
+    assert await status(gateway, path="/metrics") == 401
+    assert await status(gateway, host="old.example") == 200
+    assert await status(gateway, host="new.example") == 421
+    said = gateway.said()
+    assert "admin changes at the next start only" in said
+    assert "listen.host and listen.port change at the next start only" in said
+    assert "Changed in the configuration: nothing" in said
 
 
 async def test_under_load_a_reload_loses_nothing_and_what_left_the_file_opens_nothing(

@@ -145,6 +145,67 @@ async def test_a_waiter_asks_by_itself_after_its_bound(tenants_kit, eventually, 
     assert {answer.status for answer in await asyncio.gather(*tasks)} == {200}
 
 
+@pytest.mark.parametrize("change", ["PUT", "purge"])
+async def test_who_asks_after_a_change_gets_nothing_from_before_it(tenants_kit, eventually, change):
+    kit = await tenants_kit()
+    gate = asyncio.Event()
+    bodies = iter([b"old", b"new"])
+
+    async def service(request: Any) -> Any:
+        if request.method == "PUT":
+            return 204, {}, b""
+        body = next(bodies)
+        if body == b"old":
+            await gate.wait()
+        return 200, {}, body
+
+    kit.upstream.script = [service]
+    (first,) = await waiting(kit, 1, eventually)
+    if change == "PUT":
+        answer = await kit.request("PUT", "/api/x", key="acme_key", body=b"new")
+        assert answer.status == 204
+    else:
+        await kit.gateway.parts.cache.storage.purge_all()
+    second = ask(kit)
+    done, _ = await asyncio.wait([second], timeout=3)
+    gate.set()
+    assert (await first).body == b"old"
+    assert done
+    assert second.result().body == b"new"
+    assert (await ask(kit)).body == b"new"
+
+
+async def test_who_asks_after_a_change_waits_for_others_who_do(tenants_kit, eventually):
+    kit = await tenants_kit()
+    gates = [asyncio.Event(), asyncio.Event()]
+    ok = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n"
+    kit.upstream.script = [[gates[0], ok + b"old"], [gates[1], ok + b"new"]]
+    (first,) = await waiting(kit, 1, eventually)
+    await kit.gateway.parts.cache.storage.purge_all()
+    later = [ask(kit) for _ in range(WAITERS)]
+    await eventually(lambda: len(kit.upstream.requests) == 2)
+    for gate in reversed(gates):
+        gate.set()
+    assert [answer.body for answer in await asyncio.gather(*later)] == [b"new"] * WAITERS
+    assert (await first).body == b"old"
+    assert len(kit.upstream.requests) == 2
+
+
+async def test_where_the_generations_are_unknown_nobody_waits_or_is_waited_for(
+    tenants_kit, eventually
+):
+    kit = await tenants_kit()
+    gate = asyncio.Event()
+    kit.upstream.script = [[gate, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"]]
+    (first,) = await waiting(kit, 1, eventually)
+    await kit.gateway.parts.cache.connection.aclose()
+    later = [ask(kit) for _ in range(3)]
+    await eventually(lambda: len(kit.upstream.requests) == 4)
+    gate.set()
+    answers = await asyncio.gather(first, *later)
+    assert [answer.body for answer in answers] == [b"ok"] * 4
+
+
 KINDS = {
     "own": {},
     "fresh": {"cache-control": "max-age=60"},

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import subprocess
+import sys
 
 from tidegate.telemetry import access_log
 from tidegate.telemetry.access_log import AccessLog
@@ -54,3 +56,46 @@ async def test_a_closed_output_ends_the_log_and_nothing_else(eventually):
     await log.aclose()
     os.close(writing)
     assert log.dropped == 1
+
+
+WORKER = """
+import asyncio, sys
+from tidegate.telemetry import access_log
+name = sys.argv[1]
+access_log.CLOSE_S = 30
+async def run():
+    log = access_log.AccessLog(1, lambda entry, at: f"<{name * (200 + entry.size % 300)}>\\n")
+    for number in range(5000):
+        log.add(access_log.Entry(None, None, None, b"", 200, number, 0, 0, 0, False, 0.0))
+    await log.aclose()
+asyncio.run(run())
+"""
+
+
+def test_two_workers_never_tear_each_others_lines():
+    reading, writing = os.pipe()
+    workers = [
+        subprocess.Popen([sys.executable, "-c", WORKER, name], stdout=writing) for name in "ab"
+    ]
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        seen = list(file)
+    assert [worker.wait(10) for worker in workers] == [0, 0]
+    assert len(seen) == 10_000
+    broken = [line for line in seen if line[0] + line[-2:] != "<>\n" or len({*line}) != 4]
+    assert broken == []
+
+
+async def test_a_line_too_long_for_a_pipe_is_cut_and_says_so():
+    reading, writing = os.pipe()
+    most = access_log.LINE_BYTES_MAX
+    lengths = iter([10, most - 1, most, 3 * most, 10])
+    log = AccessLog(writing, lambda entry, ended_at: "x" * next(lengths) + "\n")
+    for number in range(5):
+        log.add(entry(number))
+    await log.aclose()
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        seen = list(file)
+    assert [len(line) for line in seen] == [11, most, most, most, 11]
+    assert [line.endswith("...\n") for line in seen] == [False, False, True, True, False]

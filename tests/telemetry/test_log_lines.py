@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.http import Headers, Request
-from tidegate.telemetry.access_log import Entry
+from tidegate.telemetry.access_log import LINE_BYTES_MAX, Entry
 from tidegate.telemetry.log_lines import JsonLines, line_format, pretty_line, redacted_query
 from tidegate.telemetry.meters import Meter
 
@@ -91,6 +91,16 @@ def test_nothing_a_client_writes_ends_a_line_or_steers_a_terminal(path, query, m
     pretty = pretty_line(written, 0.0)
     assert pretty.count("\n") == 1
     assert pretty.count("\033") == 2  # our own colour, on and off
+
+
+@pytest.mark.parametrize("path", [b"/" + b"a" * 9000, b"/" + b"\xff" * 9000, b'/"' * 9000])
+def test_a_long_path_is_cut_so_that_its_line_stays_whole_in_a_pipe(path):
+    line = JsonLines()(entry(path, b"token=hush"), 0.0)
+    assert len(line) < LINE_BYTES_MAX
+    shown = json.loads(line)["path"]
+    assert shown.endswith("...")
+    assert path.decode("latin-1").startswith(shown[:-3])
+    assert len(pretty_line(entry(path), 0.0)) < LINE_BYTES_MAX
 
 
 def test_auto_is_pretty_on_a_terminal_alone():

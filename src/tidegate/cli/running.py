@@ -148,16 +148,20 @@ class GatewayRun:
         return [Companion("The control process", CONTROL_COMMAND, listener)]
 
     def _reload(self) -> bytes:
-        config = self._load()
-        if (config.listen.host, config.listen.port) != (
-            self.config.listen.host,
-            self.config.listen.port,
-        ):
+        self._coming = self._on_the_open_sockets(self._load())
+        return self._packed(self._coming)
+
+    def _on_the_open_sockets(self, config: Config) -> Config:
+        """Return `config` with what belongs to the sockets as it was at the start: whether
+        /metrics asks for the token follows from the address that is bound, not from a new one.
+        """
+        listen, admin = self.config.listen, self.config.admin
+        if (config.listen.host, config.listen.port) != (listen.host, listen.port):
             log.warning("listen.host and listen.port change at the next start only")
-        if config.admin != self.config.admin:
+        if config.admin != admin:
             log.warning("admin changes at the next start only")
-        self._coming = config
-        return self._packed(config)
+        bound = _with(config.listen, host=listen.host, port=listen.port)
+        return config.model_copy(update={"listen": bound, "admin": admin})
 
     def _applied(self) -> None:
         changes = differences(self._running, self._coming)

@@ -22,7 +22,7 @@ from tidegate.cache.cache import Cache
 from tidegate.cache.fetch import Fetch
 from tidegate.cache.flights import WAIT_S_MAX, Landing
 from tidegate.cache.lookup import Kind, Verdict, decide, wants_stored_only, why_bypassed
-from tidegate.cache.memory import Copy
+from tidegate.cache.memory import Copy, Key
 from tidegate.cache.places import Place
 from tidegate.cache.question import Question
 from tidegate.cache.status_field import Forwarded, forwarded_fields
@@ -60,6 +60,9 @@ _KEYED_CLAIMS: Final = CLAIMS - _ADDRESSES
 """What a trusted proxy may say of scheme, host and target: services answer by it."""
 _USABLE: Final = (Kind.FRESH, Kind.STALE)
 
+FlightKey = tuple[Key, bytes]
+"""What is asked, and the generations that were valid when it was looked up."""
+
 
 class CachePolicy:
     def __init__(
@@ -84,6 +87,8 @@ class CachePolicy:
         pending = context.pending_cache
         if pending is None:
             pending = self._asked(request, context.caller)
+        else:
+            context.pending_cache = None  # the context lives as long as the body, which may be long
         if pending.__class__ is Copy:
             context.source = "cache"
             context.cache_status = "hit"
@@ -139,14 +144,15 @@ class CachePolicy:
             best = None
         if wants_stored_only(question.headers):
             raise NotStored("Nothing stored can answer, and the request says only-if-cached")
-        has_directives = question.has_directives
-        if not has_directives and (answer := await self._shared(context, question)) is not None:
-            return answer
-        leads = not has_directives and question.method == "GET"
-        flights = self._cache.flights
         flight = None
-        if leads and flights.joined(question.key) is None:
-            flight = flights.begin(question.key)
+        if found.generations is not None and not question.has_directives:
+            # Who asks after a change has another key: he never waits for what was there before.
+            key = question.key, found.generations.own
+            if (answer := await self._shared(context, question, key)) is not None:
+                return answer
+            flights = self._cache.flights
+            if question.method == "GET" and flights.joined(key) is None:
+                flight = flights.begin(key)
         fetch = Fetch(self._cache, question, found, flight, self._default_ttl_s)
         stale, why = None, None
         if best is not None:
@@ -169,8 +175,9 @@ class CachePolicy:
             if verdict.kind in _USABLE:
                 return Found(None), (copy.entry, copy.stored, verdict)
             question.look_up = self._cache.storage.look_up(question.place, question.headers)
-        assert question.look_up is not None  # noqa: S101 - see _asked
-        found = await self._cache.storage.found(question.look_up, question.headers)
+        look_up, question.look_up = question.look_up, None  # it holds what the store replied
+        assert look_up is not None  # noqa: S101 - see _asked
+        found = await self._cache.storage.found(look_up, question.headers)
         best = None
         now = time.time()
         for entry, stored in found.entries:
@@ -206,11 +213,13 @@ class CachePolicy:
         context.cache_detail = verdict.reason
         return answer
 
-    async def _shared(self, context: Context, question: Question) -> Response | None:
+    async def _shared(
+        self, context: Context, question: Question, key: FlightKey
+    ) -> Response | None:
         """Wait for a request that asks the same; return its answer if it is this one's too."""
         flights = self._cache.flights
         deadline = time.monotonic() + WAIT_S_MAX
-        while (flight := flights.joined(question.key)) is not None:
+        while (flight := flights.joined(key)) is not None:
             landed = await flight.wait(deadline - time.monotonic())
             if landed is Landing.HANDED_ON:
                 continue
@@ -220,18 +229,18 @@ class CachePolicy:
                 if best is not None and best[2].kind in _USABLE:
                     return await self._hit(context, question, *best)
             if isinstance(landed, Stored):
-                return self._shared_answer(context, question, landed)
+                return self._shared_answer(context, question, key, landed)
             return None
         return None
 
     def _shared_answer(
-        self, context: Context, question: Question, stored: Stored
+        self, context: Context, question: Question, key: FlightKey, stored: Stored
     ) -> Response | None:
         if selecting_values(stored.vary, question.headers) != stored.selecting:
             return None
         verdict = decide(question.headers, stored, time.time())
         if verdict.kind is not Kind.FRESH:
-            self._cache.flights.note_alone(question.key)
+            self._cache.flights.note_alone(key)
             return None
         context.source, context.cache_status = "cache", "miss"
         fields = forwarded_fields(Forwarded.MISS, is_collapsed=True)

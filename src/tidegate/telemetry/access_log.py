@@ -3,7 +3,8 @@
 The loop only appends. What has gathered is handed to one thread ten times a second, which makes
 the text and writes it. Whatever waits beyond a bound is dropped, counted, and said once. A reader
 that does not read delays nobody. Holds no key and no header field, and hides what the query calls
-secret (see log_lines.py).
+secret (see log_lines.py). Several workers share one output: each write is whole lines, as much as
+a pipe takes in one piece (POSIX: PIPE_BUF bytes), so that no worker's line is torn by another's.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Any, Final, NamedTuple
@@ -25,6 +26,9 @@ logger = logging.getLogger("tidegate.access_log")
 WAITING_MAX: Final = 20_000
 """Lines not yet written: about 20 MB, and a second of a worker's most traffic."""
 HAND_OVER_S: Final = 0.1
+LINE_BYTES_MAX: Final = select.PIPE_BUF
+"""With its end; what is longer is cut."""
+CUT: Final = b"...\n"
 CLOSE_S: Final = 1.0
 """How long the end of a worker waits for a reader that may not be reading."""
 
@@ -107,20 +111,34 @@ class AccessLog:
             logger.warning("The access log is not read fast enough: lines are dropped")
 
     def _write_all(self) -> None:
-        """The thread: one write for each batch."""
+        """The thread: the batches, one after the other."""
         while (batch := self._batches.get()) is not None:
             if not self._is_broken:
                 offset = time.time() - perf_counter()
                 line = self._line
                 text = "".join([line(entry, entry.ended_at + offset) for entry in batch])
                 try:
-                    _write(self._descriptor, text.encode())
+                    for lines in _whole_lines(text.encode()):
+                        _write(self._descriptor, lines)
                 except OSError as error:
                     self._is_broken = True
                     logger.warning("The access log cannot be written any more: %s", error)
             if self._is_broken:
                 self._dropped_there += len(batch)
             self._done += len(batch)
+
+
+def _whole_lines(text: bytes) -> Iterator[bytes]:
+    """Yield the lines of `text`, as many together as stay together in a pipe."""
+    start = 0
+    while start < len(text):
+        end = text.rfind(b"\n", start, start + LINE_BYTES_MAX) + 1
+        if end:
+            yield text[start:end]
+        else:
+            end = text.index(b"\n", start) + 1
+            yield text[start : start + LINE_BYTES_MAX - len(CUT)] + CUT
+        start = end
 
 
 def _write(descriptor: int, text: bytes) -> None:

@@ -16,6 +16,8 @@ from tidegate.telemetry.access_log import Entry, Format
 _SECRET: Final = re.compile(rb"(?i)auth|code|cred|jwt|key|otp|pass|pwd|secret|session|sig|token")
 _SEPARATOR: Final = re.compile(rb"([&;])")
 _UNPRINTABLE: Final = re.compile(r"[^!-~]")
+SHOWN_MAX: Final = 2048
+"""Characters of path and query, as written: with everything else a line then stays whole."""
 _COLOURS: Final = {2: "32", 3: "36", 4: "33", 5: "31"}
 
 
@@ -52,6 +54,20 @@ def target_of(entry: Entry) -> str:
     return target.decode("latin-1")
 
 
+def shown_path(entry: Entry) -> str:
+    """Return path and query as a JSON string; what is too long ends in `...`."""
+    target = target_of(entry)
+    path = quoted(target)
+    if len(path) <= SHOWN_MAX:
+        return path
+    target = target[:SHOWN_MAX]
+    while len(path) > SHOWN_MAX:
+        # What must be escaped is six times as long.
+        target = target[: len(target) * 7 // 8]
+        path = quoted(target + "...")
+    return path
+
+
 class JsonLines:
     """Makes JSON lines. What is the same for many requests is quoted once."""
 
@@ -79,7 +95,7 @@ class JsonLines:
             f'"request_id":{quoted(facts.request_id.decode("latin-1"))},{whose},'
             f'"service":"{entry.meter.service}","route":"{entry.meter.route}",'
             f'"client":{quoted(request.client)},"method":{quoted(request.method)},'
-            f'"path":{quoted(target_of(entry))},"status":{entry.status},"bytes":{entry.size},'
+            f'"path":{shown_path(entry)},"status":{entry.status},"bytes":{entry.size},'
             f'"source":"{facts.source}","duration_ms":{entry.duration_s * 1e3:.3f},'
             f'"store_ms":{entry.store_s * 1e3:.3f},"upstream_ms":{entry.upstream_s * 1e3:.3f}'
             f"{detail}}}\n"
@@ -103,6 +119,8 @@ def pretty_line(entry: Entry, ended_at: float) -> str:
     if facts.cache_status is not None:
         source += f" ({facts.cache_status})"
     target = _UNPRINTABLE.sub("?", target_of(entry))
+    if len(target) > SHOWN_MAX:
+        target = target[: SHOWN_MAX - 3] + "..."
     method = _UNPRINTABLE.sub("?", entry.request.method)
     return (
         f"{datetime.fromtimestamp(ended_at, UTC):%H:%M:%SZ} "

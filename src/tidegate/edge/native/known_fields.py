@@ -4,12 +4,12 @@ Most requests of a client differ in the request line at most. Where all that fol
 the same bytes as in a head that llhttp and `read_head` passed, they would say the same of it: for
 a plain line, the one kind taken here, neither looks at the line to judge the fields. Kept are only
 fields that say nothing about a body or the end of the connection. All is forgotten with each sweep
-of the door: the bytes hold keys, and a client that is gone shall leave none behind.
+of the door: fields hold keys and queries hold tokens, and a client that is gone shall leave none
+behind.
 """
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any, Final
 
 from tidegate.http import Headers, Request
@@ -24,6 +24,7 @@ BLOCKS_MAX: Final = 256
 LINE_BYTES_MAX: Final = 256
 """Of a request line that is remembered or looked up; shorter where the bound of targets is."""
 LINES_MAX: Final = 1024
+"""Request lines kept between two sweeps; further ones are read anew each time."""
 
 PlainLine = tuple[str, bytes, bytes, bytes | None]
 """Method, host, path and query."""
@@ -37,7 +38,7 @@ _PLAIN_LINE: Final = re.compile(
 class KnownFields:
     """Blocks of field lines, with the empty line that ends them, and the fields they hold."""
 
-    __slots__ = ("_blocks", "_line_bytes_max", "head_bytes_max")
+    __slots__ = ("_blocks", "_line_bytes_max", "_lines", "head_bytes_max")
 
     def __init__(self, header_bytes: int, target_bytes: int) -> None:
         """Both are the door's bounds, which hold here as well."""
@@ -45,6 +46,8 @@ class KnownFields:
         self._line_bytes_max = min(LINE_BYTES_MAX, target_bytes)
         self._blocks: dict[bytes, tuple[HeaderField, ...]] = {}
         """Host is the last of the fields."""
+        self._lines: dict[tuple[bytes, bytes], PlainLine] = {}
+        """By line and Host."""
 
     def request_of(self, octets: bytes, client: str) -> Request[Any] | None:
         """Return the request if `octets` are one head with known fields, else None.
@@ -56,7 +59,8 @@ class KnownFields:
         fields = self._blocks.get(block)
         if fields is None or len(line) > self._line_bytes_max:
             return None
-        plain = plain_line(line, fields[-1][1])
+        host_field = fields[-1][1]
+        plain = self._lines.get((line, host_field)) or self._read(line, host_field)
         if plain is None:
             return None
         method, host, path, query = plain
@@ -70,20 +74,24 @@ class KnownFields:
             return
         line, _, block = head.partition(b"\r\n")
         fields = tuple(fields)
-        if len(line) <= self._line_bytes_max and plain_line(line, fields[-1][1]) is not None:
+        if len(line) <= self._line_bytes_max and self._read(line, fields[-1][1]) is not None:
             self._blocks[block] = fields
 
     def forget(self) -> None:
         self._blocks.clear()
+        self._lines.clear()
 
-
-@lru_cache(LINES_MAX)
-def plain_line(line: bytes, host: bytes) -> PlainLine | None:
-    """Return what a plain request line asks for, sent with this Host; None for any other line."""
-    match = _PLAIN_LINE.fullmatch(line)
-    if match is None:
-        return None
-    try:
-        return match[1].decode(), *parse_target(match[2], [host], "1.1")
-    except BadRequest:
-        return None
+    def _read(self, line: bytes, host: bytes) -> PlainLine | None:
+        """Return what a plain request line asks for, sent with this Host, and keep it while there
+        is room; None for any other line.
+        """
+        match = _PLAIN_LINE.fullmatch(line)
+        if match is None:
+            return None
+        try:
+            plain = match[1].decode(), *parse_target(match[2], [host], "1.1")
+        except BadRequest:
+            return None
+        if len(self._lines) < LINES_MAX:
+            self._lines[line, host] = plain
+        return plain
