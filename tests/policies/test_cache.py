@@ -1,7 +1,9 @@
 """The cache policy in a whole gateway: what is answered from where, and what is forgotten."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -14,6 +16,7 @@ from tidegate.config import Config
 from tidegate.http import Headers, Outcome, Request
 from tidegate.store import Store
 from tidegate.testing import Kit, ScriptedUpstream
+from tidegate.testing.kit import Answer
 from tidegate.testing.scripted_upstream import Act
 
 LIMITS = [{"name": "steady", "rate": "1/h", "burst": 5}]
@@ -272,6 +275,33 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(tidegate_kit, tideg
     assert await cache.connection.execute("KEYS", BODY_PREFIX + b"*") == []
     assert await tidegate_store.execute("KEYS", ENTRY_PREFIX + b"*") == []
     assert (cache.unfinished.bytes, len(cache.flights)) == (0, 0)
+
+
+async def test_while_a_body_is_sent_nothing_holds_what_the_store_replied(
+    tidegate_kit, tidegate_store: Store, monkeypatch
+):
+    kit = await tidegate_kit(route=CACHED)
+    kit.upstream.script = [(200, {}, LARGE)]
+    storage = cache_of(kit).storage
+    look_up, replies = storage.look_up, []
+
+    def noted(place: Any, headers: Headers) -> Any:
+        made = look_up(place, headers)
+        replies.extend(map(weakref.ref, made.replies))
+        return made
+
+    monkeypatch.setattr(storage, "look_up", noted)
+    for expected in (b"MISS", b"HIT"):
+        headers = Headers([(b"x-api-key", b"premium_user")])
+        request = Request("GET", b"/api/x", headers, host=b"gateway.test")
+        response = await kit.gateway.handle(request)
+        assert response.headers.get(b"x-cache") == expected
+        assert request.context.pending_cache is None
+        gc.collect()
+        assert len(replies) == 3
+        assert [reply() for reply in replies] == [None] * 3
+        replies.clear()
+        assert (await Answer.of(response)).body == LARGE
 
 
 async def test_a_body_that_vanished_is_a_miss(tidegate_kit, tidegate_store: Store):
