@@ -15,8 +15,7 @@ from tidegate.cache.places import BODY_PREFIX, ENTRY_PREFIX
 from tidegate.config import Config
 from tidegate.http import Headers, Outcome, Request
 from tidegate.store import Store
-from tidegate.testing import Kit, ScriptedUpstream
-from tidegate.testing.kit import Answer
+from tidegate.testing import Answer, Kit, ScriptedUpstream
 from tidegate.testing.scripted_upstream import Act
 
 LIMITS = [{"name": "steady", "rate": "1/h", "burst": 5}]
