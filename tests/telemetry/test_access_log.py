@@ -14,7 +14,9 @@ def lines(entry, ended_at):
 
 
 def entry(number):
-    return access_log.Entry(None, None, None, b"", 200, number, 0, 0, 0, False, 0.0)
+    return access_log.Entry(
+        None, None, b"", "cache", None, None, "", "GET", None, b"", 200, number, 0, 0, 0, False, 0.0
+    )  # fmt: skip
 
 
 async def test_lines_arrive_in_order_and_whole(eventually):
@@ -66,7 +68,9 @@ access_log.CLOSE_S = 30
 async def run():
     log = access_log.AccessLog(1, lambda entry, at: f"<{name * (200 + entry.size % 300)}>\\n")
     for number in range(5000):
-        log.add(access_log.Entry(None, None, None, b"", 200, number, 0, 0, 0, False, 0.0))
+        log.add(access_log.Entry(
+            None, None, b"", "", None, None, "", "", None, b"", 200, number, 0, 0, 0, False, 0.0
+        ))
     await log.aclose()
 asyncio.run(run())
 """

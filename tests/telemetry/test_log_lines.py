@@ -8,23 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.http import Headers, Request
 from tidegate.telemetry.access_log import LINE_BYTES_MAX, Entry
 from tidegate.telemetry.log_lines import JsonLines, line_format, pretty_line, redacted_query
 from tidegate.telemetry.meters import Meter
 
 
 def entry(path: bytes = b"/api", query: bytes | None = None, method: str = "GET") -> Entry:
-    headers = Headers([(b"x-api-key", b"hush"), (b"authorization", b"Bearer hush")])
-    request = Request(method, b"/stripped", headers, query=query, client="::1")
-    facts = SimpleNamespace(
-        caller=SimpleNamespace(tenant="acme", plan="premium", key_id="key_1"),
-        target="10.0.0.1:80",
-        cache_status="hit",
-        source="cache",
-        request_id=b"abc",
-    )
-    return Entry(Meter("s", "r"), facts, request, path, 200, 5, 0.0125, 0.001, 0.002, False, 0.0)
+    caller = SimpleNamespace(tenant="acme", plan="premium", key_id="key_1")
+    return Entry(
+        Meter("s", "r"), caller, b"abc", "cache", "hit", "10.0.0.1:80", "::1", method, query, path,
+        200, 5, 0.0125, 0.001, 0.002, False, 0.0,
+    )  # fmt: skip
 
 
 def test_a_json_line_names_everything_once_in_utc():
@@ -49,11 +43,6 @@ def test_a_json_line_names_everything_once_in_utc():
         "target": "10.0.0.1:80",
         "cache": "hit",
     }
-
-
-@pytest.mark.parametrize("line", [JsonLines(), pretty_line])
-def test_no_header_field_is_ever_shown(line):
-    assert "hush" not in line(entry(), 0.0)
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from time import perf_counter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from tidegate.http import Request
-from tidegate.telemetry.meters import Meter
+from tidegate.telemetry.meters import Caller, Meter
 
 logger = logging.getLogger("tidegate.access_log")
 
@@ -34,11 +33,18 @@ CLOSE_S: Final = 1.0
 
 
 class Entry(NamedTuple):
-    """One request that has ended. Durations are seconds; `ended_at` is of `perf_counter`."""
+    """What a line needs of a request that has ended, and nothing by which its body, its fields or
+    a cached answer would stay. Durations are seconds; `ended_at` is of `perf_counter`."""
 
     meter: Meter
-    facts: Any
-    request: Request[Any]
+    caller: Caller | None
+    request_id: bytes
+    source: str
+    cache_status: str | None
+    target: str | None
+    client: str
+    method: str
+    query: bytes | None
     path: bytes
     status: int
     size: int

@@ -48,7 +48,7 @@ def redacted_query(query: bytes) -> bytes:
 def target_of(entry: Entry) -> str:
     """Return path and query as they may be shown."""
     target = entry.path
-    query = entry.request.query
+    query = entry.query
     if query is not None:
         target = b"%b?%b" % (target, redacted_query(query))
     return target.decode("latin-1")
@@ -76,27 +76,25 @@ class JsonLines:
         self._second_text = ""
 
     def __call__(self, entry: Entry, ended_at: float) -> str:
-        facts = entry.facts
-        request = entry.request
-        caller = facts.caller
+        caller = entry.caller
         if caller is None:
             whose = '"tenant":null,"plan":null,"key_id":null'
         else:
             whose = f'"tenant":"{caller.tenant}","plan":"{caller.plan}","key_id":"{caller.key_id}"'
         detail = ""
-        if facts.target is not None:
-            detail += f',"target":{quoted(facts.target)}'
-        if facts.cache_status is not None:
-            detail += f',"cache":{quoted(facts.cache_status)}'
+        if entry.target is not None:
+            detail += f',"target":{quoted(entry.target)}'
+        if entry.cache_status is not None:
+            detail += f',"cache":{quoted(entry.cache_status)}'
         if entry.is_aborted:
             detail += ',"aborted":true'
         return (
             f'{{"time":"{self._time(ended_at)}",'
-            f'"request_id":{quoted(facts.request_id.decode("latin-1"))},{whose},'
+            f'"request_id":{quoted(entry.request_id.decode("latin-1"))},{whose},'
             f'"service":"{entry.meter.service}","route":"{entry.meter.route}",'
-            f'"client":{quoted(request.client)},"method":{quoted(request.method)},'
+            f'"client":{quoted(entry.client)},"method":{quoted(entry.method)},'
             f'"path":{shown_path(entry)},"status":{entry.status},"bytes":{entry.size},'
-            f'"source":"{facts.source}","duration_ms":{entry.duration_s * 1e3:.3f},'
+            f'"source":"{entry.source}","duration_ms":{entry.duration_s * 1e3:.3f},'
             f'"store_ms":{entry.store_s * 1e3:.3f},"upstream_ms":{entry.upstream_s * 1e3:.3f}'
             f"{detail}}}\n"
         )
@@ -112,16 +110,15 @@ class JsonLines:
 
 def pretty_line(entry: Entry, ended_at: float) -> str:
     """Return a line for a terminal: when, what, the answer, whose, how long, who answered."""
-    facts = entry.facts
-    caller = facts.caller
+    caller = entry.caller
     whose = f"{caller.tenant}/{caller.plan}" if caller is not None else "-"
-    source = facts.source
-    if facts.cache_status is not None:
-        source += f" ({facts.cache_status})"
+    source = entry.source
+    if entry.cache_status is not None:
+        source += f" ({entry.cache_status})"
     target = _UNPRINTABLE.sub("?", target_of(entry))
     if len(target) > SHOWN_MAX:
         target = target[: SHOWN_MAX - 3] + "..."
-    method = _UNPRINTABLE.sub("?", entry.request.method)
+    method = _UNPRINTABLE.sub("?", entry.method)
     return (
         f"{datetime.fromtimestamp(ended_at, UTC):%H:%M:%SZ} "
         f"\033[{_COLOURS.get(entry.status // 100, '0')}m{entry.status}\033[0m "

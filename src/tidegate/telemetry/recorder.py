@@ -191,8 +191,9 @@ class Recorder:
         duration_s = ended_at - started_at
         self._log.add(
             Entry(
-                meter, facts, request, path, status, size, duration_s, store_s, upstream_s,
-                is_aborted, ended_at,
+                meter, facts.caller, facts.request_id, facts.source, facts.cache_status,
+                facts.target, request.client, request.method, request.query, path, status, size,
+                duration_s, store_s, upstream_s, is_aborted, ended_at,
             )
         )  # fmt: skip
 
