@@ -31,7 +31,20 @@ async def test_lines_arrive_in_order_and_whole(eventually):
     assert log.dropped == 0
 
 
-async def test_a_reader_that_does_not_read_costs_lines_and_not_time(monkeypatch, caplog):
+async def test_a_log_that_was_closed_goes_on_with_the_next_line():
+    reading, writing = os.pipe()
+    log = AccessLog(writing, lines)
+    for number in range(3):
+        log.add(entry(number))
+        await log.aclose()
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        assert [int(line) for line in file] == [0, 1, 2]
+
+
+async def test_a_reader_that_does_not_read_costs_lines_and_not_time(
+    monkeypatch, caplog, eventually
+):
     monkeypatch.setattr(access_log, "WAITING_MAX", 100)
     monkeypatch.setattr(access_log, "CLOSE_S", 0.05)
     reading, writing = os.pipe()
@@ -43,11 +56,8 @@ async def test_a_reader_that_does_not_read_costs_lines_and_not_time(monkeypatch,
     assert log.dropped == 50
     assert caplog.text.count("lines are dropped") == 1
     os.close(reading)  # the thread, which is writing, gets EPIPE and ends
-    thread = log._thread
-    assert thread is not None
-    thread.join(5)
+    await eventually(lambda: log.dropped == 150)
     os.close(writing)
-    assert log.dropped == 150
 
 
 async def test_a_closed_output_ends_the_log_and_nothing_else(eventually):

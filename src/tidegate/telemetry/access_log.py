@@ -59,8 +59,14 @@ Format = Callable[[Entry, float], str]
 """Makes a line of an entry and the Unix time at which it ended."""
 
 
+Batches = SimpleQueue[list[Entry] | None]
+
+
 class AccessLog:
-    """Writes to `descriptor`, which stays open. Made anywhere; `add` and `aclose` on the loop."""
+    """Writes to `descriptor`, which stays open. Made anywhere; `add` and `aclose` on the loop.
+
+    What is added after `aclose` is written as before, until the next one.
+    """
 
     def __init__(self, descriptor: int, line: Format) -> None:
         self._descriptor = descriptor
@@ -68,12 +74,14 @@ class AccessLog:
         self._gathered: list[Entry] = []
         self._added = 0
         self._done = 0
-        """Lines written or given up by the thread; only it writes this number."""
+        """Lines written or given up by the thread."""
         self._dropped_here = 0
         self._dropped_there = 0
         self._has_said = False
         self._is_broken = False
-        self._batches: SimpleQueue[list[Entry] | None] = SimpleQueue()
+        self._counts = threading.Lock()
+        """Around what a thread counts: one that was given up may be counting still."""
+        self._batches = Batches()
         self._thread: threading.Thread | None = None
 
     @property
@@ -95,9 +103,10 @@ class AccessLog:
     async def aclose(self) -> None:
         """Write what waits, for as long as CLOSE_S at most."""
         self._hand_over()
-        thread = self._thread
+        thread, batches = self._thread, self._batches
         if thread is not None:
-            self._batches.put(None)
+            self._thread, self._batches = None, Batches()
+            batches.put(None)
             await asyncio.to_thread(thread.join, CLOSE_S)
 
     def _hand_over(self) -> None:
@@ -105,7 +114,9 @@ class AccessLog:
             return
         if self._thread is None:
             # A daemon: a write that never returns must not keep the process.
-            self._thread = threading.Thread(target=self._write_all, name="access log", daemon=True)
+            self._thread = threading.Thread(
+                target=self._write_all, args=(self._batches,), name="access log", daemon=True
+            )
             self._thread.start()
         gathered, self._gathered = self._gathered, []
         self._batches.put(gathered)
@@ -116,9 +127,9 @@ class AccessLog:
             self._has_said = True
             logger.warning("The access log is not read fast enough: lines are dropped")
 
-    def _write_all(self) -> None:
+    def _write_all(self, batches: Batches) -> None:
         """The thread: the batches, one after the other."""
-        while (batch := self._batches.get()) is not None:
+        while (batch := batches.get()) is not None:
             if not self._is_broken:
                 offset = time.time() - perf_counter()
                 line = self._line
@@ -129,9 +140,10 @@ class AccessLog:
                 except OSError as error:
                     self._is_broken = True
                     logger.warning("The access log cannot be written any more: %s", error)
-            if self._is_broken:
-                self._dropped_there += len(batch)
-            self._done += len(batch)
+            with self._counts:
+                if self._is_broken:
+                    self._dropped_there += len(batch)
+                self._done += len(batch)
 
 
 def _whole_lines(text: bytes) -> Iterator[bytes]:

@@ -40,7 +40,10 @@ class MeasuredStore(Store, Protocol):
 
 
 class Telemetry:
-    """Made for a gateway; `start` and `aclose` on its loop. `sources` may be added to."""
+    """Made for a gateway; `start` and `aclose` on its loop, as often as it opens and closes.
+
+    `sources` may be added to, until `aclose` forgets them: they hold on to what they tell of.
+    """
 
     def __init__(
         self, log: AccessLog | None, samples: DecisionSamples | None, usage_kept_s: float
@@ -92,6 +95,7 @@ class Telemetry:
             with suppress(OSError):
                 file.write(self.series())
             file.close()
+        self.sources.clear()
 
     def series(self) -> Series:
         """Return everything counted so far, and what the sources say now."""
