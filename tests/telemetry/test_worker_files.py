@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
-from tidegate.telemetry import exposition
+from tidegate.telemetry import exposition, worker_files
 from tidegate.telemetry.worker_files import ENDED, WorkerFile, read_sum
 
 WORKER = """
@@ -75,6 +76,42 @@ def test_a_first_worker_that_is_alone_starts_from_nothing(tmp_path):
     killed(worker(tmp_path, 7))
     WorkerFile(tmp_path, continues=False).close()
     assert read_sum(tmp_path) == {}
+
+
+def of(count: int) -> worker_files.Series:
+    return {"tidegate_response_bytes": {"s\x1fr": count}}
+
+
+def test_the_last_writing_waits_for_one_that_was_given_up(tmp_path, monkeypatch):
+    began, may_end, both = threading.Event(), threading.Event(), threading.Event()
+    replace = worker_files._replace
+
+    def slow_at_first(path, value):
+        if began.is_set():
+            both.set()
+        began.set()
+        assert may_end.wait(5)
+        replace(path, value)
+
+    file = WorkerFile(tmp_path, continues=False)
+    monkeypatch.setattr(worker_files, "_replace", slow_at_first)
+    given_up = threading.Thread(target=file.write, args=(of(1),))
+    last = threading.Thread(target=file.close, args=(of(2),))
+    given_up.start()
+    assert began.wait(5)
+    last.start()
+    assert not both.wait(0.1)
+    may_end.set()
+    given_up.join()
+    last.join()
+    assert counted(tmp_path) == (2, None)
+
+
+def test_a_writing_that_comes_after_the_end_changes_nothing(tmp_path):
+    file = WorkerFile(tmp_path, continues=False)
+    file.close(of(2))
+    file.write(of(1))
+    assert counted(tmp_path) == (2, None)
 
 
 def test_the_text_is_prometheus_own(tmp_path):

@@ -93,8 +93,7 @@ class Telemetry:
         file, self._file = self._file, None
         if file is not None:
             with suppress(OSError):
-                file.write(self.series())
-            file.close()
+                file.close(self.series())
         self.sources.clear()
 
     def series(self) -> Series:

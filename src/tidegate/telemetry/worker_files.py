@@ -9,6 +9,7 @@ directory keeps readers from seeing half of it. A worker killed with -9 loses a 
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +22,10 @@ _GUARD: Final = "guard.lock"
 
 
 class WorkerFile:
-    """This worker's file. `close` may be called from any thread; nothing is written after it."""
+    """This worker's file. May be used from any thread; nothing is written after `close`.
+
+    One writes at a time: who gave up waiting for a thread that writes has not stopped it.
+    """
 
     def __init__(self, directory: Path, *, continues: bool) -> None:
         """Make it. `continues`: the counters of workers that ended go on even if all have.
@@ -35,14 +39,28 @@ class WorkerFile:
             _fold(directory, forget_if_alone=not continues)
             self._lock = os.open(directory / f"{self._name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._writing = threading.Lock()
+        self._is_closed = False
 
     def write(self, series: Series) -> None:
         """Replace what was written before. Raises OSError."""
-        _replace(self._directory / f"{self._name}.json", {"series": series})
+        with self._writing:
+            if not self._is_closed:
+                self._replace(series)
 
-    def close(self) -> None:
-        """Say that this worker has ended; what it wrote stays."""
-        os.close(self._lock)
+    def close(self, last: Series | None = None) -> None:
+        """Write `last`, and say that this worker has ended; what it wrote stays. Raises OSError,
+        closed all the same."""
+        with self._writing:
+            self._is_closed = True
+            try:
+                if last is not None:
+                    self._replace(last)
+            finally:
+                os.close(self._lock)
+
+    def _replace(self, series: Series) -> None:
+        _replace(self._directory / f"{self._name}.json", {"series": series})
 
 
 def read_sum(directory: Path) -> Series:
