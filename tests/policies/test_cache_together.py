@@ -206,6 +206,26 @@ async def test_where_the_generations_are_unknown_nobody_waits_or_is_waited_for(
     assert [answer.body for answer in answers] == [b"ok"] * 4
 
 
+async def test_who_waits_for_a_client_that_had_the_answer_is_sent_it_whole(tenants_kit, eventually):
+    kit = await tenants_kit()
+    gate = asyncio.Event()
+
+    async def service(request: Any) -> Any:
+        await gate.wait()
+        if request.get_all(b"if-none-match"):
+            return 304, {"etag": '"a"'}, b""
+        return 200, {"etag": '"a"'}, b"hello"
+
+    kit.upstream.script = [service]
+    first = ask(kit, headers={"if-none-match": '"a"'})
+    rest = [ask(kit) for _ in range(WAITERS)]
+    await eventually(lambda: len(kit.upstream.requests) == 1)
+    gate.set()
+    assert (await first).status == 304
+    assert [answer.body for answer in await asyncio.gather(*rest)] == [b"hello"] * WAITERS
+    assert len(kit.upstream.requests) == 1
+
+
 KINDS = {
     "own": {},
     "fresh": {"cache-control": "max-age=60"},

@@ -47,12 +47,12 @@ def stored_answer(
 
 
 def not_modified(
-    stored: Stored, request_headers: Headers, fields: Iterable[HeaderField]
+    answer: Stored | Response, request_headers: Headers, fields: Iterable[HeaderField]
 ) -> Response | None:
-    """Return the 304 that the client's conditions ask for, if they do."""
-    if not is_not_modified(request_headers, stored.status, stored.headers):
+    """Return the 304 that the client's conditions ask for instead of `answer`, if they do."""
+    if not is_not_modified(request_headers, answer.status, answer.headers):
         return None
-    return Response(304, with_fields(headers_for_304(stored.headers), fields))
+    return Response(304, with_fields(headers_for_304(answer.headers), fields))
 
 
 def hit_headers(verdict: Verdict) -> tuple[HeaderField, ...]:

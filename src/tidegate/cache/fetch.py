@@ -50,7 +50,7 @@ class Fetch:
         self.detail = ""
         self._cache = cache
         self._question = question
-        self._found = found
+        self._generations = found.generations
         self._flight = flight
         self._default_ttl_s = default_ttl_s
         self._why = Forwarded.VARY_MISS if found.has_variants else Forwarded.URI_MISS
@@ -78,20 +78,24 @@ class Fetch:
     ) -> Response:
         asked = request.headers
         conditions = conditional_fields(stale[1].headers) if stale is not None else None
+        without = [field for field in asked if field[0] not in CONDITIONS]
         if stale is not None and conditions:
-            without = [field for field in asked if field[0] not in CONDITIONS]
             request.headers = Headers(without + conditions)
             request_time = time.time()
             response = await send(request)
             if response.status != 304:
-                return await self._kept(response, request_time)
+                return await self._kept(response, request_time, asked)
             await response.aclose(Outcome.COMPLETE)
             confirmed = await self._confirmed(*stale, asked, response, request_time)
             if confirmed is not None:
                 return confirmed
-            request.headers = Headers(without)
+        elif self._flight is None or len(without) == len(asked):
+            request_time = time.time()
+            return await self._kept(await send(request), request_time)
+        # Others wait for the answer, and it is to be kept: a 304 would be this client's alone.
+        request.headers = Headers(without)
         request_time = time.time()
-        return await self._kept(await send(request), request_time)
+        return await self._kept(await send(request), request_time, asked)
 
     async def _confirmed(
         self, entry: bytes, stale: Stored, asked: Headers, response: Response, request_time: float
@@ -128,8 +132,13 @@ class Fetch:
             return answer
         return stored_answer(fresh, body, self._question.method, with_fields(fresh.headers, fields))
 
-    async def _kept(self, response: Response, request_time: float) -> Response:
-        """Store the answer if it may be; return it with what became of it."""
+    async def _kept(
+        self, response: Response, request_time: float, asked: Headers | None = None
+    ) -> Response:
+        """Store the answer if it may be; return it with what became of it.
+
+        `asked`, if the service did not see the client's own conditions, are the fields with them.
+        """
         response_time = time.time()
         headers = response.headers
         method = self._question.method
@@ -142,9 +151,28 @@ class Fetch:
         if reason is not None:
             self._land(Landing.ALONE)
         self.detail = reason or ""
+        if asked is not None:
+            answer = await self._not_modified(response, asked, is_stored=reason is None)
+            if answer is not None:
+                return answer
         fields = forwarded_fields(self._why, is_stored=reason is None, detail=self.detail)
         response.headers = with_fields(response.headers, fields)
         return response
+
+    async def _not_modified(
+        self, response: Response, asked: Headers, *, is_stored: bool
+    ) -> Response | None:
+        """Return the 304 instead of `response`, if the client has that already."""
+        is_whole = isinstance(response.body, bytes)
+        if is_stored and not is_whole:
+            return None  # it is stored while it goes to the client
+        fields = forwarded_fields(
+            self._why, status=response.status, is_stored=is_stored, detail=self.detail
+        )
+        answer = not_modified(response, asked, fields)
+        if answer is not None:
+            await response.aclose(Outcome.COMPLETE if is_whole else Outcome.ABORTED)
+        return answer
 
     def _why_not_kept(
         self, method: str, status: int, headers: Headers, response_time: float
@@ -157,7 +185,7 @@ class Fetch:
             default_ttl_s=self._default_ttl_s,
             response_time=response_time,
         )
-        if reason is None and self._found.generations is None:
+        if reason is None and self._generations is None:
             reason = "the store did not answer"
         return reason
 
@@ -171,7 +199,7 @@ class Fetch:
 
     def _stores(self, response: Response, request_time: float, response_time: float) -> str | None:
         """Store the answer, now or as its body comes; return why not, or None."""
-        place, generations = self._question.place, self._found.generations
+        place, generations = self._question.place, self._generations
         assert generations is not None  # noqa: S101 - see _why_not_kept
         is_shared = is_explicitly_public(response.headers)
         entry = place.public if is_shared else place.own
