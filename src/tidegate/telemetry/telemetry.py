@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -58,6 +58,9 @@ class Telemetry:
         self._file: WorkerFile | None = None
         self._store: MeasuredStore | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._failures: set[tuple[str, type[Exception]]] = set()
+        """What has failed, and how: said once each."""
+        self._has_failed_to_write = False
 
     def start(
         self, store: MeasuredStore, directory: Path | None = None, *, continues: bool = False
@@ -69,9 +72,11 @@ class Telemetry:
                 self._file = WorkerFile(directory, continues=continues)
             except OSError as error:
                 logger.warning("There are no metrics: %s cannot be written: %s", directory, error)
-        self._tasks = [asyncio.create_task(self._flush_each_second(), name="usage flush")]
+        flushing = self._each_second(self._flush)
+        self._tasks = [asyncio.create_task(flushing, name="usage flush")]
         if self._file is not None:
-            self._tasks.append(asyncio.create_task(self._write_each_second(), name="metrics"))
+            writing = self._each_second(lambda: self._guarded("metrics", self._write))
+            self._tasks.append(asyncio.create_task(writing, name="metrics"))
             self._tasks.append(asyncio.create_task(self._sample_lag(), name="loop lag"))
 
     def observe_trip(self, seconds: float) -> None:
@@ -83,18 +88,28 @@ class Telemetry:
     async def aclose(self) -> None:
         """Flush what is left. The store must still be open."""
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-            await self._flush()
-        if self._log is not None:
-            await self._log.aclose()
         file, self._file = self._file, None
-        if file is not None:
-            with suppress(OSError):
-                file.close(self.series())
-        self.sources.clear()
+        try:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+                await self._flush()
+            if self._log is not None:
+                await self._log.aclose()
+        finally:
+            if file is not None:
+                self._close(file)
+            self.sources.clear()
+
+    def _close(self, file: WorkerFile) -> None:
+        last: Series | None = None
+        try:
+            last = self.series()
+        except Exception as error:
+            self._note_failure("metrics", error)
+        with suppress(OSError):
+            file.close(last)
 
     def series(self) -> Series:
         """Return everything counted so far, and what the sources say now."""
@@ -103,29 +118,46 @@ class Telemetry:
             series.setdefault(name, {})[SEPARATOR.join(labels)] = value
         return series
 
-    async def _flush_each_second(self) -> None:
+    async def _each_second(self, act: Callable[[], Awaitable[None]]) -> None:
         while True:
+            await act()
             await asyncio.sleep(FLUSH_S)
-            await self._flush()
+
+    async def _guarded(self, name: str, act: Callable[[], Awaitable[None]]) -> None:
+        """Let no failure of one round end the rounds to come, nor the rest of this one."""
+        try:
+            await act()
+        except Exception as error:
+            self._note_failure(name, error)
+
+    def _note_failure(self, name: str, error: Exception) -> None:
+        kind = name, type(error)
+        if kind not in self._failures:
+            self._failures.add(kind)
+            logger.error("Telemetry goes on, but lost some %s", name, exc_info=error)
 
     async def _flush(self) -> None:
+        await self._guarded("usage", self._flush_usage)
+        await self._guarded("decision records", self._flush_samples)
+
+    async def _flush_usage(self) -> None:
         assert self._store is not None  # noqa: S101 - there is no task before `start`
         await self._usage.flush(self.recorder.folded(), self._store)
+
+    async def _flush_samples(self) -> None:
+        assert self._store is not None  # noqa: S101 - see above
         if self._samples is not None:
             await self._samples.flush(self._store)
 
-    async def _write_each_second(self) -> None:
+    async def _write(self) -> None:
         assert self._file is not None  # noqa: S101 - see `start`
-        has_failed = False
-        while True:
-            try:
-                await asyncio.to_thread(self._file.write, self.series())
-                has_failed = False
-            except OSError as error:
-                if not has_failed:
-                    logger.warning("The metrics cannot be written now: %s", error)
-                has_failed = True
-            await asyncio.sleep(FLUSH_S)
+        try:
+            await asyncio.to_thread(self._file.write, self.series())
+            self._has_failed_to_write = False
+        except OSError as error:
+            if not self._has_failed_to_write:
+                logger.warning("The metrics cannot be written now: %s", error)
+            self._has_failed_to_write = True
 
     async def _sample_lag(self) -> None:
         lag = self._lag
