@@ -164,8 +164,12 @@ async def test_a_reload_leaves_admin_and_addresses_as_they_were_bound(
     gateway = running_gateway(workers=1, config=config)
     assert await health(gateway) == 200
     (before,) = gateway.control()
-    config = config.replace("admin: {host: 0.0.0.0", "admin: {host: 127.0.0.1")
-    config = config.replace("old.example", "new.example").replace("port: 0}", "port: 1}", 1)
+    for old, new in (
+        ("listen: {host: 127.0.0.1", "listen: {host: 127.0.0.2"),
+        ("admin: {host: 0.0.0.0", "admin: {host: 127.0.0.1"),
+        ("old.example", "new.example"),
+    ):
+        config = config.replace(old, new)
     gateway.config.write_text(config)
     gateway.signal(signal.SIGHUP)
     await clients.eventually(lambda: "Replaced 1 worker" in gateway.said(), 30)
