@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from tidegate.http import Headers, Request, Response
+from tidegate.http.errors import TooManyRequests
+from tidegate.telemetry import recorder as module
 from tidegate.telemetry.access_log import AccessLog
 from tidegate.telemetry.log_lines import JsonLines, pretty_line
 from tidegate.telemetry.recorder import Recorder
@@ -59,3 +61,17 @@ async def test_no_header_field_is_ever_in_the_log(line):
         text = await asyncio.to_thread(file.read)
     assert "/api?a=1" in text
     assert "hush" not in text
+
+
+async def test_limits_of_plans_that_come_and_go_are_bounded_and_none_is_lost(monkeypatch):
+    monkeypatch.setattr(module, "LIMITS_MAX", 2)
+    recorder = Recorder(None, None)
+    for plan in ("a", "b", "c", "d", "a"):
+        state = SimpleNamespace(name="steady", is_violated=True)
+        known = facts(
+            caller=SimpleNamespace(tenant="t", plan=plan, key_id="k"),
+            decision=SimpleNamespace(allowed=False, states=(state,)),
+        )
+        recorder.failed(recorder.unrouted, known, request(), b"/", TooManyRequests(), 0.0)
+    assert recorder.limit_refusals == {("a", "steady"): 2, ("b", "steady"): 1, ("", ""): 2}
+    recorder.unrouted.records.clear()

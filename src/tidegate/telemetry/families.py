@@ -48,7 +48,9 @@ FAMILIES: Final[Mapping[str, Family]] = {
         Kind.COUNTER, (*_ROUTE, "verdict"), "Decisions of the limits: admitted or refused."
     ),
     "tidegate_limit_refusals": Family(
-        Kind.COUNTER, ("plan", "limit"), "Refusals by the limit that was reached."
+        Kind.COUNTER,
+        ("plan", "limit"),
+        "Refusals by the limit that was reached. No plan: beyond the limits counted apart.",
     ),
     "tidegate_cache_requests": Family(
         Kind.COUNTER,

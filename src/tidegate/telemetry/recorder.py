@@ -19,6 +19,10 @@ from tidegate.telemetry.meters import GATEWAY, UPSTREAM, Meter
 CLIENT_GONE: Final = 499
 """What is recorded for a request whose client left before the answer: nginx's number for it."""
 FOLD_S: Final = 0.1
+LIMITS_MAX: Final = 1000
+"""Limits whose refusals are counted apart: plans come and go through the admin API."""
+OTHER_LIMITS: Final = ("", "")
+"""Where the refusals of all others are counted: so no counter ever goes backwards."""
 
 
 class Decision(Protocol):
@@ -53,7 +57,7 @@ class Recorder:
         """How long the store's last measured trip took."""
         self.usage_lost = 0
         self.limit_refusals: dict[tuple[str, str], int] = {}
-        """Refusals by plan and limit."""
+        """Refusals by plan and limit, of the first LIMITS_MAX that refused."""
         self._log = log
         self._samples = samples
         self._meters: dict[tuple[str, str], Meter] = {}
@@ -169,8 +173,11 @@ class Recorder:
         meter.refused += 1
         for state in decision.states:
             if state.is_violated:
-                key = facts.caller.plan, state.name
-                self.limit_refusals[key] = self.limit_refusals.get(key, 0) + 1
+                refusals = self.limit_refusals
+                limit = facts.caller.plan, state.name
+                if limit not in refusals and len(refusals) >= LIMITS_MAX:
+                    limit = OTHER_LIMITS
+                refusals[limit] = refusals.get(limit, 0) + 1
 
     def _write(
         self,
