@@ -24,6 +24,9 @@ FLUSH_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 5.0
 READ_AT_ONCE: Final = 1000
 
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+"""`json.dumps` makes an encoder for each call that has options."""
+
 
 class DecisionSamples:
     """Takes the samples of one worker."""
@@ -107,7 +110,7 @@ def _record(
     meter: Meter, facts: Any, method: str, status: int, at: float, *, is_refused: bool
 ) -> bytes:
     caller, decision = facts.caller, facts.decision
-    return json.dumps(
+    return _encode(
         {
             "time": round(at, 3),
             "request_id": facts.request_id.decode("latin-1"),
@@ -126,6 +129,5 @@ def _record(
                 {"name": s.name, "capacity": s.capacity, "remaining": s.remaining}
                 for s in (decision.states if decision is not None else ())
             ],
-        },
-        separators=(",", ":"),
+        }
     ).encode()
