@@ -1,5 +1,6 @@
 """`tidegate admin login`, and the token that it shows."""
 
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,18 @@ def test_one_that_others_can_read_is_refused_and_so_is_one_that_is_none(
     assert told.code == 1
     assert "at least 16 characters" in told.err
     assert "short" not in told.err
+
+
+def test_one_that_somebody_else_owns_is_refused(
+    run: Any, commands: Any, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = admin_token(place, Settings.read({})).get_secret_value()
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    told = login(run, commands, place)
+    assert told.code == 1
+    assert f"{place / FILE} does not belong to the user" in told.err
+    assert token not in told.err
 
 
 def test_the_variable_wins_and_is_not_written_down(

@@ -35,7 +35,13 @@ def known_admin_token(data_dir: Path, settings: "Settings") -> "SecretStr | None
     path = data_dir / FILE
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & _OTHERS:
+            facts = os.fstat(file.fileno())
+            if facts.st_uid != os.geteuid():
+                raise Failure(
+                    f"{path} does not belong to the user that runs this, so who owns it knows the "
+                    "token: run this as its owner, or delete it, and the next start makes a new one"
+                )
+            if facts.st_mode & _OTHERS:
                 raise Failure(
                     f"{path} can be read by others: delete it, and the next start makes a new "
                     "token; or do: chmod 600 " + str(path)
