@@ -1,11 +1,16 @@
 """One asks, the others wait, and nobody waits in vain for long or behind another."""
 
 import asyncio
+import weakref
 
 import pytest
 
 from tidegate.cache import flights as module
 from tidegate.cache.flights import ALONE_MAX, Flights, Landing
+
+
+class Text(str):
+    """A text whose end can be seen."""
 
 
 async def test_a_landing_lets_all_waiters_go_with_the_same(entry) -> None:
@@ -68,6 +73,16 @@ async def test_what_is_remembered_is_bounded() -> None:
     for number in range(ALONE_MAX + 10):
         flights.note_alone(number)
     assert len(flights._alone_until) <= ALONE_MAX
+
+
+async def test_what_is_remembered_does_not_hold_what_a_client_wrote() -> None:
+    flights = Flights()
+    path = Text("/" + "x" * 8000)
+    gone = weakref.ref(path)
+    flights.note_alone((b"route", path))
+    assert flights.begin((b"route", Text(path))) is None
+    del path
+    assert gone() is None
 
 
 async def test_a_body_that_takes_long_lets_the_waiters_go(monkeypatch: pytest.MonkeyPatch) -> None:

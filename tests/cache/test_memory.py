@@ -1,6 +1,7 @@
 """Copies are bounded by bytes, verified by the store, and gone with what they rest on."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 
 from tidegate.cache import Cache
@@ -12,6 +13,10 @@ from tidegate.store import Store
 
 NOW = 1001.0
 NOTHING = Headers()
+
+
+class Text(str):
+    """A text whose end can be seen."""
 
 
 async def live(cache: Cache) -> None:
@@ -51,6 +56,37 @@ async def test_variants_are_told_apart(opened_cache, place, entry) -> None:
         assert held is not None
         assert held.stored.body == body
     assert cache.memory.get("key", NOTHING, NOW) is None
+
+
+async def test_what_a_key_varies_by_does_not_hold_what_a_client_wrote(
+    opened_cache, place, entry
+) -> None:
+    cache = await opened_cache(memory_bytes=SHARE_MAX * COPY_OVERHEAD_BYTES)
+    await live(cache)
+    path = Text("/" + "x" * 8000)
+    gone = weakref.ref(path)
+    selecting = selecting_values((b"a",), NOTHING)
+    put(cache, (b"route", path), place(), entry(vary=(b"a",), selecting=selecting))
+    assert len(cache.memory._vary) == 1
+    del path
+    assert gone() is None
+
+
+async def test_two_keys_of_one_hash_are_told_apart(opened_cache, place, entry) -> None:
+    cache = await opened_cache()
+    await live(cache)
+    selecting = selecting_values((b"a",), NOTHING)
+    assert hash(-1) == hash(-2)
+    put(cache, -1, place(), entry(vary=(b"a",), selecting=selecting))
+    put(cache, 1, place(), entry())
+    assert cache.memory.get(-1, NOTHING, NOW) is not None
+    assert cache.memory.get(-2, NOTHING, NOW) is None
+    put(cache, -2, place(), entry(body=b"other"))
+    held = cache.memory.get(-2, NOTHING, NOW)
+    assert held is not None
+    assert held.stored.body == b"other"
+    held = cache.memory.get(-1, NOTHING, NOW)
+    assert held is None or held.stored.body == b"hello"
 
 
 async def test_bytes_are_bounded_and_the_least_used_goes(

@@ -200,7 +200,7 @@ async def test_where_the_generations_are_unknown_nobody_waits_or_is_waited_for(
     (first,) = await waiting(kit, 1, eventually)
     await kit.gateway.parts.cache.connection.aclose()
     later = [ask(kit) for _ in range(3)]
-    await eventually(lambda: len(kit.upstream.requests) == 4)
+    await eventually(lambda: len(kit.upstream.requests) == 4, 3)
     gate.set()
     answers = await asyncio.gather(first, *later)
     assert [answer.body for answer in answers] == [b"ok"] * 4

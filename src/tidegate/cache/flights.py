@@ -69,7 +69,9 @@ class Flight:
 class Flights:
     def __init__(self) -> None:
         self._under_way: dict[Hashable, Flight] = {}
-        self._alone_until: dict[Hashable, float] = {}
+        self._alone_until: dict[int, float] = {}
+        """By the hash of a key, not the key: clients choose how long that is. Two keys of one hash
+        cost a fetch that could have been shared."""
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -80,11 +82,11 @@ class Flights:
 
     def begin(self, key: Hashable) -> Flight | None:
         """Lead; None for a key whose answers could not be shared lately."""
-        until = self._alone_until.get(key)
+        until = self._alone_until.get(hash(key))
         if until is not None:
             if time.monotonic() < until:
                 return None
-            del self._alone_until[key]
+            del self._alone_until[hash(key)]
         flight = self._under_way[key] = Flight(self, key)
         return flight
 
@@ -98,4 +100,4 @@ class Flights:
         """Nobody shall wait for answers to `key` for a while."""
         if len(self._alone_until) >= ALONE_MAX:
             self._alone_until.clear()
-        self._alone_until[key] = time.monotonic() + ALONE_S
+        self._alone_until[hash(key)] = time.monotonic() + ALONE_S

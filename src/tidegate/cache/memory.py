@@ -79,7 +79,9 @@ class Memory:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._copies: dict[Key, Copy] = {}
-        self._vary: dict[Key, tuple[bytes, ...]] = {}
+        self._vary: dict[int, tuple[bytes, ...]] = {}
+        """By the hash of a key, not the key: clients choose how long that is. Two keys of one hash
+        cost a look-up: copies are found by the whole key."""
         self._keys_by_store_key: dict[bytes, set[Key]] = {}
         self._changes = 0
         self._doubts = 0
@@ -104,7 +106,7 @@ class Memory:
 
     def get(self, key: Key, headers: Headers, now: float) -> Copy | None:
         """Return the copy that answers the request at `now`, if it is fresh and verified."""
-        if self._vary and (names := self._vary.get(key)) is not None:
+        if self._vary and (names := self._vary.get(hash(key))) is not None:
             key = key, selecting_values(names, headers)
         copy = self._copies.get(key)
         if copy is None or copy.fresh_until <= now or not self._tracking.is_live:
@@ -173,11 +175,11 @@ class Memory:
 
     def _note_vary(self, key: Key, stored: Stored) -> None:
         if not stored.vary:
-            self._vary.pop(key, None)
+            self._vary.pop(hash(key), None)
             return
         if len(self._vary) >= VARIES_MAX:
             self._vary.clear()
-        self._vary[key] = stored.vary
+        self._vary[hash(key)] = stored.vary
 
     def _remove(self, key: Key) -> None:
         copy = self._copies.pop(key, None)
