@@ -53,6 +53,20 @@ def test_it_writes_over_nothing_unless_told_to(run: Any) -> None:
     assert "services:" in path.read_text()
 
 
+def test_a_schema_that_differs_is_written_over_only_when_told_to(run: Any) -> None:
+    schema = Path("tidegate.schema.json")
+    schema.write_text("mine")
+    refused = run("init")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err == (
+        "Error: tidegate.schema.json is there already and differs; --force writes over it\n"
+    )
+    assert schema.read_text() == "mine"
+    assert not Path("tidegate.yaml").exists()
+    assert run("init", "--force").code == 0
+    assert run("init", "another.yaml").code == 0
+
+
 def test_a_place_that_cannot_be_written_is_said_in_one_line(run: Any) -> None:
     refused = run("init", "nowhere/tidegate.yaml")
     assert refused.code == 1

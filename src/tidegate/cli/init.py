@@ -38,17 +38,26 @@ def init(
 
     text = files("tidegate.cli").joinpath("init.yaml").read_text()
     schema = json.dumps(config_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    beside = file.parent / SCHEMA
     try:
+        if not force:
+            _refuse_another(beside, schema)
         with file.open("w" if force else "x") as config:
             config.write(text)
-        (file.parent / SCHEMA).write_text(schema)
+        beside.write_text(schema)
     except FileExistsError:
         raise Failure(f"{file} is there already; --force writes over it") from None
     except OSError as error:
         raise Failure(f"{error.filename} cannot be written: {error.strerror}") from error
-    print_line(f"Wrote {file}, and {file.parent / SCHEMA} for your editor.")
+    print_line(f"Wrote {file}, and {beside} for your editor.")
     option = "" if file == CONFIG_DEFAULT else f" --config {file}"
     print_line("Put your service's address in it, then:")
     print_line(f"  tidegate config check{option and f' {file}'}")
     print_line(f"  tidegate keys create{option} --tenant acme --name laptop")
     print_line(f"  tidegate serve{option} --dev")
+
+
+def _refuse_another(schema: Path, text: str) -> None:
+    """Its own schema may be there already: another configuration beside this one has the same."""
+    if schema.exists() and schema.read_bytes() != text.encode():
+        raise Failure(f"{schema} is there already and differs; --force writes over it")
