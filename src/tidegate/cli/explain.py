@@ -51,8 +51,12 @@ def explain(
     from tidegate.policies import PolicyNotLoaded
     from tidegate.upstream import TargetNotLoaded
 
+    if not path.startswith(("/", "http://", "https://")) and path != "*":
+        raise typer.BadParameter("a path begins with /", param_hint="PATH")
+    if key == "":
+        raise typer.BadParameter("the key is empty", param_hint="--key")
     settings = read_settings()
-    loaded = load_config(config, settings)
+    loaded = load_config(config, settings, data_dir)
     place = data_directory(data_dir, settings)
 
     async def run() -> "Explanation":

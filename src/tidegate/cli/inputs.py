@@ -42,23 +42,33 @@ def read_settings() -> "Settings":
         return Settings.read()
 
 
-def config_path(given: Path | None, settings: "Settings") -> Path:
-    """Return the configuration's file: as given, by TIDEGATE_CONFIG, or ./tidegate.yaml."""
+def config_path(given: Path | None, settings: "Settings", data_dir: Path | None = None) -> Path:
+    """Return the configuration's file: as given, by TIDEGATE_CONFIG, or ./tidegate.yaml.
+
+    Where there is none, the failure names the one of the gateway that runs on the data directory.
+    """
     path = given or settings.config
     if path is not None:
         return path
     if not CONFIG_DEFAULT.exists():
+        from tidegate.cli.advertised import running_gateway
+
+        missing = f"There is no configuration: ./{CONFIG_DEFAULT} does not exist"
+        running = running_gateway(data_directory(data_dir, settings))
+        if running is not None:
+            file = running.config
+            raise Failure(f"{missing}; a running gateway uses {file}: add --config {file}")
         raise Failure(
-            f"There is no configuration: ./{CONFIG_DEFAULT} does not exist. "
+            f"{missing}. "
             "Name a file with --config FILE or TIDEGATE_CONFIG, or write one with `tidegate init`."
         )
     return CONFIG_DEFAULT
 
 
-def load_config(given: Path | None, settings: "Settings") -> "Config":
+def load_config(given: Path | None, settings: "Settings", data_dir: Path | None = None) -> "Config":
     from tidegate.config import ConfigError, load
 
-    path = config_path(given, settings)
+    path = config_path(given, settings, data_dir)
     with explained(ConfigError):
         return load(path)
 

@@ -109,7 +109,8 @@ def done(
 ) -> "tuple[Config, T]":
     """Do `act` and return the configuration with what came of it."""
     settings = read_settings()
-    path, loaded = config_path(config, settings), load_config(config, settings)
+    path = config_path(config, settings, data_dir)
+    loaded = load_config(path, settings)
     place = data_directory(data_dir, settings)
 
     async def on_the_store() -> T:
