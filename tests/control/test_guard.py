@@ -155,3 +155,8 @@ async def test_the_docs_page_runs_only_what_it_names_by_hash(stranger: Client) -
     assert "default-src 'none'" in policy
     assert "connect-src 'self'" in policy
     assert page.text.count('integrity="sha384-') == 2
+
+
+async def test_the_bare_address_leads_to_the_docs_without_a_token(stranger: Client) -> None:
+    answer = await stranger.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")

@@ -45,7 +45,7 @@ ROUTERS: Final = (
     docs_page.router,
 )
 API_VERSION: Final = "1"
-OPEN_PATHS: Final = frozenset(("/health", "/docs", "/openapi.json"))
+OPEN_PATHS: Final = frozenset(("/", "/health", "/docs", "/openapi.json"))
 """Nothing in them is secret: the document is the same for everybody."""
 
 

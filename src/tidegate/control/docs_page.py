@@ -11,7 +11,7 @@ import hashlib
 from typing import Final
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
 _CDN: Final = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5.35.0"
 _SCRIPT_HASH: Final = "sha384-gjRm0bEPMeTmMh5jT2cHccIwCUZSTd8YC+j0d0sXw0MdGEfScduGpSyF3ZSSLkX9"
@@ -49,6 +49,12 @@ _POLICY: Final = "; ".join(
 )
 
 router = APIRouter()
+
+
+@router.get("/", include_in_schema=False)
+async def start() -> RedirectResponse:
+    """Lead whoever opens the address in a browser to the page."""
+    return RedirectResponse("/docs")
 
 
 @router.get("/docs", include_in_schema=False)
