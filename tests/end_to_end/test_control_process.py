@@ -128,7 +128,7 @@ async def test_the_token_is_made_once_and_kept_from_everybody(
     for pid in {gateway.process.pid, *gateway.workers(), *gateway.control()}:
         assert token.encode() not in shown_by_ps(pid)
     gateway.signal(signal.SIGHUP)
-    await clients.eventually(lambda: "Replaced 1 workers" in gateway.said(), 30)
+    await clients.eventually(lambda: "Replaced 1 worker" in gateway.said(), 30)
     gateway.signal(signal.SIGTERM)
     await gateway.ended()
     assert token not in gateway.said()

@@ -38,7 +38,13 @@ def main(port: str, workers: str, snapshot: str, bounds: str) -> int:
             listener = open_listener("127.0.0.1", 0, "--admin-")
             companions = [Companion("The companion", (*command, "--role=companion"), listener)]
         supervisor = Supervisor(
-            listeners, command, load(), load, Bounds(**json.loads(bounds)), companions
+            listeners,
+            command,
+            load(),
+            load,
+            Bounds(**json.loads(bounds)),
+            companions,
+            lambda: logging.info("All run on it"),
         )
         ports = [listeners[0].address[1], *(one.listener.address[1] for one in companions)]
         asyncio.run(supervisor.run(lambda: print("ready", *ports, flush=True)))

@@ -63,6 +63,19 @@ async def test_a_reload_replaces_the_companion_too_and_refuses_nobody(
     assert (await companion(supervisor, clients))["tag"] == "new"
 
 
+async def test_a_companion_that_is_not_replaced_is_told_with_the_round(
+    run_supervisor: Any, clients: Any, tmp_path: Path
+) -> None:
+    ill = tmp_path / "ill"
+    supervisor = run_supervisor(workers=1, companion=str(ill))
+    pid = (await companion(supervisor, clients))["pid"]
+    ill.touch()
+    supervisor.signal(signal.SIGHUP)
+    told = f"Replaced 1 of 1 worker; not replaced: The companion {pid}\n"
+    await clients.eventually(lambda: told in supervisor.said())
+    assert "All run on it" not in supervisor.said()
+
+
 async def test_a_companion_ends_with_its_supervisor_even_while_it_starts(
     run_supervisor: Any, clients: Any
 ) -> None:

@@ -92,6 +92,25 @@ async def test_a_snapshot_on_which_no_worker_starts_changes_nothing(
     assert await supervisor.tags_that_answer() == {"old"}
 
 
+async def test_a_round_that_leaves_a_worker_behind_says_which_and_nothing_of_changes(
+    run_supervisor: Any, clients: Any, tmp_path: Path
+) -> None:
+    supervisor = run_supervisor(tag="old")
+    before = supervisor.workers()
+    orders = {"tag": "new", "only_first": str(tmp_path / "first")}
+    supervisor.snapshot.write_text(json.dumps(orders))
+    supervisor.signal(signal.SIGHUP)
+    await clients.eventually(lambda: "Replaced 1 of 2 workers; not replaced" in supervisor.said())
+    await clients.eventually(lambda: len(alive(before)) == 1)
+    (behind,) = alive(before)
+    assert f"not replaced: Worker {behind}\n" in supervisor.said()
+    assert "All run on it" not in supervisor.said()
+    assert await supervisor.tags_that_answer() == {"old", "new"}
+    supervisor.snapshot.write_text(json.dumps({"tag": "new"}))
+    supervisor.signal(signal.SIGHUP)
+    await clients.eventually(lambda: "All run on it\nReplaced 2 workers" in supervisor.said())
+
+
 async def test_a_killed_worker_is_replaced_and_the_queue_of_its_slot_is_served(
     run_supervisor: Any, clients: Any
 ) -> None:

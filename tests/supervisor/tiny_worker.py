@@ -23,6 +23,9 @@ def main(link: SupervisorLink) -> None:
         sys.exit(3)
     if "fail_if" in orders and os.path.exists(orders["fail_if"]):
         sys.exit(4)
+    if "only_first" in orders and not _is_first(orders["only_first"]):
+        link.failed("another was first")
+        sys.exit(6)
     if "hang" in orders:
         time.sleep(3600)
     # On asyncio's own loop a connection that is accepted in the turn of Server.close() is dropped.
@@ -70,6 +73,14 @@ async def serve(link: SupervisorLink, orders: dict[str, Any]) -> None:
         await asyncio.sleep(0)
     if open_now:
         await asyncio.wait(open_now, timeout=5)
+
+
+def _is_first(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:

@@ -9,17 +9,16 @@ A companion (the control process) is kept alike, but never decides whether traff
 
 import asyncio
 import logging
-import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from tidegate.supervisor.backoff import restart_delay_s
 from tidegate.supervisor.hangs import end_hanging
 from tidegate.supervisor.listeners import Listener
+from tidegate.supervisor.signals import handled, has_terminal
 from tidegate.supervisor.worker_process import WorkerFailed, WorkerProcess
 
 log: Final = logging.getLogger("tidegate.supervisor")
@@ -54,7 +53,7 @@ class Companion:
     listener: Listener
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Slot:
     name: str
     command: tuple[str, ...]
@@ -83,7 +82,7 @@ class Supervisor:
         on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         """`snapshot` is what the workers run; `reload` returns the one for their replacements,
-        or raises if there is none that is valid. `on_replaced` is called when all run on it.
+        or raises if there is none that is valid. `on_replaced` is called once all run on it.
         """
         self._bounds = bounds or Bounds()
         self._reload = reload
@@ -100,7 +99,7 @@ class Supervisor:
         self._leaving: dict[WorkerProcess, asyncio.Task[None]] = {}
         # Under nohup a closed terminal shall change nothing.
         self._ends_with_terminal = (
-            signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
+            signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and has_terminal()
         )
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
@@ -108,7 +107,7 @@ class Supervisor:
 
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serve until SIGTERM or SIGINT. Raises WorkerFailed if the first start fails."""
-        with _handled(
+        with handled(
             {
                 signal.SIGTERM: self.stop,
                 signal.SIGINT: self.stop,
@@ -139,7 +138,7 @@ class Supervisor:
 
     def _hung_up(self) -> None:
         """SIGHUP means `reload`, but a closed terminal sends it too: then nobody could stop us."""
-        if self._ends_with_terminal and not _has_terminal():
+        if self._ends_with_terminal and not has_terminal():
             self.stop()
         else:
             self.replace_workers()
@@ -223,6 +222,7 @@ class Supervisor:
             await self._replace_all(snapshot)
 
     async def _replace_all(self, snapshot: bytes) -> None:
+        behind: list[_Slot] = []
         for slot in self._slots:
             async with slot.lock:
                 worker = slot.worker
@@ -232,13 +232,23 @@ class Supervisor:
                     if snapshot is not self._snapshot:
                         log.error("The configuration stays as it is; a worker said: %s", failure)
                         return
-                    log.error("%s stays on the old configuration: %s", slot.name, failure)
+                    log.error("%s was not replaced: %s", slot.name, failure)
+                    behind.append(slot)
                     continue
                 self._snapshot = snapshot
                 if worker is not None:
                     self._see_off(worker)
-        self._on_replaced()
-        log.info("Replaced %d workers", len(self._workers))
+        self._tell_of_round(behind)
+
+    def _tell_of_round(self, behind: Sequence[_Slot]) -> None:
+        count = len(self._workers)
+        workers = f"{count} worker{'s' if count != 1 else ''}"
+        if not behind:
+            self._on_replaced()
+            log.info("Replaced %s", workers)
+            return
+        replaced = count - sum(slot in self._workers for slot in behind)
+        log.error("Replaced %d of %s; not replaced: %s", replaced, workers, _named(behind))
 
     def _see_off(self, worker: WorkerProcess) -> None:
         """Let it finish what it has in flight, without waiting for it."""
@@ -273,21 +283,7 @@ class Supervisor:
             worker.kill()
 
 
-def _has_terminal() -> bool:
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def _handled(handlers: dict[signal.Signals, Callable[[], None]]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
-        for number in handlers:
-            loop.remove_signal_handler(number)
+def _named(slots: Iterable[_Slot]) -> str:
+    return ", ".join(
+        f"{slot.name} {slot.worker.pid if slot.worker else ''}".rstrip() for slot in slots
+    )
