@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from tidegate.cli.failure import Failure
-from tidegate.cli.one_line import lines_to_try, written_file
-from tidegate.config import load
+from tidegate.cli.one_line import FirstKey, lines_to_try, written_file
+from tidegate.cli.running import GatewayRun
+from tidegate.config import Settings, load
 from tidegate.config.one_line import OneLine
+from tidegate.identity import Repository
 
 TO = "http://127.0.0.1:9000"
 
@@ -54,6 +56,33 @@ def test_a_data_directory_that_cannot_be_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     with pytest.raises(Failure, match="TIDEGATE_DATA_DIR"):
         written_file(OneLine(TO), tmp_path / "data")
+
+
+@pytest.mark.parametrize("failure", [Failure("the store says no"), RuntimeError("a mistake")])
+async def test_whatever_keeps_the_first_key_from_being_made_is_told_and_all_the_rest_too(
+    failure: Exception,
+    valkey_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def refuse(*_: str) -> None:
+        raise failure
+
+    monkeypatch.setattr(Repository, "create_key", refuse)
+    run = GatewayRun(written_file(OneLine(TO), tmp_path), valkey_dir, Settings.read(), workers=1)
+    run.config, run.address = load(run.path, {}), ("127.0.0.1", 8000)
+    first = FirstKey(run, is_open=False, as_json=False)
+    first.announce()
+    assert first._telling is not None
+    await first._telling
+    told = capsys.readouterr()
+    assert "serves http://127.0.0.1:8000 with 1 worker" in told.out
+    assert "Make a key:" in told.out
+    assert 'curl -i -H "X-API-Key: KEY"' in told.out
+    assert "No key could be made" in told.err + caplog.text
+    assert str(failure) in told.err + caplog.text
 
 
 def test_the_lines_to_try_name_an_address_that_a_client_can_name() -> None:

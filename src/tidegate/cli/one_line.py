@@ -6,6 +6,7 @@ store keeps its hash, so a later start finds that there is one and does not make
 """
 
 import asyncio
+import logging
 import os
 import shlex
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from tidegate.cli.urls import reachable
 if TYPE_CHECKING:
     from tidegate.cli.running import GatewayRun
     from tidegate.config.one_line import OneLine
+
+log: Final = logging.getLogger("tidegate.cli")
 
 FILE: Final = "serve.yaml"
 KEY_NAME: Final = "first"
@@ -107,8 +110,11 @@ class FirstKey:
                 else:
                     lines = ["Key: an earlier start has made and shown it. Another in its place:"]
                     lines += [f"  {self._command('rotate', KEY_NAME)}"]
-            except Failure as failure:
-                print_error(f"No key could be made: {failure}")
+            except Exception as error:  # whatever it is, the gateway serves: say where
+                if isinstance(error, Failure):
+                    print_error(f"No key could be made: {error}")
+                else:
+                    log.exception("No key could be made")
                 lines = ["Make a key:", f"  {self._command('create', 'another')}"]
         if self.as_json:
             self.run.announce_as_json(key=key)
