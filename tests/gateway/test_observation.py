@@ -6,8 +6,11 @@ import time
 import pytest
 from pydantic import SecretStr
 
+from tidegate.cache.places import LAST_USE
 from tidegate.gateway import explain
+from tidegate.gateway.explain import RECORDS_SEARCHED
 from tidegate.telemetry import read_usage, recent_decisions
+from tidegate.telemetry.decisions import STREAM
 
 TOKEN = "an-admin-token-of-some-length"
 ASKS = {"Tidegate-Debug": "1", "Tidegate-Debug-Token": TOKEN}
@@ -121,3 +124,54 @@ async def test_explaining_says_why_not(tidegate_kit, target, key, status):
     explained = await explain(kit.gateway, "GET", target, key=key)
     assert (explained.verdict, explained.status) == ("refused", status)
     assert explained.reason
+
+
+async def test_explaining_says_what_the_cache_holds_and_changes_nothing(
+    tidegate_kit, tidegate_store
+):
+    kit = await tidegate_kit(route={"cache": {"default_ttl": 60}})
+
+    async def said(method, target):
+        told = await explain(kit.gateway, method, target, host="gateway.test", key="premium_user")
+        return told.cache
+
+    assert await said("GET", "/api/x?a=1") == "miss: nothing is stored"
+    stale = {"Cache-Control": "max-age=60", "Age": "100", "ETag": '"1"'}
+    kit.upstream.script = [(200, {}, b"x"), (200, stale, b"x"), (200, {"Vary": "X-Kind"}, b"x")]
+    await kit.get("/api/x?a=1")
+    await kit.get("/api/stale")
+    await kit.get("/api/vary", headers={"X-Kind": "other"})
+    used = await tidegate_store.execute("ZRANGE", LAST_USE, 0, -1, "WITHSCORES")
+    for copies in ("of the worker", "of the store"):
+        assert (await said("GET", "/api/x?a=1")).startswith("hit: fresh for "), copies
+        kit.gateway.parts.cache.memory.on_change(None)
+    assert await said("GET", "/api/x?a=2") == "miss: nothing is stored"
+    assert (await said("GET", "/api/stale")).startswith("stale: for 4")
+    assert await said("GET", "/api/vary") == "miss: what is stored answers other fields (Vary)"
+    assert await said("POST", "/api/x?a=1") == "bypass: method POST"
+    assert await tidegate_store.execute("ZRANGE", LAST_USE, 0, -1, "WITHSCORES") == used
+    assert len(kit.upstream.requests) == 3
+
+
+async def test_a_refused_request_is_not_looked_up(tidegate_kit):
+    kit = await tidegate_kit(route={"cache": {"default_ttl": 60}}, plan=TWO)
+    for target in ("/api/1", "/api/2"):
+        await kit.get(target)
+    explained = await explain(kit.gateway, "GET", "/api/1", key="premium_user")
+    assert (explained.status, explained.cache) == (429, "on, but not reached")
+
+
+async def test_explaining_reads_no_further_than_it_shows(tidegate_kit, tidegate_store, monkeypatch):
+    kit = await tidegate_kit(plan=TWO)
+    caller = (await explain(kit.gateway, "GET", "/api/x", key="premium_user")).caller
+    record = json.dumps({"key_id": caller.key_id, "route": "test"})
+    for _ in range(RECORDS_SEARCHED):
+        tidegate_store.execute("XADD", STREAM, "*", "r", record)
+    await tidegate_store.execute("CONFIG", "RESETSTAT")
+    parsed = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
+    explained = await explain(kit.gateway, "GET", "/api/x", key="premium_user")
+    stats = (await tidegate_store.execute("INFO", "commandstats")).decode()
+    assert len(explained.recent) == len(parsed) == 5
+    assert "cmdstat_xrevrange:calls=1," in stats

@@ -1,21 +1,29 @@
 """What would become of a request, and why: nothing is sent on, nothing is charged.
 
 Goes the way of `handle` by the same parts: the route table, the resolver, the plan's routes, the
-limits' own script at a cost of nothing. The CLI and the admin API both show what comes of it. What
-a user's own policies would say is not asked: they are named in the chain.
+limits' own script at a cost of nothing, the cache's own look-up, as for a request that has no
+fields but its key. The CLI and the admin API both show what comes of it. What a user's own policies
+would say is not asked: they are named in the chain.
 """
 
+import time
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any, Final
 
+from tidegate.cache.lookup import Kind, decide
+from tidegate.cache.memory import Copy
+from tidegate.cache.storage import Found
 from tidegate.gateway.gateway import Gateway
 from tidegate.gateway.snapshot import CompiledRoute
-from tidegate.http import GatewayError, Headers
+from tidegate.http import GatewayError, Headers, Request
 from tidegate.http.errors import TooManyRequests
 from tidegate.http.target import parse_target
 from tidegate.identity import Caller, presented_key, unauthorized
+from tidegate.policies import Context
+from tidegate.policies.cache import CachePolicy
 from tidegate.policies.entitle import Entitlement
 from tidegate.telemetry import recent_decisions
 
@@ -94,28 +102,71 @@ async def explain(
 
 async def _walk(gateway: Gateway, explanation: Explanation, key: str | None) -> None:
     """Fill in what is met on the way; raise what would be refused."""
-    host, path, _ = parse_target(
+    host, path, query = parse_target(
         explanation.path.encode("utf-8"), [explanation.host.encode("utf-8")], "1.1"
     )
     explanation.host, explanation.path = host.decode(), path.decode()
     if gateway.answers_itself(path):
         explanation.chain = ("the gateway's own answer",)
         return
-    compiled, _ = gateway.snapshot.table.find(explanation.method, host, path)
+    compiled, prefix_bytes = gateway.snapshot.table.find(explanation.method, host, path)
     route = compiled.route
     explanation.service = compiled.service.name
     explanation.route = route.name
     explanation.chain = tuple(name for name, _ in compiled.policies)
     explanation.targets = compiled.service.targets
     if route.cache is not None and route.cache.enabled:
-        explanation.cache = f"on, default_ttl {route.cache.default_ttl:g} s"
-    if not route.auth:
-        return
-    caller = await _caller(gateway, explanation, key)
-    entitlement = Entitlement(route.name, gateway.config.plans)
-    if not entitlement.covers(caller, explanation.method):
-        raise entitlement.refusal(caller, explanation.method)
-    await _look_at_limits(gateway, explanation, compiled, caller)
+        explanation.cache = "on, but not reached"
+    context = Context(route, compiled.service, gateway.store)
+    if route.auth:
+        context.caller = caller = await _caller(gateway, explanation, key)
+        entitlement = Entitlement(route.name, gateway.config.plans)
+        if not entitlement.covers(caller, explanation.method):
+            raise entitlement.refusal(caller, explanation.method)
+        await _look_at_limits(gateway, explanation, compiled, caller)
+    if route.strip_prefix:
+        path = b"/" + path[prefix_bytes:].lstrip(b"/")
+    request = Request[Context](explanation.method, path, Headers(), query=query, host=host)
+    request.context = context
+    for _, policy in compiled.policies:
+        if isinstance(policy, CachePolicy):
+            explanation.cache = await _cache_verdict(gateway, policy, request)
+
+
+async def _cache_verdict(gateway: Gateway, policy: CachePolicy, request: Request[Context]) -> str:
+    """Return what the cache holds for the request. Nothing is marked as used."""
+    policy.ask(request, request.context)
+    pending = request.context.pending_cache
+    if isinstance(pending, str):
+        return f"bypass: {pending}"
+    now = time.time()
+    if isinstance(pending, Copy):
+        return _fresh(pending.fresh_until - now)
+    cache = gateway.parts.cache
+    assert cache is not None  # noqa: S101 - there is no such policy without it
+    found = await cache.storage.found(pending.look_up, pending.headers)
+    return _verdict_of(found, pending.headers, now)
+
+
+def _verdict_of(found: Found, headers: Headers, now: float) -> str:
+    if found.generations is None:
+        return "miss: the cache's store does not answer"
+    verdicts = [decide(headers, stored, now) for _, stored in found.entries]
+    for verdict in verdicts:
+        if verdict.kind is Kind.FRESH:
+            return _fresh(verdict.ttl_s)
+    for verdict in verdicts:
+        if verdict.kind is Kind.VALIDATE:
+            return f"stale: for {-verdict.ttl_s:.0f} s, the service is asked whether it still holds"
+    if verdicts:
+        return f"miss: {verdicts[0].reason}"
+    if found.has_variants:
+        return "miss: what is stored answers other fields (Vary)"
+    return "miss: nothing is stored"
+
+
+def _fresh(ttl_s: float) -> str:
+    return f"hit: fresh for {ttl_s:.0f} s more"
 
 
 async def _caller(gateway: Gateway, explanation: Explanation, key: str | None) -> Caller:
@@ -142,13 +193,20 @@ async def _look_at_limits(
         ExplainedLimit(s.name, s.capacity, s.remaining, s.reset_s, s.remaining < cost)
         for s in states
     ]
-    explanation.recent = [
-        record
-        async for record in recent_decisions(gateway.store, RECORDS_SEARCHED)
-        if record["key_id"] == caller.key_id and record["route"] == compiled.route.name
-    ][:RECORDS_SHOWN]
+    explanation.recent = await _recent(gateway, caller.key_id, compiled.route.name)
     if refusing := [limit.name for limit in limits if limit.refuses]:
         raise TooManyRequests(f"Reached: {', '.join(refusing)}")
+
+
+async def _recent(gateway: Gateway, key_id: str, route: str) -> list[dict[str, Any]]:
+    recent: list[dict[str, Any]] = []
+    async with aclosing(recent_decisions(gateway.store, RECORDS_SEARCHED)) as records:
+        async for record in records:
+            if record["key_id"] == key_id and record["route"] == route:
+                recent.append(record)
+                if len(recent) == RECORDS_SHOWN:
+                    break
+    return recent
 
 
 def _ms_since(started_at: float) -> float:
