@@ -95,24 +95,19 @@ async def test_a_key_needs_a_tenant_and_a_sound_name(repository: Repository) -> 
 
 async def test_a_revoked_key_leaves_nothing_behind(repository: Repository, store: Store) -> None:
     before = set(await store.execute("KEYS", "*"))
-    by_id = await repository.create_key("demo", "laptop")
-    by_name = await repository.create_key("demo", "phone")
-    assert (await repository.revoke_key(by_id.stored.key_id)).stored == by_id.stored
-    assert (await repository.revoke_named_key("demo", "phone")).stored == by_name.stored
+    created = await repository.create_key("demo", "laptop")
+    assert (await repository.revoke_key(created.stored.key_id)).stored == created.stored
     assert set(await store.execute("KEYS", "*")) - {b"tg:durable"} == before
     with pytest.raises(ObjectNotFound):
-        await repository.revoke_key(by_id.stored.key_id)
-    with pytest.raises(ObjectNotFound):
-        await repository.revoke_named_key("demo", "phone")
+        await repository.revoke_key(created.stored.key_id)
     again = await repository.create_key("demo", "laptop")
-    assert again.stored.key_id != by_id.stored.key_id
+    assert again.stored.key_id != created.stored.key_id
 
 
 async def test_what_the_file_says_is_refused_with_its_place(repository: Repository) -> None:
     key_id = (await repository.list_keys()).items[0].key_id
     for change in (
         repository.revoke_key(key_id),
-        repository.revoke_named_key("demo", "user_1"),
         repository.tenants.put("demo", "free"),
         repository.delete_tenant("demo"),
         repository.plans.put("free", GOLD),

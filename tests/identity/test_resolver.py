@@ -553,11 +553,11 @@ async def test_a_record_that_cannot_be_read_is_no_401(
 async def test_a_closed_resolver_watches_nothing(
     resolver: KeyResolver, repository: Repository, store: Store
 ) -> None:
-    presented = (await create(repository, "demo/laptop", store.tracking)).key.encode()
-    await resolver.resolve(presented)
+    created = await create(repository, "demo/laptop", store.tracking)
+    await resolver.resolve(created.key.encode())
     resolver.close()
     seen = asyncio.Event()
     store.tracking.watch(b"tg:key:", lambda _: seen.set())
-    await repository.revoke_named_key("demo", "laptop")
+    await repository.revoke_key(created.stored.key_id)
     await asyncio.wait_for(seen.wait(), 1.0)
     assert len(resolver._copies) == 1

@@ -238,7 +238,7 @@ async def test_a_new_name_is_everywhere(
     for taken in ("laptop", "user_1"):
         with pytest.raises(NameTaken):
             await repository.rename_key(key_id, taken)
-    await repository.revoke_named_key("demo", "phone")
+    await repository.revoke_key(key_id)
 
 
 async def test_renaming_does_not_bring_back_what_has_ended(

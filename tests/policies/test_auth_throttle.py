@@ -94,7 +94,8 @@ async def test_a_key_that_works_here_goes_on_working_beside_one_that_does_not(
 ):
     kit = await opened()
     repository = Repository(kit.gateway.config, tidegate_store)
-    laptop, phone = [(await repository.create_key("acme", name)).key for name in ("laptop", "tab")]
+    created = await repository.create_key("acme", "laptop")
+    laptop, phone = created.key, (await repository.create_key("acme", "tab")).key
     assert await statuses(kit, 1, key=laptop) == [200]
     assert 429 in await statuses(kit, 22)
     assert await statuses(kit, 1, key="premium_user") == [200]
@@ -106,7 +107,7 @@ async def test_a_key_that_works_here_goes_on_working_beside_one_that_does_not(
     assert await statuses(kit, 1, key=phone) == [429]
     assert await statuses(kit, 1, key=phone, client=OTHER) == [200]
     # What is revoked is no key any more.
-    await repository.revoke_named_key("acme", "laptop")
+    await repository.revoke_key(created.stored.key_id)
     async with asyncio.timeout(1.0):
         while (await statuses(kit, 1, key=laptop))[0] == 200:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

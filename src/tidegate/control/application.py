@@ -28,7 +28,6 @@ from tidegate.control.routers import (
 )
 from tidegate.gateway import Gateway
 from tidegate.identity import Repository
-from tidegate.rate_limiter import Limiter
 from tidegate.store import Store
 
 ROUTERS: Final = (
@@ -95,7 +94,6 @@ def application(
         store,
         gateway,
         Repository(config, store),
-        Limiter(store),
         data_dir,
     )
     problems.install(app, [route for router in ROUTERS for route in router.routes])

@@ -9,7 +9,6 @@ from fastapi import Depends, Request
 from tidegate.config import Config
 from tidegate.gateway import Gateway
 from tidegate.identity import Repository
-from tidegate.rate_limiter import Limiter
 from tidegate.store import Store
 
 
@@ -20,7 +19,6 @@ class Parts:
     gateway: Gateway
     """Open, and never given a request: it knows how routes are compiled."""
     repository: Repository
-    limiter: Limiter
     data_dir: Path
 
     def defined_in(self, origin: str, kind: str, name: str) -> str | None:
@@ -33,9 +31,4 @@ def _parts(request: Request) -> Parts:
     return parts
 
 
-def _repository(parts: Annotated[Parts, Depends(_parts)]) -> Repository:
-    return parts.repository
-
-
 PartsNeeded = Annotated[Parts, Depends(_parts)]
-RepositoryNeeded = Annotated[Repository, Depends(_repository)]

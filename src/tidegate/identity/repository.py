@@ -186,16 +186,6 @@ class Repository:
                 return RevokedKey(secrets.key, await self._store.wait_durable())
         raise _kept_changing(key_id)
 
-    async def revoke_named_key(self, tenant: str, name: str) -> RevokedKey:
-        """Revoke the key that `tenant` calls `name`. Raises ReadOnlyObject, ObjectNotFound."""
-        path = f"{tenant}/{name}"
-        if path in self._file.keys_by_path:
-            raise self._file.read_only("key", path)
-        found = await secrets_at(self._store, path)
-        if found is None:
-            raise ObjectNotFound(f"Tenant {tenant} has no key {name}")
-        return await self.revoke_key(found.key.key_id)
-
     async def delete_tenant(self, name: str) -> bool:
         """Delete a tenant and its keys, and return whether that is durable.
 

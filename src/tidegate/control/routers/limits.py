@@ -52,7 +52,7 @@ async def get_key_limits(key_id: KeyIdInPath, parts: PartsNeeded) -> ShownLimits
 async def reset_key_limits(key_id: KeyIdInPath, parts: PartsNeeded) -> ResetLimits:
     """Fill a key's own limits. What it shares with its tenant stays."""
     key = await parts.repository.get_key(key_id)
-    states = await parts.limiter.reset(key.tenant, key_id)
+    states = await parts.gateway.parts.limiter.reset(key.tenant, key_id)
     return ResetLimits(tenant=key.tenant, key_id=key_id, states=states)
 
 
@@ -66,7 +66,8 @@ async def get_tenant_limits(tenant: NameInPath, parts: PartsNeeded) -> ShownLimi
 async def reset_tenant_limits(tenant: NameInPath, parts: PartsNeeded) -> ResetLimits:
     """Fill a tenant's limits, and those of all its keys."""
     await parts.repository.tenants.get(tenant)
-    return ResetLimits(tenant=tenant, key_id=None, states=await parts.limiter.reset(tenant))
+    states = await parts.gateway.parts.limiter.reset(tenant)
+    return ResetLimits(tenant=tenant, key_id=None, states=states)
 
 
 async def _limits(parts: Parts, tenant: Tenant, key_id: str | None) -> ShownLimits:
@@ -77,8 +78,9 @@ async def _limits(parts: Parts, tenant: Tenant, key_id: str | None) -> ShownLimi
             f"Tenant {tenant.name} is on plan {tenant.plan}, which does not exist"
         ) from None
     asked = tuple(limit for limit in plan.limits if key_id is not None or limit.per == "tenant")
-    subject = parts.limiter.subject(tenant.name, key_id or _NOBODY, asked)
-    states = await parts.limiter.states(subject)
+    limiter = parts.gateway.parts.limiter
+    subject = limiter.subject(tenant.name, key_id or _NOBODY, asked)
+    states = await limiter.states(subject)
     shown = [_shown(limit.per, state) for limit, state in zip(subject.limits, states, strict=True)]
     return ShownLimits(tenant=tenant.name, key_id=key_id, plan=plan.name, limits=shown)
 
