@@ -44,6 +44,26 @@ async def test_allow_names_every_method_of_the_path(admin: Client) -> None:
     assert answer.headers["allow"] == "DELETE, GET, PUT"
 
 
+@pytest.mark.parametrize(
+    ("limit", "place", "message"),
+    [
+        ({"name": "a", "rate": "fast"}, ".rate", "write a count and a period, such as 5/s"),
+        ({"name": "a", "quota": 5}, ".quota", "write a count and a period, such as 5/s"),
+        ({"name": "a", "rate": "5/s", "quota": "5/s"}, ".quota", "Extra inputs"),
+        ({"name": "a"}, "", "a limit is an object with `rate` (a token bucket) or `quota`"),
+        ("5/s", "", "a limit is an object with `rate` (a token bucket) or `quota`"),
+    ],
+)
+async def test_a_wrong_limit_is_told_in_the_words_of_its_kind_alone(
+    admin: Client, limit: object, place: str, message: str
+) -> None:
+    answer = await admin.put("/v1/plans/gold", json={"limits": [limit]})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["in"] == f"body.limits.0{place}"
+    assert error["message"].startswith(message)
+
+
 async def test_a_refused_body_is_not_quoted(admin: Client) -> None:
     answer = await admin.post("/v1/explain", json={"target": "/", "key": "tg_live_secret key"})
     assert answer.status_code == 422

@@ -5,11 +5,23 @@ can fill) is the configuration's rule, and told in its words.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from tidegate.config import Allowed, Limit, TokenBucket
+from tidegate.config.fields import BUCKET, QUOTA
 from tidegate.config.schema import CheckedLimit
 from tidegate.control.errors import InvalidRequest
 from tidegate.control.fields import AS_WHOLE, Body, Name, Shown
@@ -22,8 +34,21 @@ _RATE_PATTERN: Final = r"^[1-9][0-9]{0,8}/(s|m|h|d|mo|second|minute|hour|day|mon
 _ALLOW: Final[TypeAdapter[tuple[Allowed, ...]]] = TypeAdapter(tuple[Allowed, ...])
 _LIMITS: Final[TypeAdapter[tuple[Limit, ...]]] = TypeAdapter(tuple[CheckedLimit, ...])
 
+
+def _told_in_words(value: Any, checked: ValidatorFunctionWrapHandler) -> Any:
+    """A pattern is for programs."""
+    try:
+        return checked(value)
+    except ValidationError:
+        right = "write a count and a period, such as 5/s, 30/m, 100/h or 1000/day"
+        raise PydanticCustomError("rate", right) from None
+
+
 RateText = Annotated[
-    str, StringConstraints(pattern=_RATE_PATTERN), Field(examples=["5/s", "1000/day"])
+    str,
+    StringConstraints(pattern=_RATE_PATTERN),
+    WrapValidator(_told_in_words),
+    Field(examples=["5/s", "1000/day"]),
 ]
 
 MethodText = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9!#$%&'*+.^_`|~-]{1,32}$")]
@@ -46,7 +71,22 @@ class QuotaBody(Body):
     per: Literal["key", "tenant"] = "key"
 
 
-PlanLimits = Annotated[list[BucketBody | QuotaBody], Field(max_length=LIMITS_MAX)]
+def _kind(limit: Any) -> str | None:
+    """Choose by the field that is there, so that a mistake is told in the words of one kind."""
+    if not isinstance(limit, dict):
+        return None
+    return BUCKET if "rate" in limit else QUOTA if "quota" in limit else None
+
+
+LimitBody = Annotated[
+    Annotated[BucketBody, Tag(BUCKET)] | Annotated[QuotaBody, Tag(QUOTA)],
+    Discriminator(
+        _kind,
+        custom_error_type="limit",
+        custom_error_message="a limit is an object with `rate` (a token bucket) or `quota`",
+    ),
+]
+PlanLimits = Annotated[list[LimitBody], Field(max_length=LIMITS_MAX)]
 
 
 class AllowedBody(Body):

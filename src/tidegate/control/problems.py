@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
+from tidegate.config.fields import BUCKET, QUOTA
 from tidegate.control.errors import InvalidRequest, NoSuchPath
 from tidegate.http import GatewayError, problem_response
 from tidegate.http.errors import MethodNotAllowed
@@ -25,8 +26,8 @@ ERRORS_MAX: Final = 20
 """Of a body that is wrong in many places, these are told."""
 PLACE_CHARACTERS_MAX: Final = 200
 
-_PYDANTICS_OWN: Final = frozenset(("constrained-str",))
-"""Steps of a place that name a validator, not a field."""
+_PYDANTICS_OWN: Final = frozenset(("constrained-str", BUCKET, QUOTA))
+"""Steps of a place that name a validator or a kind of limit, not a field."""
 
 
 def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
