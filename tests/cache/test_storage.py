@@ -11,7 +11,7 @@ from tidegate.cache.storage import OVERHEAD_BYTES, VARIANTS_MAX, Found
 from tidegate.cache.stored import Stored
 from tidegate.cache.vary import selecting_values
 from tidegate.http import Headers
-from tidegate.store import Store
+from tidegate.store import Store, StoreRefused
 
 MakePlace = Callable[..., Place]
 MakeEntry = Callable[..., Stored]
@@ -262,3 +262,17 @@ async def test_a_store_of_its_own_holds_the_entries_and_tells_of_them(
     assert len(two.memory) == 1
     await one.storage.purge_all()
     await eventually(lambda: len(two.memory) == 0)
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lru"])
+async def test_a_store_of_its_own_that_evicts_is_refused(
+    opened_cache, redis_server: str, policy: str
+) -> None:
+    first = await opened_cache(url=redis_server)
+    await first.connection.execute("CONFIG", "SET", "maxmemory-policy", policy)
+    try:
+        with pytest.raises(StoreRefused, match=policy):
+            await opened_cache(url=redis_server)
+    finally:
+        await first.connection.execute("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await opened_cache(url=redis_server)

@@ -7,6 +7,7 @@ everything is a miss.
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, Self
@@ -18,7 +19,7 @@ from tidegate.cache.scripts import COMMIT, READ, TOUCH, WRITE
 from tidegate.cache.storage import Storage
 from tidegate.config.schema import CacheStore
 from tidegate.http.errors import StoreUnavailable
-from tidegate.store import CommandFailed, Connection, Store, Tracking
+from tidegate.store import CommandFailed, Connection, Store, StoreRefused, Tracking
 from tidegate.store.address import Address
 from tidegate.store.pipeline import Pipeline
 
@@ -57,15 +58,22 @@ class Cache:
 
 
 async def open_cache(settings: CacheStore, store: Store) -> Cache:
-    """Open the cache beside `store`. Raises StoreRefused for a URL that names no store."""
+    """Open the cache beside `store`.
+
+    Raises StoreRefused for a URL that names no store, or one of its own that evicts. One that is
+    found to evict later is as good as down.
+    """
     is_apart = settings.url is not None
     address = Address.parse(settings.url) if settings.url else store.connection.address
     tracking = Tracking(address) if is_apart else store.tracking
+
+    async def prepare(pipeline: Pipeline) -> None:
+        if is_apart:
+            await _refuse_eviction(pipeline, address)
+        await _load_scripts(pipeline)
+
     connection = Connection(
-        address,
-        timeout_s=store.connection.timeout_s,
-        name="tidegate-cache",
-        prepare=_load_scripts,
+        address, timeout_s=store.connection.timeout_s, name="tidegate-cache", prepare=prepare
     )
 
     async def close() -> None:
@@ -87,6 +95,25 @@ async def open_cache(settings: CacheStore, store: Store) -> Cache:
         await asyncio.shield(cache.aclose())
         raise
     return cache
+
+
+async def _refuse_eviction(pipeline: Pipeline, address: Address) -> None:
+    """Raise StoreRefused if the store may evict what says that an entry is forgotten.
+
+    Also where it evicts only what expires by itself: generations do. The store of `redis` is
+    judged by the store's own room, which also says when a store does not tell.
+    """
+    told = b""
+    with suppress(CommandFailed):
+        told = await pipeline.execute(b"INFO", b"memory", timeout_s=START_WAIT_S)
+    policy = re.search(rb"^maxmemory_policy:([a-z-]+)", told, re.MULTILINE)
+    if policy is not None and policy[1] != b"noeviction":
+        raise StoreRefused(
+            f"cache.url: the store at {address.redacted} has maxmemory-policy "
+            f"{policy[1].decode()}: it would evict what says that an entry is forgotten, and old "
+            "answers would be given again. Set maxmemory-policy to noeviction: the cache keeps "
+            "to `cache.bytes` by itself."
+        )
 
 
 async def _load_scripts(pipeline: Pipeline) -> None:
