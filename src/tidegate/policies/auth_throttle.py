@@ -3,7 +3,8 @@
 Counted in the store by the limits' own script, hence exactly over all workers and machines: of
 `20/m` 20 failures are answered with 401, then one in 3 s, and all others with 429. A worker learns
 that an address is over with its own first failure from there, so beyond those 20 each worker looks
-up at most one key in each wait. Each worker counts for itself as well, which is what holds while
+up at most one key in each wait; keys that come while one is being looked up are looked up as well,
+since nobody has failed yet. Each worker counts for itself as well, which is what holds while
 the store is down. A key that has been found before is not held up: it is no guess, and a wrong key
 somewhere in an office must not stop what works there. Only failures come here.
 """
