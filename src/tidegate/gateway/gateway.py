@@ -5,7 +5,7 @@ here from the configuration and handed to each other; nothing is global. A Gatew
 of sockets, parsers or processes.
 """
 
-import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -15,19 +15,15 @@ from pydantic import SecretStr
 
 from tidegate.cache import Cache, open_cache
 from tidegate.config import Config, Settings, load
+from tidegate.gateway import own_answers
 from tidegate.gateway.debug import debug_field, may_debug
 from tidegate.gateway.observation import metrics_directory, pool_readings, telemetry_of
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot, largest_body_bytes
 from tidegate.http import GatewayError, Headers, Request, Response
-from tidegate.http.errors import MethodNotAllowed, ServiceUnavailable
 from tidegate.identity import KeyResolver
 from tidegate.policies import AuthThrottle, Context, Next, Parts, RequestIdentity, is_cached
 from tidegate.rate_limiter import Limiter
 from tidegate.store import Store, open_store
-
-_JSON: Final = (b"content-type", b"application/json")
-_NO_STORE: Final = (b"cache-control", b"no-store")
-
 
 STORE_WAIT_S: Final = 5.0
 DEGRADED_WAIT_S: Final = 0.5
@@ -75,6 +71,8 @@ class Gateway:
         self._admin_token = admin_token
         self._parts: Parts | None = None
         self._snapshot: Snapshot | None = None
+        self._opened = AsyncExitStack()
+        """Closes all that is open, latest first, whatever fails of it."""
         self._identity = RequestIdentity()
         self.telemetry = telemetry_of(config, log_to)
         self._recorder = self.telemetry.recorder
@@ -99,33 +97,32 @@ class Gateway:
         )
 
     async def __aenter__(self) -> Self:
-        store = self._given_store
-        if store is None:
-            store = await open_store(
-                self.config.redis,
-                self._data_dir,
-                wait_s=STORE_WAIT_S if self._require_store else DEGRADED_WAIT_S,
-                require=self._require_store,
-            )
-        cache: Cache | None = None
-        try:
+        async with AsyncExitStack() as opened:
+            store = self._given_store
+            if store is None:
+                store = await open_store(
+                    self.config.redis,
+                    self._data_dir,
+                    wait_s=STORE_WAIT_S if self._require_store else DEGRADED_WAIT_S,
+                    require=self._require_store,
+                )
+                opened.push_async_callback(store.aclose)
+            opened.push_async_callback(self.telemetry.aclose)
+            cache: Cache | None = None
             if any(
                 is_cached(route) for service in self.config.services for route in service.routes
             ):
                 cache = await open_cache(self.config.cache, store)
-            self._parts = parts = self._parts_of(store, cache)
+                opened.push_async_callback(cache.aclose)
+            parts = self._parts_of(store, cache)
+            opened.callback(parts.resolver.close)
             snapshot = compile_snapshot(self.config, parts, self._recorder)
             if self._starts_apps:
-                await snapshot.start()
-            self._snapshot = snapshot
-        except BaseException:
-            if cache is not None:
-                await cache.aclose()
-            if self._given_store is None:
-                await store.aclose()
-            raise
-        self._store = store
-        self._observe(store, snapshot)
+                await snapshot.start()  # closes itself where it fails
+            opened.push_async_callback(snapshot.aclose)
+            self._observe(store, snapshot)
+            self._store, self._parts, self._snapshot = store, parts, snapshot
+            self._opened = opened.pop_all()
         return self
 
     def _parts_of(self, store: Store, cache: Cache | None) -> Parts:
@@ -148,22 +145,8 @@ class Gateway:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        parts, self._parts = self._parts, None
-        if parts is not None:
-            parts.resolver.close()
-        snapshot, self._snapshot = self._snapshot, None
-        store, self._store = self._store, None
-        try:
-            if snapshot is not None:
-                await snapshot.aclose()
-        finally:
-            try:
-                if parts is not None and parts.cache is not None:
-                    await parts.cache.aclose()
-                await self.telemetry.aclose()
-            finally:
-                if store is not None and self._given_store is None:
-                    await store.aclose()
+        self._store = self._parts = self._snapshot = None
+        await self._opened.aclose()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -268,16 +251,10 @@ class Gateway:
         return await self._identity(request, answer)
 
     async def _own_answer(self, request: Request) -> Response:
-        if request.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed("This path takes GET, HEAD", headers=((b"allow", b"GET, HEAD"),))
         if request.path == self.config.listen.health_path.encode():
-            return _answer(request, {"status": "alive"})
-        if not self.is_ready:
-            raise ServiceUnavailable(
-                "The gateway is not ready to serve", headers=((b"retry-after", b"1"),)
-            )
+            return own_answers.health(request)
         is_up = self._store is not None and self._store.is_up
-        return _answer(request, {"status": "ready", "store": "up" if is_up else "down"})
+        return own_answers.readiness(request, is_ready=self.is_ready, is_up=is_up)
 
 
 def _not_open() -> GatewayNotOpen:
@@ -289,11 +266,3 @@ def _not_open() -> GatewayNotOpen:
 
 async def _raised(error: GatewayError) -> Response:
     raise error
-
-
-def _answer(request: Request, members: dict[str, str]) -> Response:
-    body = json.dumps(members).encode()
-    headers = Headers((_JSON, _NO_STORE))
-    if request.method == "HEAD":
-        return Response(200, headers, b"", content_length=len(body))
-    return Response(200, headers, body)
