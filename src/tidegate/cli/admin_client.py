@@ -27,14 +27,10 @@ class AdminUnreachable(Exception):
 class AdminClient:
     """Does at the admin API what StoreOperations does on the store (operations.py)."""
 
-    def __init__(
-        self, url: str, token: SecretStr, transport: httpx2.AsyncBaseTransport | None = None
-    ) -> None:
-        """`transport` takes the place of the network, for an API within this process."""
+    def __init__(self, url: str, token: SecretStr) -> None:
         self._url = url
         self._client = httpx2.AsyncClient(
             base_url=url,
-            transport=transport,
             headers={"Authorization": f"Bearer {token.get_secret_value()}"},
             timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
             # No proxy of the environment shall see the token.

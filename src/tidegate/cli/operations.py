@@ -79,29 +79,15 @@ class StoreOperations:
         return await self._limiter.reset(tenant, key_id)
 
     async def purge_cache(self, what: "Purge") -> None:
-        """Which entries a URL has is known to who compiles the routes: to the API, run here."""
-        import secrets
+        from tidegate.gateway import Gateway, purge
+        from tidegate.http import GatewayError
 
-        import httpx2
-        from pydantic import SecretStr
-
-        from tidegate.cli.admin_client import AdminClient
-        from tidegate.control import application
-
-        token = SecretStr(secrets.token_urlsafe())
-        app = application(
-            self._config,
-            self._store,
-            admin_token=token,
-            data_dir=self._data_dir,
-            app_name="tidegate",
+        gateway = Gateway(
+            self._config, data_dir=self._data_dir, store=self._store, starts_apps=False
         )
-        transport = httpx2.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            AdminClient("http://localhost", token, transport) as client,
-        ):
-            await client.purge_cache(what)
+        with explained(GatewayError):
+            async with gateway:
+                await purge(gateway, urls=what.urls, tenant=what.tenant)
 
 
 def done(

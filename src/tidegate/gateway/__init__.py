@@ -4,6 +4,7 @@ from tidegate.gateway.explain import Explanation, explain
 from tidegate.gateway.gateway import Gateway, GatewayNotOpen
 from tidegate.gateway.nodes import Node, alive, announced, fingerprint
 from tidegate.gateway.observation import connection_readings, metrics_directory
+from tidegate.gateway.purge import purge
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "explain",
     "fingerprint",
     "metrics_directory",
+    "purge",
 ]

@@ -124,8 +124,7 @@ async def _walk(gateway: Gateway, explanation: Explanation, key: str | None) -> 
         if not entitlement.covers(caller, explanation.method):
             raise entitlement.refusal(caller, explanation.method)
         await _look_at_limits(gateway, explanation, compiled, caller)
-    if route.strip_prefix:
-        path = b"/" + path[prefix_bytes:].lstrip(b"/")
+    path = compiled.forwarded(path, prefix_bytes)
     request = Request[Context](explanation.method, path, Headers(), query=query, host=host)
     request.context = context
     for _, policy in compiled.policies:

@@ -190,8 +190,7 @@ class Gateway:
             return await self._unrouted(request, error, started_at)
         request.context = context = Context(route.route, route.service, self._store)
         if route.route.strip_prefix:
-            # One slash: a service may take `//name` for another host.
-            request.path = b"/" + path[prefix_bytes:].lstrip(b"/")
+            request.path = route.forwarded(path, prefix_bytes)
         for ask in route.asks:
             ask(request, context)
         try:

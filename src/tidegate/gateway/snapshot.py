@@ -24,6 +24,13 @@ class CompiledRoute:
     chain: Next
     meter: Meter
 
+    def forwarded(self, path: bytes, prefix_bytes: int) -> bytes:
+        """Return `path` as the service gets it; the matched prefix has `prefix_bytes`."""
+        if not self.route.strip_prefix:
+            return path
+        # One slash: a service may take `//name` for another host.
+        return b"/" + path[prefix_bytes:].lstrip(b"/")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
