@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from tidegate.cli.failure import explained
+from tidegate.store.guard import is_taken
 
 FILE: Final = "admin.json"
 TRIES: Final = 5
@@ -61,7 +62,7 @@ def running_gateway(data_dir: Path) -> Advertised | None:
     except OSError:
         return None
     try:
-        if _is_locked(descriptor, fcntl.LOCK_SH):
+        if is_taken(descriptor, fcntl.LOCK_SH):
             return None
         return Advertised(**json.loads(os.pread(descriptor, 64 * 1024, 0)))
     except (ValueError, TypeError):  # it is being written this moment, or by another version
@@ -73,15 +74,7 @@ def running_gateway(data_dir: Path) -> Advertised | None:
 def _is_ours(descriptor: int) -> bool:
     """Ask more than once: a command that looks holds the lock for a moment."""
     for _ in range(TRIES):
-        if _is_locked(descriptor, fcntl.LOCK_EX):
+        if is_taken(descriptor, fcntl.LOCK_EX):
             return True
         time.sleep(LOOK_S)
     return False
-
-
-def _is_locked(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

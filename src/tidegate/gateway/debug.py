@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from tidegate.gateway.snapshot import CompiledRoute
 from tidegate.http import HeaderField
 from tidegate.policies import Context
+from tidegate.telemetry import parts_of
 
 FIELD: Final = b"tidegate-debug"
 
@@ -54,11 +55,7 @@ def debug_field(
 
 def _timings_ms(context: Context, started_at: float, trip_s: float) -> dict[str, float]:
     now = perf_counter()
-    store_s = upstream_s = 0.0
-    if context.decided_at:
-        store_s = min(trip_s, context.decided_at - started_at)
-    if context.source == "upstream":
-        upstream_s = now - (context.forwarded_at or context.decided_at or started_at)
+    store_s, upstream_s = parts_of(context, started_at, now, trip_s)
     total_s = now - started_at
     parts = {
         "total": total_s,

@@ -25,6 +25,7 @@ from typing import Final
 from tidegate.http.errors import StoreUnavailable
 from tidegate.store.address import unix_address
 from tidegate.store.errors import StoreRefused, unavailable
+from tidegate.store.guard import is_taken
 
 GUARD: Final = Path(__file__).with_name("guard.py")
 SOCKET_PATH_BYTES_MAX: Final = 100
@@ -62,7 +63,7 @@ class EmbeddedServer:
         """Become a user and see to it that there is a guard; False while another one is leaving."""
         if self._users_lock is None:
             lock = os.open(self.data_dir / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
-            if not _is_locked(lock, fcntl.LOCK_SH):
+            if not is_taken(lock, fcntl.LOCK_SH):
                 os.close(lock)
                 return False
             self._users_lock = lock
@@ -85,7 +86,7 @@ class EmbeddedServer:
             self._spawned = None
         lock = os.open(self.data_dir / "guard.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if self._users_lock is not None and _is_locked(lock, fcntl.LOCK_EX):
+            if self._users_lock is not None and is_taken(lock, fcntl.LOCK_EX):
                 self._spawned = self._spawn_guard(lock)
         except OSError as error:
             raise unavailable(f"The store's guard cannot be started: {error}") from error
@@ -138,14 +139,6 @@ class EmbeddedServer:
         if self._users_lock is not None:
             os.close(self._users_lock)
             self._users_lock = None
-
-
-def _is_locked(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def own_privately(directory: Path, setting: str) -> None:

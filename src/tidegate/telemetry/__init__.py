@@ -4,6 +4,7 @@ from tidegate.telemetry.access_log import AccessLog
 from tidegate.telemetry.decisions import DecisionSamples, recent_decisions
 from tidegate.telemetry.exposition import CONTENT_TYPE, exposition
 from tidegate.telemetry.families import FAMILIES
+from tidegate.telemetry.fold import parts_of
 from tidegate.telemetry.log_lines import line_format
 from tidegate.telemetry.meters import Meter
 from tidegate.telemetry.recorder import Recorder
@@ -22,6 +23,7 @@ __all__ = [
     "UsageRow",
     "exposition",
     "line_format",
+    "parts_of",
     "read_usage",
     "recent_decisions",
 ]
