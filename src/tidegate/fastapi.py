@@ -137,12 +137,17 @@ class _Home:
         self._config = config
         self.identity = RequestIdentity()
         self.gateway: Gateway | None = None
+        self.recognition: Recognition | None = None
+        """Open as long as the gateway."""
 
     @asynccontextmanager
     async def opened(self, app: FastAPI, mount: str | None) -> AsyncIterator[None]:
         config = self._config
         made = config if isinstance(config, Gateway) else Gateway.from_file(config)
         async with made as gateway:
+            parts = gateway.parts
+            proxies = TrustedProxies(parts.listen.trusted_proxies)
+            self.recognition = Recognition(parts.resolver, parts.throttle, proxies)
             self.gateway = gateway
             routes = app.router.routes.copy()
             if mount is not None:
@@ -150,7 +155,7 @@ class _Home:
             try:
                 yield
             finally:
-                self.gateway = None
+                self.gateway = self.recognition = None
                 app.router.routes[:] = routes
 
 
@@ -158,9 +163,10 @@ class _Visit:
     """What the gateway knows about one request to the app."""
 
     def __init__(self, home: _Home, scope: Scope) -> None:
-        if home.gateway is None:
+        if home.gateway is None or home.recognition is None:
             raise GatewayNotOpen(_NOT_INSTALLED)
         self._gateway = home.gateway
+        self._recognition = home.recognition
         client = scope.get("client")
         self._request: Request[Context] = Request(
             scope["method"],
@@ -178,11 +184,9 @@ class _Visit:
         return self._request.context.request_id
 
     async def caller(self) -> Caller:
-        parts, context = self._gateway.parts, self._request.context
+        context = self._request.context
         if context.caller is None:
-            proxies = TrustedProxies(parts.listen.trusted_proxies)
-            recognition = Recognition(parts.resolver, parts.throttle, proxies)
-            context.caller = await recognition.caller(self._request)
+            context.caller = await self._recognition.caller(self._request)
         return context.caller
 
     async def charge(self, caller: Caller, name: str, cost: int) -> None:
