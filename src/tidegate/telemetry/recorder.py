@@ -8,7 +8,7 @@ pipeline's facts by their names alone.
 import asyncio
 from collections.abc import AsyncIterator
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from tidegate.http import GatewayError, Outcome, Request, Response
 from tidegate.telemetry.access_log import AccessLog, Entry
@@ -47,6 +47,17 @@ class Facts(Protocol):
 
     @property
     def decision(self) -> Decision | None: ...
+
+
+class Observed(NamedTuple):
+    """A request that is recorded when it ends. `started_at` is of `perf_counter`; `path` is as the
+    client asked for it."""
+
+    meter: Meter
+    facts: Facts
+    request: Request[Any]
+    path: bytes
+    started_at: float
 
 
 class Recorder:
@@ -88,17 +99,21 @@ class Recorder:
     ) -> None:
         """Record a response that is on its way: at once if it is whole, else when it ends."""
         body = response.body
-        if body.__class__ is bytes:
+        if body.__class__ is bytes and self._log is None:
             records = meter.records
             if not records:
                 asyncio.get_running_loop().call_later(FOLD_S, self._fold, meter)
+            size = len(body)
+            records.append(
+                (facts, request.method, response.status, size, started_at, perf_counter())
+            )
+            return
+        observed = Observed(meter, facts, request, path, started_at)
+        if isinstance(body, bytes):
             now = perf_counter()
-            status = response.status
-            records.append((facts, request.method, status, len(body), started_at, now))
-            if self._log is not None:
-                self._write(meter, facts, request, path, status, len(body), started_at, now, now)
+            self.ended(observed, response.status, len(body), now, now)
         else:
-            watched = _WatchedBody(self, meter, facts, request, path, response, started_at)
+            watched = _WatchedBody(self, observed, response.status, body)
             response.body = watched
             response.on_close(watched.ended)
 
@@ -126,35 +141,36 @@ class Recorder:
             status = CLIENT_GONE
         else:
             status = 500
-        self.ended(
-            meter, facts, request, path, status, 0, started_at, now, now, is_aborted=is_aborted
-        )
+        observed = Observed(meter, facts, request, path, started_at)
+        self.ended(observed, status, 0, now, now, is_aborted=is_aborted)
 
     def ended(
         self,
-        meter: Meter,
-        facts: Facts,
-        request: Request[Any],
-        path: bytes,
+        observed: Observed,
         status: int,
         size: int,
-        started_at: float,
         answered_at: float,
         ended_at: float,
         *,
-        is_aborted: bool,
+        is_aborted: bool = False,
     ) -> None:
         """Record a request of which everything is known."""
+        meter, facts, request, path, started_at = observed
         if is_aborted:
             meter.aborted += 1
         if not meter.records:
             asyncio.get_running_loop().call_later(FOLD_S, self._fold, meter)
         meter.records.append((facts, request.method, status, size, started_at, answered_at))
-        if self._log is not None:
-            self._write(
-                meter, facts, request, path, status, size, started_at, answered_at, ended_at,
-                is_aborted=is_aborted,
-            )  # fmt: skip
+        if self._log is None:
+            return
+        store_s, upstream_s = parts_of(facts, started_at, answered_at, self.last_trip_s)
+        self._log.add(
+            Entry(
+                meter, facts.caller, facts.request_id, facts.source, facts.cache_status,
+                facts.target, request.client, request.method, request.query, path, status, size,
+                ended_at - started_at, store_s, upstream_s, is_aborted, ended_at,
+            )
+        )  # fmt: skip
 
     def _fold(self, meter: Meter) -> None:
         records = meter.records
@@ -179,67 +195,19 @@ class Recorder:
                     limit = OTHER_LIMITS
                 refusals[limit] = refusals.get(limit, 0) + 1
 
-    def _write(
-        self,
-        meter: Meter,
-        facts: Facts,
-        request: Request[Any],
-        path: bytes,
-        status: int,
-        size: int,
-        started_at: float,
-        answered_at: float,
-        ended_at: float,
-        *,
-        is_aborted: bool = False,
-    ) -> None:
-        assert self._log is not None  # noqa: S101 - see the callers
-        store_s, upstream_s = parts_of(facts, started_at, answered_at, self.last_trip_s)
-        duration_s = ended_at - started_at
-        self._log.add(
-            Entry(
-                meter, facts.caller, facts.request_id, facts.source, facts.cache_status,
-                facts.target, request.client, request.method, request.query, path, status, size,
-                duration_s, store_s, upstream_s, is_aborted, ended_at,
-            )
-        )  # fmt: skip
-
 
 class _WatchedBody:
     """A body that streams: counts its bytes, and is recorded when the exchange ends."""
 
-    __slots__ = (
-        "_answered_at",
-        "_body",
-        "_facts",
-        "_meter",
-        "_path",
-        "_recorder",
-        "_request",
-        "_response",
-        "_size",
-        "_started_at",
-    )
+    __slots__ = ("_answered_at", "_body", "_observed", "_recorder", "_size", "_status")
 
     def __init__(
-        self,
-        recorder: Recorder,
-        meter: Meter,
-        facts: Facts,
-        request: Request[Any],
-        path: bytes,
-        response: Response,
-        started_at: float,
+        self, recorder: Recorder, observed: Observed, status: int, body: AsyncIterator[bytes]
     ) -> None:
-        assert not isinstance(response.body, bytes)  # noqa: S101 - see Recorder.answered
-        self._body: AsyncIterator[bytes] = response.body
         self._recorder = recorder
-        self._meter = meter
-        self._facts = facts
-        self._request = request
-        self._path = path
-        self._response = response
-        self._started_at = started_at
+        self._observed = observed
+        self._status = status
+        self._body = body
         self._answered_at = perf_counter()
         self._size = 0
 
@@ -259,7 +227,10 @@ class _WatchedBody:
 
     def ended(self, outcome: Outcome) -> None:
         self._recorder.ended(
-            self._meter, self._facts, self._request, self._path, self._response.status,
-            self._size, self._started_at, self._answered_at, perf_counter(),
+            self._observed,
+            self._status,
+            self._size,
+            self._answered_at,
+            perf_counter(),
             is_aborted=outcome is Outcome.ABORTED,
-        )  # fmt: skip
+        )
