@@ -7,7 +7,6 @@ everything is a miss.
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, Self
@@ -21,6 +20,7 @@ from tidegate.config.schema import CacheStore
 from tidegate.http.errors import StoreUnavailable
 from tidegate.store import CommandFailed, Connection, Store, StoreRefused, Tracking
 from tidegate.store.address import Address
+from tidegate.store.facts import info_fields
 from tidegate.store.pipeline import Pipeline
 
 logger = logging.getLogger("tidegate.cache")
@@ -103,16 +103,15 @@ async def _refuse_eviction(pipeline: Pipeline, address: Address) -> None:
     Also where it evicts only what expires by itself: generations do. The store of `redis` is
     judged by the store's own room, which also says when a store does not tell.
     """
-    told = b""
+    told = None
     with suppress(CommandFailed):
         told = await pipeline.execute(b"INFO", b"memory", timeout_s=START_WAIT_S)
-    policy = re.search(rb"^maxmemory_policy:([a-z-]+)", told, re.MULTILINE)
-    if policy is not None and policy[1] != b"noeviction":
+    policy = info_fields(told).get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
         raise StoreRefused(
-            f"cache.url: the store at {address.redacted} has maxmemory-policy "
-            f"{policy[1].decode()}: it would evict what says that an entry is forgotten, and old "
-            "answers would be given again. Set maxmemory-policy to noeviction: the cache keeps "
-            "to `cache.bytes` by itself."
+            f"cache.url: the store at {address.redacted} has maxmemory-policy {policy}: it would "
+            "evict what says that an entry is forgotten, and old answers would be given again. "
+            "Set maxmemory-policy to noeviction: the cache keeps to `cache.bytes` by itself."
         )
 
 

@@ -46,7 +46,7 @@ async def learn(ask: Ask, address: str, *, is_embedded: bool) -> StoreFacts:
         )
     ]
     answers = [await _answer(reply) for reply in replies]
-    server, memory, persistence = (_fields(answer) for answer in answers[:3])
+    server, memory, persistence = (info_fields(answer) for answer in answers[:3])
     policy = memory.get("maxmemory_policy", "")
     if policy.startswith("allkeys-"):
         raise StoreRefused(
@@ -99,7 +99,7 @@ async def _answer(reply: asyncio.Future[Any]) -> Any:
         return None
 
 
-def _fields(answer: bytes | None) -> dict[str, str]:
+def info_fields(answer: bytes | None) -> dict[str, str]:
     """Return the `name:value` lines of INFO."""
     lines = (answer or b"").decode(errors="replace").splitlines()
     return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}
