@@ -21,9 +21,8 @@ from tidegate import __version__
 from tidegate.control import BoundedProtocol, application
 from tidegate.gateway import Node, announced
 from tidegate.store import StoreRefused, open_store
-from tidegate.supervisor.assignment import Assignment
+from tidegate.supervisor.assignment import Assignment, taken_over
 from tidegate.supervisor.link import SupervisorLink
-from tidegate.supervisor.log_lines import write_log_lines
 
 STORE_WAIT_S: Final = 0.5
 """It answers without a store too, if only to say that there is none."""
@@ -49,12 +48,9 @@ class Server(uvicorn.Server):
 
 
 def main() -> int:
-    try:
-        link = SupervisorLink.from_arguments(sys.argv[1:])
-    except EOFError:
-        return 1  # the supervisor ended while this process was starting
-    assignment = Assignment.unpacked(link.snapshot)
-    write_log_lines(debug=assignment.debug, app_name=assignment.app_name)
+    if (started := taken_over()) is None:
+        return 1
+    link, assignment = started
     return uvloop.run(_run(link, assignment))
 
 

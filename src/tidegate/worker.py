@@ -22,9 +22,8 @@ from tidegate.gateway import Gateway, Node, announced, connection_readings
 from tidegate.http import GatewayError
 from tidegate.policies import PolicyNotLoaded
 from tidegate.store import StoreRefused
-from tidegate.supervisor.assignment import Assignment
+from tidegate.supervisor.assignment import Assignment, taken_over
 from tidegate.supervisor.link import SupervisorLink
-from tidegate.supervisor.log_lines import write_log_lines
 from tidegate.supervisor.open_files import files_needed, raise_open_files
 from tidegate.upstream import TargetNotLoaded
 
@@ -43,12 +42,9 @@ EXPLAINED: Final = (
 
 
 def main() -> int:
-    try:
-        link = SupervisorLink.from_arguments(sys.argv[1:])
-    except EOFError:
-        return 1  # the supervisor ended while this process was starting
-    assignment = Assignment.unpacked(link.snapshot)
-    write_log_lines(debug=assignment.debug, app_name=assignment.app_name)
+    if (started := taken_over()) is None:
+        return 1
+    link, assignment = started
     needed = files_needed(assignment.config)
     if (allowed := raise_open_files(needed)) < needed:
         log.warning("This process may open %d files; its bounds need %d", allowed, needed)

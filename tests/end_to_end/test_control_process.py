@@ -65,7 +65,8 @@ async def test_it_goes_with_the_supervisor_however_that_ends(
     running_gateway: Any, clients: Any
 ) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
-        gateway = running_gateway()
+        # A port of its own, which nobody takes the moment it is free.
+        gateway = running_gateway(options=("--admin-port", "0"))
         assert await health(gateway) == 200
         control, stores = gateway.control(), gateway.stores()
         gateway.signal(number)

@@ -32,7 +32,10 @@ class RunningSupervisor:
         self.process.send_signal(number)
 
     async def ended(self) -> int:
-        return await asyncio.to_thread(self.process.wait, 20)
+        try:
+            return await asyncio.to_thread(self.process.wait, 20)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it has not ended; its children are {self.workers()}:\n{self.said()}")
 
     def workers(self) -> set[int]:
         """Pids of the children that are alive."""

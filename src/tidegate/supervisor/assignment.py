@@ -7,12 +7,15 @@ through the pipe only, never through arguments or the environment.
 """
 
 import pickle
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from tidegate.config import Config
+from tidegate.supervisor.link import SupervisorLink
+from tidegate.supervisor.log_lines import write_log_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +35,14 @@ class Assignment:
         """Only for bytes from the lifeline, which the supervisor alone can write to."""
         assignment: Assignment = pickle.loads(snapshot)  # noqa: S301 from our own parent process
         return assignment
+
+
+def taken_over() -> tuple[SupervisorLink, Assignment] | None:
+    """Return what this process was started with, its log set up; None if the supervisor is gone."""
+    try:
+        link = SupervisorLink.from_arguments(sys.argv[1:])
+    except EOFError:
+        return None
+    assignment = Assignment.unpacked(link.snapshot)
+    write_log_lines(debug=assignment.debug, app_name=assignment.app_name)
+    return link, assignment
