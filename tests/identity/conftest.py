@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tidegate.config.schema import Config, Redis
+from tidegate.identity import Repository
 from tidegate.store import EmbeddedServer, Store, open_store
 
 OpenStore = Callable[..., Awaitable[Store]]
@@ -149,3 +150,8 @@ def make_config() -> Callable[..., Config]:
 @pytest.fixture
 def config(make_config: Callable[..., Config]) -> Config:
     return make_config("demo")
+
+
+@pytest.fixture
+def repository(config: Config, store: Store) -> Repository:
+    return Repository(config, store)

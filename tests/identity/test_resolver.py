@@ -40,11 +40,6 @@ async def resolver(config: Config, store: Store, eventually: Eventually) -> KeyR
     return resolver
 
 
-@pytest.fixture
-def repository(config: Config, store: Store) -> Repository:
-    return Repository(config, store)
-
-
 async def reads(store: Store) -> int:
     """How often the server was asked for a record."""
     lines: bytes = await store.execute("INFO", "commandstats")

@@ -25,11 +25,6 @@ OpenStore = Callable[..., Awaitable[Store]]
 
 
 @pytest.fixture
-def repository(config: Config, store: Store) -> Repository:
-    return Repository(config, store)
-
-
-@pytest.fixture
 async def resolvers(
     config: Config, open_another: OpenStore, eventually: Eventually
 ) -> list[KeyResolver]:
@@ -45,6 +40,17 @@ async def works(resolver: KeyResolver, key: str) -> bool:
     except Unauthorized:
         return False
     return True
+
+
+async def _known_old_secret(repository: Repository, resolver: KeyResolver) -> bytes:
+    """Return a secret that ends in 20 s, of which `resolver` has a copy."""
+    created = await repository.create_key("demo", "laptop")
+    await repository.rotate_key(created.stored.key_id, 20)
+    presented = created.key.encode()
+    async with asyncio.timeout(2.0):
+        while resolver.known(presented) is None:
+            await resolver.resolve(presented)
+    return presented
 
 
 async def test_old_and_new_secret_are_one_key_while_they_overlap(
@@ -91,12 +97,7 @@ async def test_a_copy_ends_by_itself_though_nobody_tells(
     store = await open_another()
     resolver = KeyResolver(config, store, clock=lambda: now[0])
     await eventually(lambda: store.tracking.is_live)
-    created = await repository.create_key("demo", "laptop")
-    await repository.rotate_key(created.stored.key_id, 20)
-    presented = created.key.encode()
-    async with asyncio.timeout(2.0):
-        while resolver.known(presented) is None:
-            await resolver.resolve(presented)
+    presented = await _known_old_secret(repository, resolver)
     now[0] += 19.0
     assert resolver.known(presented) is not None
     now[0] += 1.1
@@ -114,12 +115,7 @@ async def test_an_outage_does_not_lengthen_an_old_secret(
     store = await open_another(proxy.url)
     resolver = KeyResolver(config, store, clock=lambda: now[0])
     await eventually(lambda: store.tracking.is_live)
-    created = await repository.create_key("demo", "laptop")
-    await repository.rotate_key(created.stored.key_id, 20)
-    presented = created.key.encode()
-    async with asyncio.timeout(2.0):
-        while resolver.known(presented) is None:
-            await resolver.resolve(presented)
+    presented = await _known_old_secret(repository, resolver)
     await proxy.cut()
     await eventually(lambda: not store.is_up and not store.tracking.is_live)
     now[0] += 19.0
