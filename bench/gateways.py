@@ -52,11 +52,11 @@ class Gateway:
 
 
 def native(around: Surroundings, port: int) -> Start:
-    return _served(around, port, "native", workers=1)
+    return _served(around, port, "native")
 
 
 def with_defaults(around: Surroundings, port: int) -> Start:
-    return _served(around, port, "native-defaults", workers=1)
+    return _served(around, port, "native-defaults", log="auto", throttle="20/m")
 
 
 def two_workers(around: Surroundings, port: int) -> Start:
@@ -102,20 +102,25 @@ def envoy(around: Surroundings, port: int) -> Start:
     return Start([program, "-c", str(written), "--concurrency", "1", *quiet])
 
 
-def _served(around: Surroundings, port: int, name: str, *, workers: int) -> Start:
-    path, env = _tidegate(around, name, port)
+def _served(
+    around: Surroundings,
+    port: int,
+    name: str,
+    *,
+    workers: int = 1,
+    log: str = "off",
+    throttle: str = "null",
+) -> Start:
+    path, env = _tidegate(around, name, port, log=log, throttle=throttle)
     command = [sys.executable, "-m", "tidegate", "serve", "--config", str(path)]
     return Start([*command, "--workers", str(workers), "--port", str(port)], env)
 
 
-def _tidegate(around: Surroundings, name: str, port: int) -> tuple[Path, dict[str, str]]:
-    is_default = name == "native-defaults"
+def _tidegate(
+    around: Surroundings, name: str, port: int, *, log: str = "off", throttle: str = "null"
+) -> tuple[Path, dict[str, str]]:
     written = around.written(
-        "tidegate.yaml",
-        PORT=port,
-        ADMIN=free_port(),
-        LOG="auto" if is_default else "off",
-        THROTTLE="20/m" if is_default else "null",
+        "tidegate.yaml", PORT=port, ADMIN=free_port(), LOG=log, THROTTLE=throttle
     )
     path = written.rename(around.folder / f"{name}.yaml")
     return path, {"TIDEGATE_DATA_DIR": str(around.folder / name)}
