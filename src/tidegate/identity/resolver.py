@@ -125,12 +125,14 @@ class KeyResolver:
         Raises Unauthorized for what cannot be or is no key, StoreUnavailable where that cannot
         be told now, PlanMissing and RecordUnreadable where an operator must act.
         """
-        caller = self.known(presented)
-        if caller is not None:
-            return caller
+        return self.known(presented) or await self.look_up(presented)
+
+    async def look_up(self, presented: bytes) -> Caller:
+        """Do what `resolve` does with a key that `known` does not know."""
         if not is_well_formed(presented):
             raise unauthorized(_why_malformed(presented))
         hashed = digest(presented)
+        caller = None
         if self._verified(self._refusals, hashed, REFUSAL_LIFETIME_S) is None:
             caller = await self._read_together(hashed)
         if caller is None:

@@ -33,17 +33,17 @@ class Recognition:
         return self._resolver.known(presented) or await self._looked_up(presented, request)
 
     async def _looked_up(self, presented: bytes, request: Request) -> Caller:
-        """Resolve what this worker does not know by heart, unless its address guesses."""
+        """Look up what this worker does not know by heart, unless its address guesses."""
         throttle = self._throttle
         address = (
             None if throttle is None else self._proxies.client(request.client, request.headers)
         )
         if throttle is None or address is None or self._resolver.has_met(presented):
-            return await self._resolver.resolve(presented)
+            return await self._resolver.look_up(presented)
         counted = counted_by(address)
         throttle.check(counted)
         try:
-            return await self._resolver.resolve(presented)
+            return await self._resolver.look_up(presented)
         except Unauthorized:
             await throttle.failed(counted)
             raise
