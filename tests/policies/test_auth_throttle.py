@@ -201,7 +201,7 @@ async def test_a_key_that_cannot_be_looked_up_is_no_failure(opened, monkeypatch)
     async def down(*_) -> None:
         raise StoreUnavailable("down")
 
-    monkeypatch.setattr(kit.gateway.parts.resolver, "resolve", down)
+    monkeypatch.setattr(kit.gateway.parts.resolver, "look_up", down)
     assert await statuses(kit, 30, key=new_key()) == [503] * 30
     monkeypatch.undo()
     assert await statuses(kit, 20) == [401] * 20
