@@ -121,4 +121,6 @@ def run_supervisor(tmp_path: Path, clients: Any) -> Iterator[Run]:
 
 def _take(terminal: int | None) -> None:
     if terminal is not None:
+        # Tests that are run under nohup ignore it, and what they start would too.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
