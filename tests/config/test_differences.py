@@ -1,5 +1,7 @@
 """What changed between two configurations, in words and without a secret."""
 
+import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -160,3 +162,97 @@ def test_what_a_plan_allows_is_told_by_route(configured):
         "plan free, allow two removed",
     ]
     assert differences(old, configured()) == ["plan free: allow removed"]
+
+
+REFERRING = """\
+version: 1
+listen: {port: "${PORT}"}
+redis: {url: "redis://u:${WORD}@store:1"}
+plans:
+  free: {rate: "${RATE}"}
+tenants:
+  - {name: acme, plan: free, keys: [{name: laptop, value: "${WORD}"}]}
+services:
+  - name: things
+    targets: ["${UPSTREAM}", "http://127.0.0.1:9000"]
+    tls: {ca_file: "${file:authority}"}
+    routes:
+      - name: one
+        paths: ["/${WORD}"]
+        cache: "${KEEP}"
+        policies: [{use: own.py, settings: {token: "${WORD}"}}]
+"""
+MANY = ", ".join(f'"http://${{WORD}}{n}"' for n in range(9))
+
+
+@pytest.fixture
+def referring(configured, tmp_path: Path):
+    """A configuration whose references bring other values for each `mark`."""
+
+    def refer(mark: int, *changes: tuple[str, str]) -> Config:
+        text = REFERRING
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "referring.yaml"
+        path.write_text(text)
+        (tmp_path / "authority").write_text(f"S3CRET{mark}.pem\n")
+        (tmp_path / f"S3CRET{mark}.pem").touch()
+        environ = {"PORT": f"777{mark}", "RATE": f"777{mark}/s", "KEEP": f"777{mark}s"}
+        environ |= {"WORD": f"S3CRET{mark}", "UPSTREAM": f"http://S3CRET{mark}:9"}
+        return load(path, environ)
+
+    return refer
+
+
+REFERENCES = [
+    (("${PORT}", "8123"), "listen.port ${PORT} → 8123"),
+    (
+        ("${UPSTREAM}", "https://${WORD}"),
+        "service things: targets ${UPSTREAM}, http://127.0.0.1:9000 → "
+        "https://${WORD}, http://127.0.0.1:9000",
+    ),
+    (("${RATE}", "5/s"), "plan free, limit steady: rate ${RATE} → 5/second"),
+    (('"${RATE}"}', '"${RATE}", burst: 9}'), "plan free, limit steady: burst unset → 9"),
+    (("${KEEP}", "${KEEP:-9s}"), None),
+    (
+        ("name: one", "name: other"),
+        "service things, route other added: paths /${WORD}",
+    ),
+    (
+        ("targets: [", f"targets: [{MANY}, "),
+        "service things: targets: added http://${WORD}0, http://${WORD}1, http://${WORD}2, "
+        "http://${WORD}3, http://${WORD}4 and 4 more",
+    ),
+]
+
+
+@pytest.mark.parametrize("change, said", REFERENCES)
+def test_a_reference_is_told_as_it_is_written(referring, change, said):
+    old, new = referring(1), referring(1, change)
+    lines = differences(old, new)
+    assert lines[-1:] == ([] if said is None else [said])
+    assert not re.search("S3CRET|777", "\n".join(lines + differences(new, old)))
+
+
+def test_a_value_that_changed_behind_its_reference_is_told_without_it(referring):
+    *lines, settings = differences(referring(1), referring(2))
+    assert settings.endswith("own.py: settings changed (token)")
+    assert [line.replace(" (its value changed)", "*") for line in lines] == [
+        "listen.port ${PORT}*",
+        "redis.url redis://u:***@store:1*",
+        "plan free, limit steady: rate ${RATE}*",
+        "tenant acme, key laptop: value changed (it is not shown)",
+        "service things: targets ${UPSTREAM}, http://127.0.0.1:9000*",
+        "service things: tls.ca_file ${file:authority}*",
+        "service things, route one: paths /${WORD}*",
+        "service things, route one: cache.default_ttl ${KEEP}*",
+    ]
+
+
+def test_references_make_no_difference_and_travel_to_other_processes(referring):
+    old, literal = referring(1), referring(1, ("${PORT}", "7771"))
+    assert old == literal
+    assert differences(old, literal) == []
+    travelled = pickle.loads(pickle.dumps(old))
+    assert travelled.as_written("listen").as_written("port") == "${PORT}"

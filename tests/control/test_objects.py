@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 
-from tests.control.conftest import Client, MakeApplication, client_of
-from tidegate.config import Config
+from tests.control.conftest import TOKEN, Client, MakeApplication, client_of
+from tidegate.config import Config, load
 from tidegate.gateway import Node, announced
 from tidegate.identity import KeyResolver
 from tidegate.rate_limiter import Limiter
@@ -172,6 +173,34 @@ async def test_routes_are_shown_as_they_run(app: FastAPI, admin: Client) -> None
     assert (await admin.get("/v1/routes/open")).json() == items[1]
     assert items[1]["defined_in"].endswith("gate.yaml:11")
     assert (await admin.get("/v1/routes/nope")).status_code == 404
+
+
+async def test_what_references_bring_is_not_shown(
+    make_application: MakeApplication, tmp_path: Path
+) -> None:
+    path = tmp_path / "referring.yaml"
+    path.write_text(
+        """\
+version: 1
+services:
+  - name: things
+    targets: ["http://${PLACE}:9", "http://127.0.0.1:9000"]
+    routes: [{name: things, hosts: ["${PLACE}.example"], paths: ["/${PLACE}"], auth: none}]
+"""
+    )
+    app = make_application(load(path, {"PLACE": "hidden"}))
+    async with app.router.lifespan_context(app), client_of(app) as admin:
+        admin.headers["authorization"] = f"Bearer {TOKEN}"
+        answers = [
+            await admin.get("/v1/routes/things"),
+            await admin.get("/v1/routes"),
+            await admin.post("/v1/explain", json={"target": "/hidden", "host": "hidden.example"}),
+        ]
+    shown = answers[0].json()
+    assert shown["targets"] == ["http://${PLACE}:9", "http://127.0.0.1:9000"]
+    assert (shown["hosts"], shown["paths"]) == (["${PLACE}.example"], ["/${PLACE}"])
+    assert answers[1].json()["items"] == [shown]
+    assert answers[2].json()["targets"] == shown["targets"]
 
 
 async def test_nodes_that_are_alive_are_listed(

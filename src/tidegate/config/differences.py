@@ -2,15 +2,17 @@
 
 Walks the checked models by their fields, so that a new setting is told of without a line here.
 Entries of a list are matched by their names; an entry that only moved is told of as order. Never
-says what may be secret: keys, the settings of a user's own policy, passwords within URLs. (What
-other references bring is said: the checked configuration no longer knows of them.)
+says what may be secret: keys, the settings of a user's own policy, passwords within URLs, what
+references bring (they are told as they are written; a name alone is told as it is in force, since
+logs and metrics tell it too).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
+from tidegate.config.model import Model
 from tidegate.config.redaction import redacted_url
 from tidegate.config.schema import Config
 from tidegate.config.units import Rate
@@ -28,34 +30,36 @@ def differences(old: Config, new: Config) -> list[str]:
     return list(_of_models("", old, new))
 
 
-def _of_models(place: str, old: BaseModel, new: BaseModel) -> Iterator[str]:
+def _of_models(place: str, old: Model, new: Model) -> Iterator[str]:
     """`place` ends in what separates it from a field's name."""
+    written = old.model_fields_set | new.model_fields_set
     for name in type(old).model_fields:
-        before, after = getattr(old, name), getattr(new, name)
-        if before != after:
-            yield from _of_values(place, name, before, after)
+        if name in written and getattr(old, name) != getattr(new, name):
+            yield from _of_values(place, name, old.as_written(name), new.as_written(name))
 
 
 def _of_values(place: str, name: str, old: Any, new: Any) -> Iterator[str]:
-    if isinstance(old, BaseModel) and type(old) is type(new):
+    if old == new:  # as they are written
+        yield f"{place}{name} {_shown(name, new)} (its value changed)"
+    elif isinstance(old, Model) and type(old) is type(new):
         yield from _of_models(f"{place}{name}.", old, new)
-    elif isinstance(old, BaseModel) or isinstance(new, BaseModel):
+    elif isinstance(old, Model) or isinstance(new, Model):
         yield f"{place}{name} {_added(new)}"
     elif isinstance(old, dict) and any(
-        isinstance(entry, BaseModel) for entry in (*old.values(), *new.values())
+        isinstance(entry, Model) for entry in (*old.values(), *new.values())
     ):
         yield from _of_entries(place, name, old, new)
     elif isinstance(old, dict):  # only whoever wrote it knows what of it is secret
         changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         yield f"{place}{name} changed ({_listed(changed)})"
-    elif any(isinstance(entry, BaseModel) for entry in (*_entries(old), *_entries(new))):
+    elif any(isinstance(entry, Model) for entry in (*_entries(old), *_entries(new))):
         if old is None or new is None:  # a list that is left out differs from an empty one
             named = f"added: {_listed([*_by_name(new)])}" if old is None else "removed"
             yield f"{place}{name} {named}"
         else:
             yield from _of_entries(place, name, _by_name(old), _by_name(new))
     elif isinstance(old, tuple) and len(old) + len(new) > 2 * SHOWN_MAX:
-        yield f"{place}{name}: {_change_of_long_list(old, new)}"
+        yield f"{place}{name}: {_change_of_long_list(name, old, new)}"
     else:
         yield f"{place}{name} {_change(name, old, new)}"
 
@@ -81,9 +85,9 @@ def _entries(value: Any) -> Sequence[Any]:
     return value if isinstance(value, tuple) else ()
 
 
-def _by_name(entries: Iterable[BaseModel]) -> dict[str, BaseModel]:
+def _by_name(entries: Iterable[Model]) -> dict[str, Model]:
     """Key each entry by its first field, which is its name; a twin (`use` may repeat) by number."""
-    named: dict[str, BaseModel] = {}
+    named: dict[str, Model] = {}
     for entry in entries:
         name = str(getattr(entry, next(iter(type(entry).model_fields))))
         count = 1
@@ -95,21 +99,21 @@ def _by_name(entries: Iterable[BaseModel]) -> dict[str, BaseModel]:
     return named
 
 
-def _added(entry: BaseModel | None) -> str:
+def _added(entry: Model | None) -> str:
     if entry is None:
         return "removed"
     described = _described(entry)
     return f"added: {described}" if described else "added"
 
 
-def _described(entry: BaseModel) -> str:
+def _described(entry: Model) -> str:
     """The settings of an entry that were written and can be said in a word."""
     first = next(iter(type(entry).model_fields))
     words = []
     for name in type(entry).model_fields:
-        value = getattr(entry, name)
-        is_nested = isinstance(value, BaseModel | SecretStr | dict) or any(
-            isinstance(item, BaseModel) for item in _entries(value)
+        value = entry.as_written(name)
+        is_nested = isinstance(value, Model | SecretStr | dict) or any(
+            isinstance(item, Model) for item in _entries(value)
         )
         if name in entry.model_fields_set and not is_nested and name != first:
             words.append(f"{name} {_shown(name, value)}")
@@ -125,9 +129,9 @@ def _change(name: str, old: Any, new: Any) -> str:
     return f"{before} → {after}"
 
 
-def _change_of_long_list(old: tuple[Any, ...], new: tuple[Any, ...]) -> str:
-    added = [str(entry) for entry in new if entry not in old]
-    removed = [str(entry) for entry in old if entry not in new]
+def _change_of_long_list(name: str, old: tuple[Any, ...], new: tuple[Any, ...]) -> str:
+    added = [_shown(name, entry) for entry in new if entry not in old]
+    removed = [_shown(name, entry) for entry in old if entry not in new]
     parts = [
         f"{word} {_listed(entries)}"
         for word, entries in (("added", added), ("removed", removed))

@@ -45,6 +45,7 @@ def checked(
     problems.raise_if_any()
     if config is None:  # pragma: no cover: a refusal without a problem would be our own bug
         raise RuntimeError("the schema refused the configuration without saying why")
+    config.note_references(root)
     return config.placed(places_of(root))
 
 

@@ -7,30 +7,13 @@ sizes bytes.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PrivateAttr,
-    Tag,
-    model_validator,
-)
+from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from tidegate.config import fields as f
+from tidegate.config.model import Model
 from tidegate.config.places import Places
 from tidegate.config.units import Rate
 from tidegate.config.values import Wrong
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        arbitrary_types_allowed=True,
-        use_attribute_docstrings=True,
-        hide_input_in_errors=True,
-    )
 
 
 class EdgeBounds(Model):
@@ -183,7 +166,7 @@ class CustomPolicy(Model):
     before: Literal["authenticate", "limit", "forward"] = "forward"
     on_error: Literal["closed", "open"] = "closed"
     timeout: f.Timeout = 1.0
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field({})
 
 
 class Route(Model):
@@ -263,7 +246,7 @@ class Config(Model):
     inside another ASGI server, which has its own."""
     usage: Usage = Usage()
     decisions: Decisions = Decisions()
-    plans: dict[f.Name, Plan] = {}
+    plans: dict[f.Name, Plan] = Field({})
     tenants: tuple[Tenant, ...] = ()
     services: tuple[Service, ...] = Field(min_length=1)
     _places: Places = PrivateAttr(default=Places())

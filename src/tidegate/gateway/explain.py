@@ -70,6 +70,7 @@ class Explanation:
     limits: Sequence[ExplainedLimit] = ()
     cache: str = "off"
     targets: Sequence[str] = ()
+    """As the file has them: `${UPSTREAM_URL}`, not what it brings."""
     timings_ms: dict[str, float] = field(default_factory=dict)
     recent: Sequence[dict[str, Any]] = ()
     """The latest decision records of this caller on this route, as far as they were sampled."""
@@ -114,7 +115,7 @@ async def _walk(gateway: Gateway, explanation: Explanation, key: str | None) -> 
     explanation.service = compiled.service.name
     explanation.route = route.name
     explanation.chain = tuple(name for name, _ in compiled.policies)
-    explanation.targets = compiled.service.targets
+    explanation.targets = compiled.service.as_written("targets")
     if route.cache is not None and route.cache.enabled:
         explanation.cache = "on, but not reached"
     context = Context(route, compiled.service, gateway.store)

@@ -1,4 +1,7 @@
-"""Routes as they were compiled: what each takes, through which policies, to where. Read only."""
+"""Routes as they were compiled: what each takes, through which policies, to where. Read only.
+
+Texts are shown as they are written: what a reference (`${VAR}`) brings may be a secret.
+"""
 
 from fastapi import APIRouter
 
@@ -11,6 +14,8 @@ router = APIRouter(prefix="/v1/routes", tags=["routes"])
 
 
 class ShownRoute(Shown):
+    """Texts are as the file has them: `${UPSTREAM_URL}`, not what it brings."""
+
     name: str
     service: str
     origin: Origin
@@ -57,11 +62,11 @@ def _shown(parts: Parts, compiled: CompiledRoute) -> ShownRoute:
         service=compiled.service.name,
         origin="file",
         defined_in=parts.config.places.of("route", route.name),
-        targets=list(compiled.service.targets),
-        hosts=list(route.hosts),
-        paths=list(route.paths),
-        exact_paths=list(route.exact_paths),
-        methods=list(route.methods),
+        targets=list(compiled.service.as_written("targets")),
+        hosts=list(route.as_written("hosts")),
+        paths=list(route.as_written("paths")),
+        exact_paths=list(route.as_written("exact_paths")),
+        methods=list(route.as_written("methods")),
         auth=list(route.auth),
         strip_prefix=route.strip_prefix,
         cost=route.cost,
