@@ -30,7 +30,7 @@ class Model(BaseModel):
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
-    _written: Written = PrivateAttr(default=Written())
+    _written: Written = PrivateAttr(default_factory=Written)
 
     def as_written(self, name: str) -> Any:
         """Return a field's value, with each reference in the place of what it brought.
