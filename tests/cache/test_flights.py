@@ -17,15 +17,35 @@ async def test_a_landing_lets_all_waiters_go_with_the_same(entry) -> None:
     flights = Flights()
     flight = flights.begin("key")
     assert flight is not None
-    assert flights.joined("key") is flight
-    assert flights.joined("other") is None
-    waiters = [asyncio.create_task(flight.wait(5)) for _ in range(5)]
+    assert flights.begin("key") is None
+    assert await flights.brought("other") is None
+    waiters = [asyncio.create_task(flights.brought("key")) for _ in range(5)]
     await asyncio.sleep(0)
     stored = entry()
     flight.land(stored)
     flight.land(Landing.FAILED)
     assert await asyncio.gather(*waiters) == [stored] * 5
     assert len(flights) == 0
+
+
+async def test_of_those_who_wait_for_a_leader_that_hands_on_one_leads(entry) -> None:
+    flights = Flights()
+    first = flights.begin("key")
+    assert first is not None
+    stored = entry()
+
+    async def waiter() -> object:
+        brought = await flights.brought("key")
+        if brought is None:
+            flight = flights.begin("key")
+            assert flight is not None
+            asyncio.get_running_loop().call_later(0.01, flight.land, stored)
+        return brought
+
+    waiters = [asyncio.create_task(waiter()) for _ in range(3)]
+    await asyncio.sleep(0)
+    first.land(Landing.HANDED_ON)
+    assert await asyncio.gather(*waiters) == [None, stored, stored]
 
 
 async def test_a_waiter_stops_waiting_after_its_bound() -> None:

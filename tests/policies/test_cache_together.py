@@ -135,7 +135,7 @@ async def test_waiters_for_another_variant_go_on_by_themselves(tenants_kit, even
 
 
 async def test_a_waiter_asks_by_itself_after_its_bound(tenants_kit, eventually, monkeypatch):
-    monkeypatch.setattr("tidegate.policies.cache.WAIT_S_MAX", 0.05)
+    monkeypatch.setattr("tidegate.cache.flights.WAIT_S_MAX", 0.05)
     kit = await tenants_kit()
     gate = asyncio.Event()
     kit.upstream.script = [[gate, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"]]

@@ -52,6 +52,12 @@ class Cache:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def forget(self, urls: list[bytes]) -> list[asyncio.Future[Any]]:
+        """Make all entries of `urls` (places.url_digest) invalid: in this worker now, elsewhere
+        when the store has done it. Never raises; the replies may."""
+        self.memory.drop_urls(urls)
+        return self.storage.invalidate(urls)
+
     async def aclose(self) -> None:
         self.memory.close()
         await self._close()

@@ -13,6 +13,7 @@ from typing import Any, Final
 from tidegate.cache.answers import fields_to_store, not_modified, stored_answer, with_fields
 from tidegate.cache.bodies import StoringBody, gather_short, stored_body
 from tidegate.cache.cache import Cache
+from tidegate.cache.choice import Choice
 from tidegate.cache.flights import Flight, Landing
 from tidegate.cache.freshness import initial_age_s, lifetime_s
 from tidegate.cache.question import Question
@@ -36,36 +37,33 @@ Send = Callable[[Request[Any]], Awaitable[Response]]
 
 
 class Fetch:
-    """`status` and `detail` tell afterwards what became of it."""
+    """One request to the service. The question is told what became of it."""
 
     def __init__(
         self,
         cache: Cache,
         question: Question,
         found: Found,
+        choice: Choice | None,
         flight: Flight | None,
         default_ttl_s: float,
     ) -> None:
-        self.status = "miss"
-        self.detail = ""
+        """`choice` is what is stored and does not answer as it is, if there is anything."""
         self._cache = cache
         self._question = question
         self._generations = found.generations
         self._flight = flight
         self._default_ttl_s = default_ttl_s
-        self._why = Forwarded.VARY_MISS if found.has_variants else Forwarded.URI_MISS
+        self._stale = choice if choice is not None and choice.may_be_validated else None
+        if choice is not None:
+            self._why = choice.why_forwarded
+        else:
+            self._why = Forwarded.VARY_MISS if found.has_variants else Forwarded.URI_MISS
+        question.told("miss", is_from_cache=False)
 
-    async def response(
-        self,
-        request: Request[Any],
-        send: Send,
-        stale: tuple[bytes, Stored] | None,
-        why: Forwarded | None,
-    ) -> Response:
-        """Return the answer to `request`; `stale` is what may be validated, `why` the reason."""
-        self._why = why or self._why
+    async def response(self, request: Request[Any], send: Send) -> Response:
         try:
-            return await self._answer(request, send, stale)
+            return await self._answer(request, send)
         except Exception:
             self._land(Landing.FAILED)
             raise
@@ -73,11 +71,9 @@ class Fetch:
             self._land(Landing.HANDED_ON)
             raise
 
-    async def _answer(
-        self, request: Request[Any], send: Send, stale: tuple[bytes, Stored] | None
-    ) -> Response:
-        asked = request.headers
-        conditions = conditional_fields(stale[1].headers) if stale is not None else None
+    async def _answer(self, request: Request[Any], send: Send) -> Response:
+        asked, stale = request.headers, self._stale
+        conditions = conditional_fields(stale.stored.headers) if stale is not None else None
         without = [field for field in asked if field[0] not in CONDITIONS]
         if stale is not None and conditions:
             request.headers = Headers(without + conditions)
@@ -86,7 +82,7 @@ class Fetch:
             if response.status != 304:
                 return await self._kept(response, request_time, asked)
             await response.aclose(Outcome.COMPLETE)
-            confirmed = await self._confirmed(*stale, asked, response, request_time)
+            confirmed = await self._confirmed(stale, asked, response, request_time)
             if confirmed is not None:
                 return confirmed
         elif self._flight is None or len(without) == len(asked):
@@ -98,9 +94,10 @@ class Fetch:
         return await self._kept(await send(request), request_time, asked)
 
     async def _confirmed(
-        self, entry: bytes, stale: Stored, asked: Headers, response: Response, request_time: float
+        self, choice: Choice, asked: Headers, response: Response, request_time: float
     ) -> Response | None:
         """Return the answer from what the 304 confirmed; None if that is not there any more."""
+        entry, stale, _ = choice
         if not is_answered_by_304(stale.headers, response.headers):
             return None
         body = (
@@ -116,17 +113,14 @@ class Fetch:
             reason = "not public any more"
         if reason is not None:
             # What the service says now holds for what is kept, however fresh it was.
-            self._cache.memory.drop_urls([self._question.place.url])
-            self._cache.storage.invalidate([self._question.place.url])
+            self._cache.forget([self._question.place.url])
         fresh = self._stored(stale, headers, request_time, response_time)
         if reason is None and self._keep(entry, fresh):
             self._land(Landing.LOOK if fresh.body_id else fresh)
         else:
             self._land(Landing.ALONE)
-        self.status, self.detail = "revalidated", reason or ""
-        fields = forwarded_fields(
-            self._why, status=304, is_stored=reason is None, detail=self.detail
-        )
+        self._question.told("revalidated", reason, is_from_cache=True)
+        fields = forwarded_fields(self._why, status=304, is_stored=reason is None, detail=reason)
         answer = not_modified(fresh, asked, fields)
         if answer is not None:
             return answer
@@ -150,24 +144,24 @@ class Fetch:
             reason = self._stores(response, request_time, response_time)
         if reason is not None:
             self._land(Landing.ALONE)
-        self.detail = reason or ""
+        self._question.detail = reason
         if asked is not None:
-            answer = await self._not_modified(response, asked, is_stored=reason is None)
+            answer = await self._not_modified(response, asked, reason)
             if answer is not None:
                 return answer
-        fields = forwarded_fields(self._why, is_stored=reason is None, detail=self.detail)
+        fields = forwarded_fields(self._why, is_stored=reason is None, detail=reason)
         response.headers = with_fields(response.headers, fields)
         return response
 
     async def _not_modified(
-        self, response: Response, asked: Headers, *, is_stored: bool
+        self, response: Response, asked: Headers, reason: str | None
     ) -> Response | None:
         """Return the 304 instead of `response`, if the client has that already."""
         is_whole = isinstance(response.body, bytes)
-        if is_stored and not is_whole:
+        if reason is None and not is_whole:
             return None  # it is stored while it goes to the client
         fields = forwarded_fields(
-            self._why, status=response.status, is_stored=is_stored, detail=self.detail
+            self._why, status=response.status, is_stored=reason is None, detail=reason
         )
         answer = not_modified(response, asked, fields)
         if answer is not None:

@@ -76,12 +76,22 @@ class Flights:
     def __len__(self) -> int:
         return len(self._under_way)
 
-    def joined(self, key: Hashable) -> Flight | None:
-        """Return the flight to wait for, if there is one."""
-        return self._under_way.get(key)
+    async def brought(self, key: Hashable) -> Stored | Landing | None:
+        """Wait for who asks the same; return what he brought. None: nobody asks any more.
+
+        Of those who wait for a leader that was cancelled, the first leads, the others wait on.
+        """
+        deadline = time.monotonic() + WAIT_S_MAX
+        while (flight := self._under_way.get(key)) is not None:
+            landed = await flight.wait(deadline - time.monotonic())
+            if landed is not Landing.HANDED_ON:
+                return landed
+        return None
 
     def begin(self, key: Hashable) -> Flight | None:
-        """Lead; None for a key whose answers could not be shared lately."""
+        """Lead; None where somebody does, or where answers could not be shared lately."""
+        if key in self._under_way:
+            return None
         until = self._alone_until.get(hash(key))
         if until is not None:
             if time.monotonic() < until:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol
 from tidegate.cache.directives import Directives, of_message
 from tidegate.cache.freshness import current_age_s
 from tidegate.cache.storing import PERSONAL_FIELDS, is_said_to_be_stored
+from tidegate.cache.validation import CONDITIONS
 from tidegate.http import Headers, Request
 
 
@@ -68,6 +69,8 @@ _BYPASSING: Final = {
     b"x-method-override": "X-Method-Override",
 }
 _DIRECTING: Final = frozenset({b"cache-control", b"pragma"}) | PERSONAL_FIELDS
+JUDGED: Final = _DIRECTING | CONDITIONS | _BYPASSING.keys()
+"""A request with none of these fields takes whatever is fresh."""
 
 
 def why_bypassed(request: Request) -> str | None:

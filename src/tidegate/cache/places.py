@@ -62,6 +62,10 @@ class Place:
         if tenant is not None:
             self.generations.append(tenant_generation(tenant))
 
+    def rests_on(self, entry: bytes) -> list[bytes]:
+        """Return the generations beside which what lies at `entry`, one of the two, is valid."""
+        return self.generations[:2] if entry is self.public else self.generations
+
 
 class Generations:
     """What is valid at a place: the values of its generations when it was looked up."""

@@ -32,7 +32,7 @@ _UNPRINTABLE: Final = re.compile(rb"[^ -~]")
 _SPECIAL: Final = re.compile(rb'["\\]')
 
 
-def hit_fields(ttl_s: float, detail: str = "") -> tuple[HeaderField, HeaderField]:
+def hit_fields(ttl_s: float, detail: str | None = None) -> tuple[HeaderField, HeaderField]:
     """Return the two fields of an answer from the cache; a negative `ttl_s` says it was stale."""
     value = b"%b; hit; ttl=%d" % (_NAME, ttl_s // 1)
     x_cache = b"HIT" if ttl_s >= 0 else b"STALE"
@@ -45,7 +45,7 @@ def forwarded_fields(
     status: int | None = None,
     is_stored: bool = False,
     is_collapsed: bool = False,
-    detail: str = "",
+    detail: str | None = None,
 ) -> tuple[HeaderField, HeaderField]:
     """Return the two fields of an answer for which the service was asked.
 
@@ -68,7 +68,7 @@ def appended(upstream_values: Iterable[bytes], own: bytes) -> bytes:
     return b", ".join((*upstream_values, own))
 
 
-def _with_detail(value: bytes, detail: str) -> bytes:
+def _with_detail(value: bytes, detail: str | None) -> bytes:
     if not detail:
         return value
     text = _UNPRINTABLE.sub(b"?", detail.encode("ascii", "replace"))

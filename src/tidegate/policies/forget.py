@@ -55,8 +55,7 @@ class Forget:
 
     def _forget(self, targets: Iterable[bytes], host: bytes) -> list[asyncio.Future[Any]]:
         urls = [url_digest(route, host, target) for target in targets for route in self._routes]
-        self._cache.memory.drop_urls(urls)
-        return self._cache.storage.invalidate(urls)
+        return self._cache.forget(urls)
 
 
 def is_cached(route: Route) -> bool:
