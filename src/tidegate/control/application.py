@@ -89,13 +89,7 @@ def application(
     app.open_paths = OPEN_PATHS | (
         frozenset(("/metrics",)) if _is_loopback(config.admin.host) else frozenset()
     )
-    app.state.parts = Parts(
-        config,
-        store,
-        gateway,
-        Repository(config, store),
-        data_dir,
-    )
+    app.state.parts = Parts(gateway, Repository(config, store), data_dir)
     problems.install(app, [route for router in ROUTERS for route in router.routes])
     app.add_middleware(
         Guard,

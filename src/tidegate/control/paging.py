@@ -6,7 +6,8 @@ bound in an order, and opens nothing.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Annotated, Any, Final, Generic, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Final, Generic, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import BaseModel
@@ -17,6 +18,7 @@ COUNT_MAX: Final = 500
 COUNT_DEFAULT: Final = 100
 CURSOR_PATTERN: Final = r"^([A-Za-z0-9_-]{4}){0,64}([A-Za-z0-9_-]{2,3})?$"
 T = TypeVar("T")
+Found = TypeVar("Found")
 
 
 class Listed(BaseModel, Generic[T]):
@@ -44,7 +46,9 @@ class Position:
 PositionQuery = Annotated[Position, Depends()]
 
 
-def next_cursor(page: Page[Any]) -> str | None:
-    if page.next_after is None:
-        return None
-    return urlsafe_b64encode(page.next_after.encode()).decode().rstrip("=")
+def listed(page: Page[Found], shown: Callable[[Found], T]) -> Listed[T]:
+    """Return a page as a client gets it, each of its objects as `shown` shows it."""
+    cursor = None
+    if page.next_after is not None:
+        cursor = urlsafe_b64encode(page.next_after.encode()).decode().rstrip("=")
+    return Listed(items=[shown(item) for item in page.items], next_cursor=cursor)

@@ -6,24 +6,20 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from tidegate.config import Config
 from tidegate.gateway import Gateway
 from tidegate.identity import Repository
-from tidegate.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    config: Config
-    store: Store
     gateway: Gateway
-    """Open, and never given a request: it knows how routes are compiled."""
+    """Open, and never given a request: it has the configuration, compiled, and the store."""
     repository: Repository
     data_dir: Path
 
     def defined_in(self, origin: str, kind: str, name: str) -> str | None:
         """Return where the file says what an object is; None for what the API made."""
-        return self.config.places.of(kind, name) if origin == "file" else None
+        return self.gateway.config.places.of(kind, name) if origin == "file" else None
 
 
 def _parts(request: Request) -> Parts:

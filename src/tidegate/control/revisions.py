@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Response
 from pydantic import StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
+from tidegate.identity import Plan, Put, Tenant
 from tidegate.identity.layout import ABSENT, ANY
 
 _Tag = Annotated[str, StringConstraints(pattern=r'^"?[0-9]{1,19}"?$')]
@@ -37,3 +38,9 @@ def tag(response: Response, revision: int | None) -> None:
     """Tell the revision; what the file says has none."""
     if revision is not None:
         response.headers["etag"] = f'"{revision}"'
+
+
+def tag_written(response: Response, written: Put[Plan] | Put[Tenant]) -> None:
+    """Tell the revision that was written, and by the status whether the object is new."""
+    response.status_code = 201 if written.is_new else 200
+    tag(response, written.item.revision)

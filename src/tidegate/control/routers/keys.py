@@ -18,7 +18,7 @@ from tidegate.control.fields import (
     Shown,
     ShownObject,
 )
-from tidegate.control.paging import Listed, PositionQuery, next_cursor
+from tidegate.control.paging import Listed, PositionQuery, listed
 from tidegate.control.parts import Parts, PartsNeeded
 from tidegate.identity import CreatedKey, StoredKey
 from tidegate.identity.repository import OVERLAP_S_MAX
@@ -74,8 +74,7 @@ async def list_keys(
     page = await parts.repository.list_keys(
         tenant=tenant, after=position.after, count=position.count
     )
-    items = [ShownKey(**_members(parts, key)) for key in page.items]
-    return Listed(items=items, next_cursor=next_cursor(page))
+    return listed(page, lambda key: ShownKey(**_members(parts, key)))
 
 
 @router.post(

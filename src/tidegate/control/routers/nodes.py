@@ -32,5 +32,5 @@ class ShownNodes(Shown):
 @router.get("/nodes")
 async def list_nodes(parts: PartsNeeded) -> ShownNodes:
     """List every gateway process on this store that said within 10 seconds that it is alive."""
-    nodes = [ShownNode(**asdict(node)) for node in await alive(parts.store)]
-    return ShownNodes(config=fingerprint(parts.config), items=nodes)
+    nodes = [ShownNode(**asdict(node)) for node in await alive(parts.gateway.store)]
+    return ShownNodes(config=fingerprint(parts.gateway.config), items=nodes)

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from tidegate.control.fields import Body, NameInPath, Shown, ShownObject
-from tidegate.control.paging import Listed, PositionQuery, next_cursor
+from tidegate.control.paging import Listed, PositionQuery, listed
 from tidegate.control.parts import Parts, PartsNeeded
 from tidegate.control.plan_fields import (
     PlanLimits,
@@ -15,7 +15,7 @@ from tidegate.control.plan_fields import (
     shown_limits,
     shown_routes,
 )
-from tidegate.control.revisions import Expected, tag
+from tidegate.control.revisions import Expected, tag, tag_written
 from tidegate.identity import Plan
 
 router = APIRouter(prefix="/v1/plans", tags=["plans"])
@@ -42,7 +42,7 @@ class DeletedPlan(Shown):
 async def list_plans(parts: PartsNeeded, position: PositionQuery) -> Listed[ShownPlan]:
     """List the plans of the file and of the API, by name."""
     page = await parts.repository.plans.page(after=position.after, count=position.count)
-    return Listed(items=[_shown(parts, item) for item in page.items], next_cursor=next_cursor(page))
+    return listed(page, lambda plan: _shown(parts, plan))
 
 
 @router.get("/{plan}", responses={404: {}})
@@ -71,8 +71,7 @@ async def put_plan(
     written = await parts.repository.plans.put(
         plan, checked_limits(body.limits), expected, allow=checked_routes(body.allow)
     )
-    response.status_code = 201 if written.is_new else 200
-    tag(response, written.item.revision)
+    tag_written(response, written)
     return _shown(parts, written.item)
 
 

@@ -61,7 +61,7 @@ def _shown(parts: Parts, compiled: CompiledRoute) -> ShownRoute:
         name=route.name,
         service=compiled.service.name,
         origin="file",
-        defined_in=parts.config.places.of("route", route.name),
+        defined_in=parts.gateway.config.places.of("route", route.name),
         targets=list(compiled.service.as_written("targets")),
         hosts=list(route.as_written("hosts")),
         paths=list(route.as_written("paths")),

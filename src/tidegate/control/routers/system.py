@@ -27,7 +27,7 @@ class Health(Shown):
 @router.get("/health")
 async def health(parts: PartsNeeded) -> Health:
     """Say that this process is alive, and whether it reaches the store."""
-    return Health(status="alive", store="up" if parts.store.is_up else "down")
+    return Health(status="alive", store="up" if parts.gateway.store.is_up else "down")
 
 
 @router.get(

@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Response
 
 from tidegate.control.fields import Body, Name, NameInPath, Shown, ShownObject
-from tidegate.control.paging import Listed, PositionQuery, next_cursor
+from tidegate.control.paging import Listed, PositionQuery, listed
 from tidegate.control.parts import Parts, PartsNeeded
-from tidegate.control.revisions import Expected, tag
+from tidegate.control.revisions import Expected, tag, tag_written
 from tidegate.identity import Tenant
 
 router = APIRouter(prefix="/v1/tenants", tags=["tenants"])
@@ -30,7 +30,7 @@ class DeletedTenant(Shown):
 async def list_tenants(parts: PartsNeeded, position: PositionQuery) -> Listed[ShownTenant]:
     """List the tenants of the file and of the API, by name."""
     page = await parts.repository.tenants.page(after=position.after, count=position.count)
-    return Listed(items=[_shown(parts, item) for item in page.items], next_cursor=next_cursor(page))
+    return listed(page, lambda tenant: _shown(parts, tenant))
 
 
 @router.get("/{tenant}", responses={404: {}})
@@ -55,8 +55,7 @@ async def put_tenant(
 ) -> ShownTenant:
     """Create a tenant, or move it to another plan. Workers follow within a second."""
     written = await parts.repository.tenants.put(tenant, body.plan, expected)
-    response.status_code = 201 if written.is_new else 200
-    tag(response, written.item.revision)
+    tag_written(response, written)
     return _shown(parts, written.item)
 
 

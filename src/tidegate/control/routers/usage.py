@@ -55,7 +55,7 @@ async def get_usage(
     """Sum what a tenant used in the `minutes` up to `until`. Counts are a second behind."""
     last = int(time.time() if until is None else until) // 60
     first = max(0, last - minutes + 1)
-    rows = await read_usage(parts.store, tenant, first, last)
+    rows = await read_usage(parts.gateway.store, tenant, first, last)
     return ShownUsages(
         tenant=tenant, first_minute=first * 60, minutes=minutes, by=by, items=_sums(rows, by)
     )
