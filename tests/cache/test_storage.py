@@ -11,7 +11,7 @@ from tidegate.cache.storage import OVERHEAD_BYTES, VARIANTS_MAX, Found
 from tidegate.cache.stored import Stored
 from tidegate.cache.vary import selecting_values
 from tidegate.http import Headers
-from tidegate.store import Store, StoreRefused
+from tidegate.store import Store, StoreRefused, StoreUnavailable
 
 MakePlace = Callable[..., Place]
 MakeEntry = Callable[..., Stored]
@@ -276,3 +276,24 @@ async def test_a_store_of_its_own_that_evicts_is_refused(
     finally:
         await first.connection.execute("CONFIG", "SET", "maxmemory-policy", "noeviction")
     await opened_cache(url=redis_server)
+
+
+@pytest.mark.parametrize("policy", ["volatile-lru", "volatile-ttl"])
+async def test_nothing_is_cached_while_the_store_of_redis_may_evict(
+    opened_cache, place, entry, valkey: Store, eventually, caplog, policy: str
+) -> None:
+    await valkey.execute("CONFIG", "SET", "maxmemory-policy", policy)
+    try:
+        cache = await opened_cache()
+        await asyncio.sleep(0.2)  # some more attempts
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert said.startswith("nothing is cached: ")
+        assert f"maxmemory-policy {policy}" in said
+        assert "Set maxmemory-policy to noeviction" in said
+        assert (await found(cache, place())).generations is None
+        with pytest.raises(StoreUnavailable):
+            await cache.storage.commit(place().own, place(), entry(), 60)
+    finally:
+        await valkey.execute("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await eventually(lambda: cache.connection.is_up)
+    assert await cache.storage.commit(place().own, place(), entry(), 60) == b"stored"

@@ -2,7 +2,7 @@
 
 Entries lie in the store of `redis`, or in one of their own (`cache.url`), always on a connection
 of the cache's own. A store that cannot be reached at the start is no error: until it is there,
-everything is a miss.
+everything is a miss. So it is while the store of `redis` may evict (see `_refuse_eviction`).
 """
 
 import asyncio
@@ -67,15 +67,23 @@ async def open_cache(settings: CacheStore, store: Store) -> Cache:
     """Open the cache beside `store`.
 
     Raises StoreRefused for a URL that names no store, or one of its own that evicts. One that is
-    found to evict later is as good as down.
+    found to evict later, and the store of `redis`, which has other uses, is as good as down.
     """
     is_apart = settings.url is not None
     address = Address.parse(settings.url) if settings.url else store.connection.address
     tracking = Tracking(address) if is_apart else store.tracking
+    is_refused = False
 
     async def prepare(pipeline: Pipeline) -> None:
-        if is_apart:
+        nonlocal is_refused
+        try:
             await _refuse_eviction(pipeline, address)
+        except StoreRefused as refusal:
+            if not (is_apart or is_refused):  # once, not at each attempt
+                logger.warning("nothing is cached: %s", refusal)
+            is_refused = True
+            raise
+        is_refused = False
         await _load_scripts(pipeline)
 
     connection = Connection(
@@ -97,17 +105,19 @@ async def open_cache(settings: CacheStore, store: Store) -> Cache:
         await connection.wait_up(START_WAIT_S)
     except StoreUnavailable as error:
         logger.warning("the cache's store is not there yet: %s", error)
-    except BaseException:
-        await asyncio.shield(cache.aclose())
-        raise
+    except BaseException as error:
+        if is_apart or not isinstance(error, StoreRefused):
+            await asyncio.shield(cache.aclose())
+            raise
     return cache
 
 
 async def _refuse_eviction(pipeline: Pipeline, address: Address) -> None:
     """Raise StoreRefused if the store may evict what says that an entry is forgotten.
 
-    Also where it evicts only what expires by itself: generations do. The store of `redis` is
-    judged by the store's own room, which also says when a store does not tell.
+    Also where it evicts only what expires by itself: generations do. Whether the store of `redis`
+    may hold limits and keys is the store's own room to judge, which also says when a store does
+    not tell.
     """
     told = None
     with suppress(CommandFailed):
@@ -115,9 +125,10 @@ async def _refuse_eviction(pipeline: Pipeline, address: Address) -> None:
     policy = info_fields(told).get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise StoreRefused(
-            f"cache.url: the store at {address.redacted} has maxmemory-policy {policy}: it would "
+            f"the cache's store at {address.redacted} has maxmemory-policy {policy}: it would "
             "evict what says that an entry is forgotten, and old answers would be given again. "
-            "Set maxmemory-policy to noeviction: the cache keeps to `cache.bytes` by itself."
+            "Set maxmemory-policy to noeviction (the cache keeps to `cache.bytes` by itself), or "
+            "give the cache a store of its own that has it (`cache.url`)."
         )
 
 

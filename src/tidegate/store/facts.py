@@ -79,7 +79,8 @@ def _warnings(policy: str, is_aof_on: bool, fsync: str, has_waitaof: bool) -> tu
     elif policy.startswith("volatile-"):
         found.append(
             f"maxmemory-policy is {policy}: limits expire by themselves, so that a full store may "
-            "evict them early and admit more than the plan says; noeviction is exact"
+            "evict them early and admit more than the plan says, and nothing is cached in it; "
+            "noeviction is exact"
         )
     if not is_aof_on:
         found.append("appendonly is off: keys and limits are lost when the store restarts")
