@@ -15,8 +15,10 @@ from tidegate.identity import (
     PlanMissing,
     RecordUnreadable,
     Repository,
+    Stranger,
     new_key,
 )
+from tidegate.identity import resolver as resolver_module
 from tidegate.identity.key_format import digest
 from tidegate.identity.layout import key_record
 from tidegate.store import Store, Tracking
@@ -130,6 +132,47 @@ async def test_the_verdict_is_that_of_the_constant_time_comparison(
     assert held == asked
     assert (held == digest(presented)) is (which == "store")
     assert len(held) == 32
+    # Nor is it read under the digest of another, should two marks ever be one.
+    stranger = resolver.recognise(presented)
+    assert isinstance(stranger, Stranger)
+    assert stranger.digest == (b"" if which == "file" else digest(presented))
+
+
+async def test_a_key_is_hashed_once_on_its_way_to_a_401(
+    resolver: KeyResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[bytes] = []
+
+    def noted(presented: bytes) -> bytes:
+        hashed.append(presented)
+        return digest(presented)
+
+    monkeypatch.setattr(resolver_module, "digest", noted)
+    wrong, other = new_key().encode(), new_key().encode()
+    assert resolver.known(wrong) is None
+    stranger = resolver.recognise(wrong)
+    assert isinstance(stranger, Stranger)
+    assert not resolver.has_met(stranger)
+    with pytest.raises(Unauthorized):
+        await resolver.look_up(stranger)
+    assert hashed == [wrong]
+    # What is left of one is not taken for another's.
+    assert isinstance(between := resolver.recognise(other), Stranger)
+    assert (stranger.digest, between.digest) == (digest(wrong), digest(other))
+    assert isinstance(too_long := resolver.recognise(b"x" * 257), Stranger)
+    assert (too_long.digest, hashed) == (b"", [wrong, other])
+
+
+async def test_who_was_found_meanwhile_is_not_read_again(
+    resolver: KeyResolver, repository: Repository, store: Store
+) -> None:
+    presented = (await create(repository, "demo/laptop", store.tracking)).key.encode()
+    stranger = resolver.recognise(presented)
+    assert isinstance(stranger, Stranger)
+    caller = await resolver.resolve(presented)
+    before = await reads(store)
+    assert await resolver.look_up(stranger) is caller
+    assert await reads(store) == before
 
 
 async def test_a_tenant_that_left_the_file_takes_all_its_keys_along(

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,9 +15,10 @@ from tidegate.config import Config, Rate
 from tidegate.gateway import Gateway
 from tidegate.http.errors import StoreUnavailable
 from tidegate.identity import Repository, new_key
-from tidegate.policies import auth_throttle
+from tidegate.policies import auth_throttle, auth_turns
 from tidegate.policies.auth_throttle import AuthThrottle, AuthThrottled
 from tidegate.rate_limiter import Limiter
+from tidegate.store import Store
 from tidegate.testing import Kit, ScriptedUpstream, open_kit
 
 OTHER = "192.0.2.7"
@@ -137,11 +140,119 @@ async def test_workers_count_together(opened):
     assert await statuses(second, 2) == [429, 429]
 
 
-async def test_a_thousand_guesses_at_once_are_no_more_than_twenty(opened):
-    kit = await opened()
-    asked = [kit.get("/api/x", key=f"guess{number}") for number in range(1000)]
-    answers = [answer.status for answer in await asyncio.gather(*asked)]
-    assert (answers.count(401), answers.count(429)) == (20, 980)
+async def at_once(kits: Sequence[Kit], keys: Iterable[str]) -> Counter[int]:
+    """Every key at every kit in one moment: how often each status came back."""
+    asked = [kit.get("/api/x", key=key) for key in keys for kit in kits]
+    return Counter(answer.status for answer in await asyncio.gather(*asked))
+
+
+async def look_ups(store: Store) -> int:
+    return calls(await store.execute("INFO", "commandstats"), "hmget")
+
+
+async def good_keys(kit: Kit, count: int) -> list[str]:
+    repository = Repository(kit.gateway.config, kit.gateway.store)
+    creating = [repository.create_key("acme", f"key{number}") for number in range(count)]
+    return [created.key for created in await asyncio.gather(*creating)]
+
+
+# A place that comes back within the test would be one more; with 20 an hour none does.
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+async def test_guesses_in_parallel_are_looked_up_no_more_than_failures_are_left(
+    opened, tidegate_store, workers
+):
+    kits = [await opened(auth_failures="20/h") for _ in range(workers)]
+    before = await look_ups(tidegate_store)
+    answers = await at_once(kits, [new_key() for _ in range(1000)])
+    # Failures are counted together, look-ups by each worker for itself.
+    assert answers == {401: 20, 429: 1000 * workers - 20}
+    assert await look_ups(tidegate_store) - before == 20 * workers
+    assert await at_once(kits, [new_key() for _ in range(100)]) == {429: 100 * workers}
+    assert await look_ups(tidegate_store) - before == 20 * workers
+    assert all(not kit.gateway.parts.throttle._turns for kit in kits)
+
+
+async def test_a_worker_looks_up_in_parallel_what_others_have_left(opened, tidegate_store):
+    first, second = [await opened(auth_failures="20/h") for _ in range(2)]
+    assert await statuses(first, 15) == [401] * 15
+    assert await statuses(second, 1) == [401]
+    before = await look_ups(tidegate_store)
+    answers = await at_once([second], [new_key() for _ in range(100)])
+    assert answers == {401: 4, 429: 96}
+    assert await look_ups(tidegate_store) - before == 4
+
+
+async def test_a_thousand_malformed_guesses_at_once_are_no_more_than_twenty(opened):
+    kit = await opened(auth_failures="20/h")
+    answers = await at_once([kit], [f"guess{number}" for number in range(1000)])
+    assert answers == {401: 20, 429: 980}
+
+
+@pytest.mark.parametrize("failed", [0, 15, 19])
+async def test_an_office_of_good_keys_is_let_in_by_a_worker_that_has_met_none(
+    opened, tidegate_store, failed
+):
+    kit = await opened(auth_failures="20/h")
+    keys = await good_keys(kit, 50)
+    await statuses(kit, failed)
+    # Each in several requests: who waits for a turn with a key found meanwhile reads it no more.
+    before = await look_ups(tidegate_store)
+    assert await at_once([kit], keys * 4) == {200: 200}
+    assert await look_ups(tidegate_store) - before == 50
+    assert await statuses(kit, 20 - failed) == [401] * (20 - failed)
+    assert await statuses(kit, 1) == [429]
+
+
+async def test_who_came_before_the_last_failure_is_let_in_and_who_waits_behind_it_is_not(
+    opened, tidegate_store
+):
+    kit = await opened(auth_failures="20/h")
+    keys = await good_keys(kit, 6)
+    await statuses(kit, 19)
+    in_turn = [*keys[:3], new_key(), *keys[3:], new_key()]
+    answers = await asyncio.gather(*(kit.get("/api/x", key=key) for key in in_turn))
+    assert [answer.status for answer in answers] == [200, 200, 200, 401, 429, 429, 429, 429]
+    assert 1 <= int(answers[-1].header("retry-after")) <= 180
+    assert await at_once([kit], keys) == {200: 3, 429: 3}
+
+
+async def test_a_client_that_goes_away_while_it_waits_leaves_no_trace(opened, tidegate_store):
+    kit = await opened(auth_failures="20/h")
+    keys = await good_keys(kit, 9)
+    await statuses(kit, 19)
+    asked = [asyncio.create_task(kit.get("/api/x", key=key)) for key in keys]
+    guesses = [asyncio.create_task(kit.get("/api/x", key=new_key())) for _ in range(5)]
+    await asyncio.sleep(0)
+    turns = kit.gateway.parts.throttle._turns
+    assert len(turns) == 1
+    for gone in (*asked[1::2], *guesses):
+        gone.cancel()
+    assert [(await stayed).status for stayed in asked[::2]] == [200] * 5
+    left = await asyncio.gather(*asked[1::2], *guesses, return_exceptions=True)
+    assert all(isinstance(outcome, asyncio.CancelledError) for outcome in left)
+    assert not turns
+    assert await statuses(kit, 2) == [401, 429]
+
+
+async def test_who_hangs_up_on_a_look_up_has_guessed(opened, tidegate_store):
+    kit, other = [await opened(auth_failures="3/h") for _ in range(2)]
+    repository = Repository(kit.gateway.config, tidegate_store)
+    good = (await repository.create_key("acme", "laptop")).key
+    before = await look_ups(tidegate_store)
+    for key in (new_key(), new_key(), new_key(), good):
+        asked = asyncio.create_task(kit.get("/api/x", key=key))
+        await asyncio.sleep(0)
+        asked.cancel()
+        with suppress(asyncio.CancelledError):
+            await asked
+    # Else whoever hung up on each of a thousand would now be let in with the one that is a key.
+    assert await statuses(kit, 1, key=good) == [429]
+    assert await look_ups(tidegate_store) - before == 3
+    assert not kit.gateway.parts.throttle._turns
+    # And is known to the others by the time that they ask.
+    assert await statuses(other, 1) == [429]
 
 
 async def test_an_ipv6_site_is_one_address(opened):
@@ -199,10 +310,12 @@ async def test_a_key_that_cannot_be_looked_up_is_no_failure(opened, monkeypatch)
     kit = await opened()
 
     async def down(*_) -> None:
+        await asyncio.sleep(0)
         raise StoreUnavailable("down")
 
     monkeypatch.setattr(kit.gateway.parts.resolver, "look_up", down)
     assert await statuses(kit, 30, key=new_key()) == [503] * 30
+    assert await at_once([kit], [new_key() for _ in range(100)]) == {503: 100}
     monkeypatch.undo()
     assert await statuses(kit, 20) == [401] * 20
 
@@ -211,12 +324,71 @@ async def test_what_a_worker_remembers_is_bounded(tidegate_store, monkeypatch):
     monkeypatch.setattr(auth_throttle, "ADDRESSES_MAX", 3)
     throttle = AuthThrottle(Rate(1, "minute"), Limiter(tidegate_store))
     for number in range(10):
-        await throttle.failed(b"%d" % number)
-    assert len(throttle._clear_at) == 3
+        await one_failure(throttle, b"%d" % number)
+    assert (len(throttle._clear_at), len(throttle._turns)) == (3, 0)
     # Forgotten here, the store still knows it.
-    throttle.check(b"1")
+    await throttle.enter(b"1")
     with pytest.raises(AuthThrottled):
         await throttle.failed(b"1")
+    throttle.leave(b"1")
+    with pytest.raises(AuthThrottled):
+        await throttle.enter(b"1")
+    assert not throttle._turns
+
+
+async def one_failure(throttle: AuthThrottle, address: bytes) -> None:
+    await throttle.enter(address)
+    try:
+        await throttle.failed(address)
+    finally:
+        throttle.leave(address)
+
+
+async def test_no_more_wait_than_a_bound(tidegate_store, monkeypatch):
+    monkeypatch.setattr(auth_turns, "WAITING_MAX", 2)
+    throttle = AuthThrottle(Rate(1, "hour"), Limiter(tidegate_store))
+    await throttle.enter(b"a")
+    waiting = [asyncio.create_task(throttle.enter(b"a")) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(AuthThrottled, match="wait to be looked up") as refusal:
+        await throttle.enter(b"a")
+    assert refusal.value.headers.get(b"retry-after") == b"1"
+    await throttle.enter(b"b")  # another address has its own
+    for _ in waiting:
+        throttle.leave(b"a")
+    await asyncio.gather(*waiting)
+    throttle.leave(b"a")
+    throttle.leave(b"b")
+    assert not throttle._turns
+
+
+async def test_nobody_waits_longer_than_a_bound(tidegate_store, monkeypatch):
+    monkeypatch.setattr(auth_throttle, "WAIT_MAX_S", 0.0)
+    throttle = AuthThrottle(Rate(1, "hour"), Limiter(tidegate_store))
+    await throttle.enter(b"a")
+    with pytest.raises(AuthThrottled, match="wait to be looked up"):
+        await throttle.enter(b"a")
+    throttle.leave(b"a")
+    assert not throttle._turns
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_place_that_comes_as_its_waiter_goes_is_the_next_ones(
+    tidegate_store, monkeypatch, is_late
+):
+    throttle = AuthThrottle(Rate(1, "hour"), Limiter(tidegate_store))
+    await throttle.enter(b"a")
+    first, second = [asyncio.create_task(throttle.enter(b"a")) for _ in range(2)]
+    await asyncio.sleep(0)
+    if is_late:
+        throttle.leave(b"a")  # the place is the first one's, who does not run any more
+    first.cancel()
+    if not is_late:
+        throttle.leave(b"a")
+    await second
+    assert first.cancelled()
+    throttle.leave(b"a")
+    assert not throttle._turns
 
 
 class _Nowhere:
@@ -238,27 +410,36 @@ class _Throttle(AuthThrottle):
 
 
 @given(
-    st.lists(st.floats(0, 30), max_size=80),
+    st.lists(st.tuples(st.floats(0, 30), st.integers(1, 60), st.integers(0, 60)), max_size=40),
     st.integers(1, 50),
     st.sampled_from(["second", "minute", "hour"]),
 )
-def test_a_worker_alone_takes_no_more_than_burst_and_rate_allow(pauses, count, period):
+def test_a_worker_alone_takes_no_more_than_burst_and_rate_allow(waves, count, period):
     now = [1000.0]
     rate = Rate(count, period)
     throttle = _Throttle(rate, _Nowhere(), clock=lambda: now[0])
     taken: list[float] = []
-    for pause in pauses:
-        now[0] += pause
-        for _ in range(3):
-            try:
-                throttle.check(b"a")
-                with suppress(StopIteration):  # without a store there is nothing to wait for
-                    throttle.failed(b"a").send(None)
-            except AuthThrottled as error:
-                wait_s = int(error.headers.get(b"retry-after"))
-                assert 1 <= wait_s <= rate.period_s
-                break
-            taken.append(now[0])
+
+    async def guess(hangs_up: bool) -> None:
+        try:
+            await throttle.enter(b"a")
+        except AuthThrottled as error:
+            wait_s = int(error.headers.get(b"retry-after"))
+            assert 1 <= wait_s <= rate.period_s
+            return
+        taken.append(now[0])
+        await asyncio.sleep(0)
+        with suppress(StoreUnavailable):
+            throttle.hung_up(b"a") if hangs_up else await throttle.failed(b"a")
+        throttle.leave(b"a")
+
+    async def play() -> None:
+        for pause, guesses, hung_up in waves:
+            now[0] += pause
+            await asyncio.gather(*(guess(number < hung_up) for number in range(guesses)))
+            assert not throttle._turns
+
+    asyncio.run(play())
     for index, start in enumerate(taken):
         for end_index in range(index, len(taken)):
             span_s = taken[end_index] - start

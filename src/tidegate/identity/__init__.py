@@ -30,7 +30,7 @@ from tidegate.identity.models import (
     grants_of,
 )
 from tidegate.identity.repository import Repository
-from tidegate.identity.resolver import KeyResolver
+from tidegate.identity.resolver import KeyResolver, Stranger
 
 __all__ = [
     "Caller",
@@ -50,6 +50,7 @@ __all__ = [
     "Repository",
     "RevokedKey",
     "StoredKey",
+    "Stranger",
     "Tenant",
     "TooManySecrets",
     "grants_of",

@@ -4,7 +4,8 @@ Known are the keys of the file, and copies of what the store said, for as long a
 and unbroken since they were read (DESIGN, decision 5). Anything else is read from the store, once
 for all who wait for it, and not kept if a change overtook it. While the store cannot be reached a
 copy serves for 60 s after its reading; whom nobody knows then gets 503, never 401. Only keys with
-a valid checksum reach the store at all. Hot: `known` costs about 1.3 µs, most of it SHA-256.
+a valid checksum reach the store at all. Hot: `known` costs about 1.3 µs, most of it hashing; of
+what it does not know it keeps the digest at hand, so that nothing else hashes.
 """
 
 import asyncio
@@ -50,6 +51,18 @@ _Outcome = Caller | None | GatewayError
 _Met = tuple[bytes, bytes, Caller | None]
 """The mark and the digest of a key that was presented, and its caller if the file has it."""
 
+_NO_DIGEST: Final = b""
+
+
+class Stranger:
+    """A key that `known` does not know, with its digest: empty where it was not worth hashing."""
+
+    __slots__ = ("digest", "presented")
+
+    def __init__(self, presented: bytes, digest: bytes) -> None:
+        self.presented = presented
+        self.digest = digest
+
 
 class _Reading:
     """One reading of the store, shared by all who wait for the same key."""
@@ -80,6 +93,8 @@ class KeyResolver:
         self._met: dict[bytes, _Met] = {}
         """By a keyed hash of what was presented its digest, and its caller if the file has it: half
         the cost of SHA-256 through OpenSSL. The file does not change while this lives."""
+        self._unknown: tuple[bytes, bytes] = (b"", _NO_DIGEST)
+        """Mark and digest of the last key that `known` did not know."""
         self._watches = [
             self._tracking.watch(prefix, self._on_change) for prefix in TRACKED_PREFIXES
         ]
@@ -92,26 +107,33 @@ class KeyResolver:
     def known(self, presented: bytes) -> Caller | None:
         """Return the caller if that takes no I/O: a key of the file, or a verified copy."""
         if len(presented) > PRESENTED_BYTES_MAX:
+            self._unknown = b"", _NO_DIGEST
             return None
         # The mark's key is secret: nobody can steer towards a mark, so its look-up tells nothing.
         mark = blake2s(presented, key=self._mark_key).digest()
         own_mark, hashed, caller = self._met.get(mark) or self._meet(mark, presented)
-        if caller is not None:
-            return caller if hmac.compare_digest(own_mark, mark) else None
-        held = self._verified(self._copies, hashed, COPY_LIFETIME_S)
-        if held is None or not hmac.compare_digest(held.digest, hashed):
-            return None
-        return held.caller
+        if caller is None:
+            held = self._verified(self._copies, hashed, COPY_LIFETIME_S)
+            caller = None if held is None else held.caller
+        elif not hmac.compare_digest(own_mark, mark):
+            caller, hashed = None, _NO_DIGEST
+        if caller is None:
+            self._unknown = mark, hashed
+        return caller
 
-    def has_met(self, presented: bytes) -> bool:
+    def recognise(self, presented: bytes) -> Caller | Stranger:
+        """Return what `known` does, or what it found out about a key that it does not know."""
+        return self.known(presented) or Stranger(presented, self._unknown[1])
+
+    def has_met(self, stranger: Stranger) -> bool:
         """Whether this was somebody's key when last read, however long ago: then it is no guess."""
-        if len(presented) > PRESENTED_BYTES_MAX:
-            return False
-        return self._copies.get(digest(presented)) is not None
+        return self._copies.get(stranger.digest) is not None
 
     def _meet(self, mark: bytes, presented: bytes) -> _Met:
         """Return mark, digest, and the file's caller; remember them where a caller is known."""
-        hashed = digest(presented)
+        unknown, hashed = self._unknown
+        if not hmac.compare_digest(unknown, mark):
+            hashed = digest(presented)
         met = mark, hashed, self._file.caller(hashed)
         if met[2] is not None or self._copies.get(hashed) is not None:
             if len(self._met) >= COPIES_MAX:
@@ -125,16 +147,18 @@ class KeyResolver:
         Raises Unauthorized for what cannot be or is no key, StoreUnavailable where that cannot
         be told now, PlanMissing and RecordUnreadable where an operator must act.
         """
-        return self.known(presented) or await self.look_up(presented)
+        found = self.recognise(presented)
+        return await self.look_up(found) if isinstance(found, Stranger) else found
 
-    async def look_up(self, presented: bytes) -> Caller:
-        """Do what `resolve` does with a key that `known` does not know."""
-        if not is_well_formed(presented):
-            raise unauthorized(_why_malformed(presented))
-        hashed = digest(presented)
-        caller = None
-        if self._verified(self._refusals, hashed, REFUSAL_LIFETIME_S) is None:
-            caller = await self._read_together(hashed)
+    async def look_up(self, stranger: Stranger) -> Caller:
+        """Do what `resolve` does with a key that `known` did not know; it may have waited since."""
+        if not is_well_formed(stranger.presented):
+            raise unauthorized(_why_malformed(stranger.presented))
+        hashed = stranger.digest
+        held = self._verified(self._copies, hashed, COPY_LIFETIME_S) or self._verified(
+            self._refusals, hashed, REFUSAL_LIFETIME_S
+        )
+        caller = await self._read_together(hashed) if held is None else held.caller
         if caller is None:
             raise unauthorized("The API key is not known")
         return caller
@@ -144,7 +168,9 @@ class KeyResolver:
         if held is None or held.epoch != self._epoch or not self._tracking.is_live:
             return None
         now = self._clock()
-        return held if now - held.read_at_s < lifetime_s and now < held.ends_at_s else None
+        if now - held.read_at_s >= lifetime_s or now >= held.ends_at_s:
+            return None
+        return held if hmac.compare_digest(held.digest, hashed) else None
 
     async def _read_together(self, hashed: bytes) -> Caller | None:
         reading = self._readings.get(hashed)

@@ -5,11 +5,12 @@ identity's, whether the plan has this route is entitle's, and how often an addre
 is no key is auth_throttle's; here is only the order of steps.
 """
 
+import asyncio
 from collections.abc import Awaitable
 
 from tidegate.http import Response
 from tidegate.http.errors import Unauthorized
-from tidegate.identity import Caller, KeyResolver, presented_key, unauthorized
+from tidegate.identity import Caller, KeyResolver, Stranger, presented_key, unauthorized
 from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.client_address import TrustedProxies, counted_by
 from tidegate.policies.entitle import Entitlement
@@ -30,23 +31,29 @@ class Recognition:
         presented = presented_key(request.headers)
         if presented is None:
             raise unauthorized("No API key is presented")
-        return self._resolver.known(presented) or await self._looked_up(presented, request)
+        found = self._resolver.recognise(presented)
+        return await self._looked_up(found, request) if isinstance(found, Stranger) else found
 
-    async def _looked_up(self, presented: bytes, request: Request) -> Caller:
+    async def _looked_up(self, stranger: Stranger, request: Request) -> Caller:
         """Look up what this worker does not know by heart, unless its address guesses."""
         throttle = self._throttle
         address = (
             None if throttle is None else self._proxies.client(request.client, request.headers)
         )
-        if throttle is None or address is None or self._resolver.has_met(presented):
-            return await self._resolver.look_up(presented)
+        if throttle is None or address is None or self._resolver.has_met(stranger):
+            return await self._resolver.look_up(stranger)
         counted = counted_by(address)
-        throttle.check(counted)
+        await throttle.enter(counted)
         try:
-            return await self._resolver.look_up(presented)
+            return await self._resolver.look_up(stranger)
         except Unauthorized:
             await throttle.failed(counted)
             raise
+        except asyncio.CancelledError:
+            throttle.hung_up(counted)
+            raise
+        finally:
+            throttle.leave(counted)
 
 
 class Authenticate:
