@@ -41,7 +41,7 @@ def served_admin_api(config_file: Path, data_dir: Path, **told: str) -> Iterator
     }
     try:
         assert is_up.wait(20)
-        with advertised(data_dir, Advertised(**(gateway | told), pid=os.getpid())):
+        with advertised(data_dir, Advertised(pid=os.getpid(), **(gateway | told))):
             yield asked
     finally:
         if servers:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from tidegate.cli.advertised import Advertised, advertised
+from tidegate.cli.inputs import shown_store
+from tidegate.config import load
 
 
 @pytest.mark.parametrize("target", ["api/v1/things", "", "localhost/api"])
@@ -27,13 +29,14 @@ def test_an_empty_key_is_said_to_be_empty(commands: Any) -> None:
     assert "the key is empty" in refused.err
 
 
-@pytest.mark.parametrize("command", [("explain", "GET", "/open"), ("keys", "list")])
-def test_without_a_configuration_the_running_gateway_s_is_named(
-    commands: Any, run: Any, command: tuple[str, ...]
+def test_without_a_configuration_that_of_the_running_gateway_is_asked(
+    commands: Any, run: Any
 ) -> None:
-    told = Advertised("http://127.0.0.1:1", str(commands.config), "embedded", 1)
-    with advertised(commands.data_dir, told):
-        refused = run(*command, "--data-dir", str(commands.data_dir))
+    where = ("--data-dir", str(commands.data_dir))
+    store = shown_store(load(commands.config), commands.data_dir)
+    with advertised(commands.data_dir, Advertised(str(commands.config), 1, store=store)):
+        told = run("explain", "GET", "/open", "--json", *where)
+    assert told.json["route"] == "open"
+    refused = run("explain", "GET", "/open", *where)
     assert refused.code == 1
-    file = commands.config
-    assert f"a running gateway uses {file}: add --config {file}\n" in refused.err
+    assert "There is no configuration" in refused.err

@@ -80,18 +80,14 @@ def test_a_name_that_nothing_can_have_is_refused_alike(commands: Any) -> None:
 
 def test_the_line_to_try_names_the_port_that_is_served(commands: Any) -> None:
     """Whatever `--port` the running gateway was given, and an address that a client can name."""
-    told = Advertised(
-        "http://127.0.0.1:1", str(commands.config), "another", os.getpid(), "http://0.0.0.0:8765"
-    )
+    told = Advertised(str(commands.config), os.getpid(), traffic_url="http://0.0.0.0:8765")
     with advertised(commands.data_dir, told):
         made = commands.run("keys", "create", "-t", commands.tenant, "-n", "ci")
     assert "http://127.0.0.1:8765/api/v1\n" in made.out
 
 
 def test_a_gateway_on_another_file_says_nothing_about_the_port(commands: Any) -> None:
-    told = Advertised(
-        "http://127.0.0.1:1", "/other.yaml", "another", os.getpid(), "http://127.0.0.1:8765"
-    )
+    told = Advertised("/other.yaml", os.getpid(), traffic_url="http://127.0.0.1:8765")
     with advertised(commands.data_dir, told):
         made = commands.run("keys", "create", "-t", commands.tenant, "-n", "ci")
     assert "http://127.0.0.1:8000/api/v1\n" in made.out

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from tidegate.cli.advertised import Advertised, advertised
 from tidegate.cli.failure import Failure
-from tidegate.cli.one_line import FirstKey, lines_to_try, written_file
+from tidegate.cli.one_line import FirstKey, lines_to_try, text_of, write_file
 from tidegate.cli.running import GatewayRun
 from tidegate.config import Settings, load
 from tidegate.config.one_line import OneLine
@@ -41,21 +42,44 @@ def test_a_bad_value_is_told_by_its_option_and_nothing_is_written(run: Any) -> N
 
 
 def test_the_file_lies_in_a_private_folder_and_says_how_to_go_on(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    path = written_file(OneLine(TO, rate="5/s"), folder)
-    assert folder.stat().st_mode & 0o077 == 0
+    path = tmp_path / "data" / "serve.yaml"
+    write_file(path, text_of(OneLine(TO, rate="5/s"), path))
+    assert path.parent.stat().st_mode & 0o077 == 0
     assert f"cp {path} tidegate.yaml" in path.read_text()
     assert load(path, {}).services[0].targets == (TO,)
     # A later start says something else.
-    assert written_file(OneLine(TO, auth="none"), folder) == path
+    write_file(path, text_of(OneLine(TO, auth="none"), path))
     assert load(path, {}).services[0].routes[0].auth == ()
-    assert [file.name for file in folder.iterdir()] == [path.name]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_a_data_directory_that_cannot_be_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     with pytest.raises(Failure, match="TIDEGATE_DATA_DIR"):
-        written_file(OneLine(TO), tmp_path / "data")
+        write_file(tmp_path / "data" / "serve.yaml", "version: 1")
+
+
+async def test_beside_a_gateway_with_other_words_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "serve.yaml"
+    first = text_of(OneLine(TO), path)
+    write_file(path, first)
+    second = text_of(OneLine(TO, rate="5/s"), path)
+    run = GatewayRun(path, path.parent, Settings.read({}), written=second)
+    with (
+        advertised(path.parent, Advertised(str(path), 1, first)),
+        pytest.raises(Failure, match="Another gateway runs on"),
+    ):
+        await run.until_stopped(lambda: None)
+    assert path.read_text() == first
+
+
+def test_a_line_to_copy_names_the_data_directory_where_it_is_not_the_default(
+    tmp_path: Path,
+) -> None:
+    here = GatewayRun(Path("a.yaml"), Path(".tidegate").absolute(), Settings.read({}))
+    assert here.command("keys", "list") == "tidegate keys list"
+    there = GatewayRun(Path("a.yaml"), tmp_path, Settings.read({}))
+    assert there.command("keys", "list") == f"tidegate keys list --data-dir {tmp_path}"
 
 
 @pytest.mark.parametrize("failure", [Failure("the store says no"), RuntimeError("a mistake")])
@@ -71,7 +95,9 @@ async def test_whatever_keeps_the_first_key_from_being_made_is_told_and_all_the_
         raise failure
 
     monkeypatch.setattr(Repository, "create_key", refuse)
-    run = GatewayRun(written_file(OneLine(TO), tmp_path), valkey_dir, Settings.read(), workers=1)
+    path = tmp_path / "serve.yaml"
+    write_file(path, text_of(OneLine(TO), path))
+    run = GatewayRun(path, valkey_dir, Settings.read(), workers=1)
     run.config, run.address = load(run.path, {}), ("127.0.0.1", 8000)
     first = FirstKey(run, is_open=False, as_json=False)
     first.announce()

@@ -1,13 +1,12 @@
 """Who is asked to do what a command says: the running gateway's API, or the store."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.served_admin_api import served_admin_api
-from tidegate.cli.advertised import FILE, Advertised, advertised, running_gateway
+from tidegate.cli.advertised import Advertised, advertised
 
 
 def listed(commands: Any) -> list[str]:
@@ -41,28 +40,37 @@ def test_where_nobody_listens_the_store_is_asked(commands: Any) -> None:
         assert "in_file" in listed(commands)
 
 
-def test_what_a_dead_gateway_told_is_not_believed(commands: Any, tmp_path: Path) -> None:
-    gateway = Advertised("http://127.0.0.1:8001", "/a.yaml", "embedded", 1)
-    (tmp_path / "data").mkdir(mode=0o700)
-    with advertised(tmp_path / "data", gateway):
-        assert running_gateway(tmp_path / "data") == gateway
-    assert (tmp_path / "data" / FILE).exists()
-    assert running_gateway(tmp_path / "data") is None
+@pytest.mark.parametrize("told", [{}, {"store": "redis://elsewhere"}])
+def test_the_running_gateway_is_found_and_asked_whatever_its_store(
+    commands: Any, run: Any, told: Any
+) -> None:
+    with served_admin_api(commands.config, commands.data_dir, **told) as asked:
+        found = run("keys", "list", "--json", "--data-dir", str(commands.data_dir))
+    assert "in_file" in [key["name"] for key in found.json]
+    assert asked == ["GET /v1/keys 200"]
 
 
-def test_of_two_gateways_on_one_directory_the_first_is_told_of(tmp_path: Path) -> None:
-    first = Advertised("http://127.0.0.1:8001", "/a.yaml", "embedded", 1)
-    second = Advertised("http://127.0.0.1:8002", "/b.yaml", "embedded", 2)
-    place = tmp_path / "data"
-    with advertised(place, first):
-        with advertised(place, second):
-            assert running_gateway(place) == first
-        assert running_gateway(place) == first
-    with advertised(place, second):
-        assert running_gateway(place) == second
+def test_beside_a_file_that_is_another_the_one_of_the_gateway_is_named(
+    commands: Any, run: Any
+) -> None:
+    Path("tidegate.yaml").write_text(commands.config.read_text().replace("open", "own"))
+    where = ("--data-dir", str(commands.data_dir))
+    with served_admin_api(commands.config, commands.data_dir):
+        found = run("routes", "--json", *where)
+    assert {route["name"] for route in found.json["routes"]} == {"open", "api"}
+    assert found.err == f"The gateway that runs here uses {commands.config}, not ./tidegate.yaml.\n"
+    alone = run("routes", "--json", *where)
+    assert {route["name"] for route in alone.json["routes"]} == {"own", "api"}
+    assert alone.err == ""
 
 
-def test_a_directory_without_a_gateway_or_with_nonsense_tells_of_none(tmp_path: Path) -> None:
-    assert running_gateway(tmp_path) is None
-    (tmp_path / FILE).write_text(json.dumps({"url": 1}))
-    assert running_gateway(tmp_path) is None
+@pytest.mark.parametrize("command", [("explain", "GET", "/open"), ("keys", "list")])
+def test_another_store_than_that_of_the_gateway_that_was_found_is_not_taken_for_it(
+    commands: Any, run: Any, command: tuple[str, ...]
+) -> None:
+    told = Advertised(str(commands.config), 1, store="redis://elsewhere", url="http://127.0.0.1:1")
+    with advertised(commands.data_dir, told):
+        refused = run(*command, "--data-dir", str(commands.data_dir))
+    assert (refused.code, refused.out) == (1, "")
+    assert "has the store redis://elsewhere; from here it would be embedded" in refused.err
+    assert "set REDIS_URL" in refused.err

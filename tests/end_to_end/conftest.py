@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +173,8 @@ def running_gateway(
 ) -> Iterator[Callable[..., RunningGateway]]:
     """`running_gateway(workers=2, port=0, redis=None, upstream=None)`: each one ends here.
 
-    All of one test share a data directory, so that a second one continues the first.
+    All of one test share a data directory, so that a second one continues the first; those that
+    run at once share the configuration too.
     """
     running: list[RunningGateway] = []
 
@@ -187,7 +189,7 @@ def running_gateway(
         **variables: str,
     ) -> RunningGateway:
         number = len(running)
-        path = short_dir / f"tidegate-{number}.yaml"
+        path = short_dir / f"tidegate-{zlib.crc32(config.encode())}.yaml"
         path.write_text(config)
         environ = os.environ | {"UPSTREAM": echo_url} | variables
         environ.pop("REDIS_URL", None)

@@ -9,8 +9,9 @@ from tidegate.cli.inputs import (
     ConfigOption,
     DataDirOption,
     JsonOption,
+    chosen,
     data_directory,
-    load_config,
+    loaded,
     read_settings,
 )
 from tidegate.cli.output import RICH_HELP, print_json, print_line
@@ -48,27 +49,28 @@ def login(
             f"There is no admin token yet: the first start of a gateway on {place} makes one."
         )
     running = running_gateway(place)
-    url = _configured_url(config) if running is None else running.url
+    served = "" if running is None else running.url
+    url = served or _configured_url(config, data_dir)
     if as_json:
         print_json(
             {
                 "url": url,
                 "docs": f"{url}/docs",
                 "token": token.get_secret_value(),
-                "running": running is not None,
+                "running": bool(served),
             }
         )
         return
-    print_line(f"Admin API: {url}" + ("" if running else f" (no gateway runs on {place} now)"))
+    print_line(f"Admin API: {url}" + ("" if served else f" (no gateway runs on {place} now)"))
     print_line(f"Documentation: {url}/docs")
     print_line(f"Token: {token.get_secret_value()}")
     print_line("Send it as `Authorization: Bearer TOKEN`.")
 
 
-def _configured_url(config: Path | None) -> str:
+def _configured_url(config: Path | None, data_dir: Path | None) -> str:
     from tidegate.cli.urls import url_of
 
-    admin = load_config(config, read_settings()).admin
+    admin = loaded(chosen(config, read_settings(), data_dir).path).admin
     if not admin.enabled:
         raise Failure("The admin API is switched off in the configuration (admin).")
     return url_of((admin.host, admin.port))

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from tidegate.cli.failure import Failure
 from tidegate.cli.purge import Purge
+from tidegate.gateway import Explanation
 from tidegate.identity import CreatedKey, RevokedKey, StoredKey
 
 CONNECT_S: Final = 2.0
@@ -79,6 +80,10 @@ class AdminClient:
 
     async def purge_cache(self, what: Purge) -> None:
         await self._asked("POST", "/v1/cache/purge", what.body)
+
+    async def explain(self, method: str, target: str, host: str, key: str | None) -> Explanation:
+        asked = {"method": method, "target": target, "host": host, "key": key}
+        return Explanation.from_dict(await self._asked("POST", "/v1/explain", asked))
 
     async def _asked(
         self,

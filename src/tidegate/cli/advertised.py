@@ -1,80 +1,145 @@
-"""Where the running gateway of a data directory takes questions: written by `serve`, read by the
-commands.
+"""Which gateways run on a data directory: written by `serve`, read by the commands and by the next
+`serve`.
 
-The writer holds a lock on the file for as long as it lives, and the kernel lets go of it however
-it dies. A file without its lock is of the past: what listens at that port by now is a stranger,
-and is not sent a token. Of several gateways that share a directory, the first is the one told of.
+Each gateway has a record of its own, readable by its owner alone, and holds a lock on it for as
+long as it lives; the kernel lets go of it however it dies. A record without its lock is of the
+past: what listens at that port by now is a stranger, and is not sent a token. Gateways on one
+directory share its store, its metrics and its token, so they run one configuration.
 """
 
 import fcntl
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from tidegate.cli.failure import explained
+from tidegate.cli.failure import Failure
 from tidegate.store.guard import is_taken
 
-FILE: Final = "admin.json"
-TRIES: Final = 5
-LOOK_S: Final = 0.01
-"""Far longer than a look takes."""
+log: Final = logging.getLogger("tidegate.cli")
+
+FOLDER: Final = "gateways"
+RECORD_BYTES_MAX: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Advertised:
-    url: str
-    """Of the admin API."""
     config: str
     """The configuration's absolute path."""
-    store: str
-    """As it may be shown."""
     pid: int
+    written: str = ""
+    """What `serve --to` wrote there: the path alone does not tell two such gateways apart."""
+    url: str = ""
+    """Of the admin API; empty: it is off, or not there yet."""
+    store: str = ""
+    """As it may be shown."""
     traffic_url: str = ""
     """Where requests go."""
 
 
+class Record:
+    """What one running gateway tells of itself."""
+
+    def __init__(self, descriptor: int | None, gateway: Advertised) -> None:
+        self._descriptor = descriptor
+        self.tell(gateway)
+
+    def tell(self, gateway: Advertised) -> None:
+        """Tell this from now on."""
+        if self._descriptor is None:
+            return
+        text = json.dumps(asdict(gateway)).encode() + b"\n"
+        os.pwrite(self._descriptor, text, 0)  # first: who reads meanwhile finds no gap
+        os.ftruncate(self._descriptor, len(text))
+
+
 @contextmanager
-def advertised(data_dir: Path, gateway: Advertised) -> Iterator[None]:
-    """Tell of `gateway` while the context lasts, unless another one is told of."""
+def advertised(data_dir: Path, gateway: Advertised) -> Iterator[Record]:
+    """Tell of `gateway` while the context lasts. Raises Failure if a gateway with another
+    configuration runs on the directory.
+
+    Where nothing can be written nobody is told: whoever needs the directory says so himself.
+    """
     from tidegate.store import StoreRefused, own_privately
 
-    with explained(StoreRefused):
-        own_privately(data_dir, "TIDEGATE_DATA_DIR")
-    descriptor = os.open(data_dir / FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    folder = data_dir / FOLDER
+    path = folder / f"{time.time_ns()}-{gateway.pid}.json"
+    with ExitStack() as stack:
+        try:
+            own_privately(data_dir, "TIDEGATE_DATA_DIR")
+            folder.mkdir(mode=0o700, exist_ok=True)
+            with _alone_in(folder):
+                _refuse_beside_another(data_dir, gateway)
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+                stack.callback(os.close, descriptor)
+                stack.callback(path.unlink, missing_ok=True)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                record = Record(descriptor, gateway)
+        except (OSError, StoreRefused) as error:
+            log.info("Commands will not find this gateway: %s", error)
+            record = Record(None, gateway)
+        yield record
+
+
+def running_gateway(data_dir: Path) -> Advertised | None:
+    """Return the gateway that runs on `data_dir` now, if there is one; of several the first whose
+    admin API can be asked.
+    """
+    gateways = _gateways(data_dir)
+    return next((gateway for gateway in gateways if gateway.url), next(iter(gateways), None))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep others from writing a record between our look and ours; no holder waits for anything."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        if _is_ours(descriptor):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(asdict(gateway)).encode() + b"\n", 0)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
-def running_gateway(data_dir: Path) -> Advertised | None:
-    """Return the gateway that runs on `data_dir` now and can be asked, if there is one."""
-    try:
-        descriptor = os.open(data_dir / FILE, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        if is_taken(descriptor, fcntl.LOCK_SH):
-            return None
-        return Advertised(**json.loads(os.pread(descriptor, 64 * 1024, 0)))
-    except (ValueError, TypeError):  # it is being written this moment, or by another version
-        return None
-    finally:
-        os.close(descriptor)
+def _refuse_beside_another(data_dir: Path, gateway: Advertised) -> None:
+    for other in _gateways(data_dir, forget_the_dead=True):
+        if (other.config, other.written) != (gateway.config, gateway.written):
+            where = f" at {other.traffic_url}" if other.traffic_url else ""
+            raise Failure(
+                f"Another gateway runs on {data_dir}: pid {other.pid}{where}, with the "
+                f"configuration {other.config}. Keys, limits and metrics lie there, so give this "
+                "one a directory of its own: --data-dir DIR or TIDEGATE_DATA_DIR."
+            )
 
 
-def _is_ours(descriptor: int) -> bool:
-    """Ask more than once: a command that looks holds the lock for a moment."""
-    for _ in range(TRIES):
-        if is_taken(descriptor, fcntl.LOCK_EX):
-            return True
-        time.sleep(LOOK_S)
-    return False
+def _gateways(data_dir: Path, *, forget_the_dead: bool = False) -> list[Advertised]:
+    """Return those that live, the oldest first."""
+    found = []
+    for path in sorted((data_dir / FOLDER).glob("*.json")):
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            if not is_taken(descriptor, fcntl.LOCK_SH):
+                found += _read(descriptor)
+            elif forget_the_dead:
+                path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+    return found
+
+
+def _read(descriptor: int) -> list[Advertised]:
+    """Return what a record tells; nothing if it is being written this moment."""
+    try:
+        told = json.loads(os.pread(descriptor, RECORD_BYTES_MAX, 0))
+        known = {field.name for field in fields(Advertised)}
+        # Another version may tell more.
+        return [Advertised(**{name: told[name] for name in known & told.keys()})]
+    except (ValueError, TypeError, AttributeError):
+        return []

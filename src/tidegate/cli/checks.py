@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from tidegate.cli.failure import Failure
-from tidegate.cli.inputs import config_path, opened_store
+from tidegate.cli.inputs import chosen, opened_store
 from tidegate.config import Config, ConfigError, Settings, load
 from tidegate.supervisor import ListenFailed, open_listener, open_listeners, port_holder
 from tidegate.supervisor.open_files import files_needed, raise_open_files
@@ -51,9 +51,11 @@ def wheels_found() -> Finding:
     )
 
 
-def config_found(given: Path | None, settings: Settings) -> tuple[list[Finding], Config | None]:
+def config_found(
+    given: Path | None, settings: Settings, data_dir: Path | None
+) -> tuple[list[Finding], Config | None]:
     try:
-        path = config_path(given, settings)
+        path = chosen(given, settings, data_dir).path
         config = load(path)
     except (Failure, ConfigError) as error:
         return [Finding("configuration", "broken", str(error))], None

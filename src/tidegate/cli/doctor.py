@@ -41,7 +41,7 @@ def doctor(
     settings = read_settings()
     place: Path = data_directory(data_dir, settings)
     findings = [checks.python_found(), checks.wheels_found()]
-    config_findings, loaded = checks.config_found(config, settings)
+    config_findings, loaded = checks.config_found(config, settings, data_dir)
     findings += config_findings
     if loaded is not None:
         if loaded.redis.url == "embedded" or loaded.admin.enabled:

@@ -1,20 +1,13 @@
-"""`tidegate explain`: what would become of a request, asked of the configuration and the store."""
+"""`tidegate explain`: what would become of a request, asked of the gateway that runs, or of the
+configuration and the store."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tidegate.cli.failure import explained
-from tidegate.cli.inputs import (
-    ConfigOption,
-    DataDirOption,
-    JsonOption,
-    data_directory,
-    load_config,
-    opened_store,
-    read_settings,
-)
+from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
+from tidegate.cli.operations import done
 from tidegate.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -45,8 +38,6 @@ def explain(
 
       tidegate explain POST /api/v1/orders --host api.example.com --json
     """
-    from tidegate.gateway import Gateway
-    from tidegate.gateway import explain as explanation_of
     from tidegate.http import GatewayError
     from tidegate.policies import PolicyNotLoaded
     from tidegate.upstream import TargetNotLoaded
@@ -55,23 +46,20 @@ def explain(
         raise typer.BadParameter("a path begins with /", param_hint="PATH")
     if key == "":
         raise typer.BadParameter("the key is empty", param_hint="--key")
-    settings = read_settings()
-    loaded = load_config(config, settings, data_dir)
-    place = data_directory(data_dir, settings)
-
-    async def run() -> "Explanation":
-        async with (
-            opened_store(loaded, place) as store,
-            Gateway(loaded, data_dir=place, store=store, starts_apps=False) as gateway,
-        ):
-            return await explanation_of(gateway, method, path, host=host, key=key)
-
     with explained(PolicyNotLoaded, TargetNotLoaded, GatewayError):
-        explanation = asyncio.run(run())
+        _, explanation = done(
+            config, data_dir, lambda operations: operations.explain(method, path, host, key)
+        )
     if as_json:
         print_json(explanation.as_dict())
     else:
         _print(explanation)
+
+
+def _no_route(told: "Explanation") -> str:
+    if not told.hosts:
+        return "none"
+    return f"none for Host {told.host}; say another with --host: {', '.join(told.hosts)}"
 
 
 def _print(told: "Explanation") -> None:
@@ -80,7 +68,7 @@ def _print(told: "Explanation") -> None:
     rows = [
         ("Request", f"{told.method} {told.host}{told.path}"),
         ("Verdict", verdict if told.reason is None else f"{verdict}: {told.reason}"),
-        ("Route", f"{told.route} (service {told.service})" if told.route else "none"),
+        ("Route", f"{told.route} (service {told.service})" if told.route else _no_route(told)),
         ("Chain", " > ".join(told.chain) or "none"),
         (
             "Caller",

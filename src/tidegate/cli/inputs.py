@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from tidegate.cli.failure import Failure, explained
+from tidegate.cli.output import print_note
 
 if TYPE_CHECKING:
+    from tidegate.cli.advertised import Advertised
     from tidegate.config import Config, Settings
     from tidegate.store import Store
 
@@ -21,7 +24,8 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="The configuration. Default: TIDEGATE_CONFIG, else ./tidegate.yaml.",
+        help="The configuration. Default: TIDEGATE_CONFIG, else what the gateway here runs on, "
+        "else ./tidegate.yaml.",
     ),
 ]
 DataDirOption = Annotated[
@@ -42,35 +46,69 @@ def read_settings() -> "Settings":
         return Settings.read()
 
 
-def config_path(given: Path | None, settings: "Settings", data_dir: Path | None = None) -> Path:
-    """Return the configuration's file: as given, by TIDEGATE_CONFIG, or ./tidegate.yaml.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The configuration that a command means."""
 
-    Where there is none, the failure names the one of the gateway that runs on the data directory.
+    path: Path
+    running: "Advertised | None"
+    """The gateway that runs on it, on the data directory, if one does."""
+    is_found: bool = False
+    """Nobody named it: it is the one of the gateway that runs there."""
+
+
+def chosen(given: Path | None, settings: "Settings", data_dir: Path | None) -> Chosen:
+    """Return the configuration's file: as given, by TIDEGATE_CONFIG, of the gateway that runs on
+    the data directory, or ./tidegate.yaml.
     """
+    from tidegate.cli.advertised import running_gateway
+
+    running = running_gateway(data_directory(data_dir, settings))
+    if running is None or given or settings.config:
+        path = config_path(given, settings)
+        is_its = running is not None and running.config == str(path.absolute())
+        return Chosen(path, running if is_its else None)
+    if CONFIG_DEFAULT.exists() and running.config != str(CONFIG_DEFAULT.absolute()):
+        print_note(f"The gateway that runs here uses {running.config}, not ./{CONFIG_DEFAULT}.")
+    return Chosen(Path(running.config), running, is_found=True)
+
+
+def config_path(given: Path | None, settings: "Settings") -> Path:
+    """Return the configuration's file: as given, by TIDEGATE_CONFIG, or ./tidegate.yaml."""
     path = given or settings.config
     if path is not None:
         return path
     if not CONFIG_DEFAULT.exists():
-        from tidegate.cli.advertised import running_gateway
-
-        missing = f"There is no configuration: ./{CONFIG_DEFAULT} does not exist"
-        running = running_gateway(data_directory(data_dir, settings))
-        if running is not None:
-            file = running.config
-            raise Failure(f"{missing}; a running gateway uses {file}: add --config {file}")
         raise Failure(
-            f"{missing}. "
+            f"There is no configuration: ./{CONFIG_DEFAULT} does not exist. "
             "Name a file with --config FILE or TIDEGATE_CONFIG, or write one with `tidegate init`."
         )
     return CONFIG_DEFAULT
 
 
 def load_config(given: Path | None, settings: "Settings", data_dir: Path | None = None) -> "Config":
+    """Load the configuration that a command means, for asking its store."""
+    found = chosen(given, settings, data_dir)
+    config = loaded(found.path)
+    require_its_store(found, config, data_directory(data_dir, settings))
+    return config
+
+
+def loaded(path: Path) -> "Config":
     from tidegate.config import ConfigError, load
 
-    path = config_path(given, settings, data_dir)
     with explained(ConfigError):
         return load(path)
+
+
+def require_its_store(found: Chosen, config: "Config", data_dir: Path) -> None:
+    """Refuse another store than that of the gateway that was found: nothing there is the same."""
+    store = shown_store(config, data_dir)
+    if found.is_found and found.running is not None and store != found.running.store:
+        raise Failure(
+            f"The gateway that runs on {data_dir} has the store {found.running.store}; from here "
+            f"it would be {store}: set REDIS_URL as it has it."
+        )
 
 
 def data_directory(given: Path | None, settings: "Settings") -> Path:

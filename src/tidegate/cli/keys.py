@@ -4,18 +4,16 @@ Running gateways hear of a change from the store itself, within a second.
 """
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
-from tidegate.cli.operations import Operations, checked, done, keys_named, traffic_url
+from tidegate.cli.operations import Operations, Where, checked, done, keys_named
 from tidegate.cli.output import RICH_HELP, print_json, print_line, print_table
 from tidegate.cli.urls import reachable, url_of
 
 if TYPE_CHECKING:
-    from tidegate.config import Config
     from tidegate.identity import CreatedKey, RevokedKey, StoredKey
 
 app = typer.Typer(
@@ -45,8 +43,8 @@ def create(
 
     checked("tenant", tenant)
     checked("key", name)
-    loaded, created = done(config, data_dir, lambda operations: operations.create_key(tenant, name))
-    _show(_url(loaded, config, data_dir), created, as_json)
+    where, created = done(config, data_dir, lambda operations: operations.create_key(tenant, name))
+    _show(_url(where), created, as_json)
 
 
 @app.command("list")
@@ -107,8 +105,8 @@ def rotate(
         key, *_ = await keys_named(operations, tenant, name)
         return await operations.rotate_key(key.key_id, overlap_s)
 
-    loaded, created = done(config, data_dir, run)
-    _show(_url(loaded, config, data_dir), created, as_json)
+    where, created = done(config, data_dir, run)
+    _show(_url(where), created, as_json)
     if not as_json:
         print_line(
             f"The key before it works for another {overlap}."
@@ -181,12 +179,11 @@ def _when(created_at_s: int | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(created_at_s))
 
 
-def _url(loaded: "Config", config: Path | None, data_dir: Path | None) -> str:
+def _url(where: Where) -> str:
     """A URL that the new key opens, if a route tells its path, at the port that is served."""
     route = next(
-        (route for service in loaded.services for route in service.routes if route.auth), None
+        (route for service in where.config.services for route in service.routes if route.auth), None
     )
     path = next(iter((*route.exact_paths, *route.paths)), "/") if route else "/"
-    listen = loaded.listen
-    served = traffic_url(config, data_dir) or url_of((listen.host, listen.port))
-    return reachable(served) + path
+    listen = where.config.listen
+    return reachable(where.traffic_url or url_of((listen.host, listen.port))) + path

@@ -63,26 +63,30 @@ def said_on_the_command_line(to: str | None, **words: str | None) -> "OneLine | 
     return None
 
 
-def written_file(said: "OneLine", data_dir: Path) -> Path:
-    """Write the configuration into the data directory; return its path. Raises Failure."""
+def text_of(said: "OneLine", path: Path) -> str:
+    """Return what `path` shall hold. Raises Failure."""
     from tidegate.config import ConfigError
-    from tidegate.store import StoreRefused, own_privately
 
     with explained(ConfigError):
         text = said.written()
+    return (
+        "# Written by `tidegate serve --to` at each of its starts.\n"
+        f"# To go on from here: cp {shlex.quote(str(path))} tidegate.yaml\n{text}"
+    )
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write the configuration whole or not at all. Raises Failure."""
+    from tidegate.store import StoreRefused, own_privately
+
     with explained(StoreRefused):
-        own_privately(data_dir, "TIDEGATE_DATA_DIR")
-    path = data_dir / FILE
-    draft = data_dir / f"{FILE}.{os.getpid()}"
+        own_privately(path.parent, "TIDEGATE_DATA_DIR")
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        draft.write_text(
-            "# Written by `tidegate serve --to` at each of its starts.\n"
-            f"# To go on from here: cp {shlex.quote(str(path))} tidegate.yaml\n{text}"
-        )
+        draft.write_text(text)
         draft.replace(path)
     except OSError as error:
         raise Failure(f"{path} cannot be written: {error.strerror}") from error
-    return path
 
 
 @dataclass
@@ -142,9 +146,7 @@ class FirstKey:
     def _command(self, verb: str, name: str) -> str:
         from tidegate.config.one_line import TENANT
 
-        words = ["tidegate", "keys", verb, "--config", str(self.run.path)]
-        words += ["--data-dir", str(self.run.data_dir), "--tenant", TENANT, "--name", name]
-        return shlex.join(words)
+        return self.run.command("keys", verb, "--tenant", TENANT, "--name", name)
 
 
 def lines_to_try(url: str, key: str | None, path: str = "/") -> list[str]:

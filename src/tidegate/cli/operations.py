@@ -1,4 +1,4 @@
-"""What commands do to keys and limits: by the admin API of the gateway that runs on the data
+"""What commands do to keys and limits, and ask: by the admin API of the gateway that runs on the data
 directory, or straight on the store where none can be asked. Both say the same.
 
 The API is asked only where it means what the command means: a gateway on the same configuration
@@ -7,16 +7,19 @@ and the same store.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tidegate.cli.failure import Failure, explained
 from tidegate.cli.inputs import (
-    config_path,
+    Chosen,
+    chosen,
     data_directory,
-    load_config,
+    loaded,
     opened_store,
     read_settings,
+    require_its_store,
     shown_store,
 )
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from tidegate.cli.admin_client import AdminClient
     from tidegate.cli.purge import Purge
     from tidegate.config import Config, Settings
+    from tidegate.gateway import Explanation, Gateway
     from tidegate.identity import CreatedKey, RevokedKey, StoredKey
     from tidegate.store import Store
 
@@ -44,6 +48,10 @@ class Operations(Protocol):
         ...
 
     async def purge_cache(self, what: "Purge") -> None: ...
+
+    async def explain(
+        self, method: str, target: str, host: str, key: str | None
+    ) -> "Explanation": ...
 
 
 class StoreOperations:
@@ -79,32 +87,50 @@ class StoreOperations:
         return await self._limiter.reset(tenant, key_id)
 
     async def purge_cache(self, what: "Purge") -> None:
-        from tidegate.gateway import Gateway, purge
+        from tidegate.gateway import purge
         from tidegate.http import GatewayError
 
-        gateway = Gateway(
-            self._config, data_dir=self._data_dir, store=self._store, starts_apps=False
-        )
         with explained(GatewayError):
-            async with gateway:
+            async with self._gateway() as gateway:
                 await purge(gateway, urls=what.urls, tenant=what.tenant)
+
+    async def explain(self, method: str, target: str, host: str, key: str | None) -> "Explanation":
+        from tidegate.gateway import explain
+
+        async with self._gateway() as gateway:
+            return await explain(gateway, method, target, host=host, key=key)
+
+    def _gateway(self) -> "Gateway":
+        from tidegate.gateway import Gateway
+
+        return Gateway(self._config, data_dir=self._data_dir, store=self._store, starts_apps=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a command did what it was told."""
+
+    config: "Config"
+    traffic_url: str | None
+    """Where the gateway on this configuration takes requests, if one runs."""
 
 
 def done(
     config: Path | None, data_dir: Path | None, act: Callable[[Operations], Awaitable[T]]
-) -> "tuple[Config, T]":
-    """Do `act` and return the configuration with what came of it."""
+) -> "tuple[Where, T]":
+    """Do `act`, and return where with what came of it."""
     settings = read_settings()
-    path = config_path(config, settings, data_dir)
-    loaded = load_config(path, settings)
+    found = chosen(config, settings, data_dir)
+    configured = loaded(found.path)
     place = data_directory(data_dir, settings)
 
     async def on_the_store() -> T:
-        async with opened_store(loaded, place) as store:
-            return await act(StoreOperations(loaded, place, store))
+        require_its_store(found, configured, place)
+        async with opened_store(configured, place) as store:
+            return await act(StoreOperations(configured, place, store))
 
     async def run() -> T:
-        client = _client(path, loaded, place, settings)
+        client = _client(found, configured, place, settings)
         if client is None:
             return await on_the_store()
         from tidegate.cli.admin_client import AdminUnreachable
@@ -115,31 +141,21 @@ def done(
         except AdminUnreachable:
             return await on_the_store()
 
-    return loaded, asyncio.run(run())
-
-
-def traffic_url(config: Path | None, data_dir: Path | None) -> str | None:
-    """Return where the gateway that runs on this configuration takes requests, if one does."""
-    from tidegate.cli.advertised import running_gateway
-
-    settings = read_settings()
-    running = running_gateway(data_directory(data_dir, settings))
-    if running is None or running.config != str(config_path(config, settings).absolute()):
-        return None
-    return running.traffic_url or None
+    traffic_url = found.running.traffic_url if found.running is not None else ""
+    return Where(configured, traffic_url or None), asyncio.run(run())
 
 
 def _client(
-    path: Path, config: "Config", data_dir: Path, settings: "Settings"
+    found: Chosen, config: "Config", data_dir: Path, settings: "Settings"
 ) -> "AdminClient | None":
     from tidegate.cli.admin_token import known_admin_token
-    from tidegate.cli.advertised import running_gateway
 
-    running = running_gateway(data_dir)
-    if running is None or running.config != str(path.absolute()):
+    running = found.running
+    if running is None or not running.url:
         return None
     token = known_admin_token(data_dir, settings)
-    if token is None or running.store != shown_store(config, data_dir):
+    # A file that was named says which store is meant.
+    if token is None or not (found.is_found or running.store == shown_store(config, data_dir)):
         return None
     from tidegate.cli.admin_client import AdminClient
 

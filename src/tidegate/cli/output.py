@@ -20,6 +20,11 @@ def print_error(text: str) -> None:
     sys.stderr.write(f"{label} {text}\n")
 
 
+def print_note(text: str) -> None:
+    """Beside what was asked for, which stays alone on standard output."""
+    sys.stderr.write(f"{text}\n")
+
+
 def print_json(value: Any) -> None:
     print_line(json.dumps(value, indent=2, ensure_ascii=False))
 

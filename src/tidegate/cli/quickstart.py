@@ -76,5 +76,5 @@ def _announce(run: "GatewayRun", upstream_url: str) -> None:
         "  for i in $(seq 12); do curl -s -o /dev/null -w '%{http_code}\\n' "
         f'-H "X-API-Key: user_1" {run.url}/api/v1/test; done'
     )
-    print_line(f"  tidegate keys create --config {run.path} --tenant acme --name mine")
+    print_line("  " + run.command("keys", "create", "--tenant", "acme", "--name", "mine"))
     print_line("Ctrl-C ends everything.")

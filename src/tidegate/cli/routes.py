@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from tidegate.cli.failure import explained
 from tidegate.cli.inputs import (
     ConfigOption,
+    DataDirOption,
     JsonOption,
+    chosen,
     data_directory,
-    load_config,
+    loaded,
     read_settings,
 )
 from tidegate.cli.output import print_json, print_line, print_table
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from tidegate.gateway import CompiledRoute
 
 
-def routes(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def routes(
+    config: ConfigOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
+) -> None:
     """Print every route, its policies, its limits.
 
     Examples:
@@ -32,18 +36,18 @@ def routes(config: ConfigOption = None, as_json: JsonOption = False) -> None:
       tidegate routes --config staging.yaml --json
     """
     settings = read_settings()
-    loaded = load_config(config, settings)
-    compiled = asyncio.run(_compiled(loaded, data_directory(None, settings)))
+    configured = loaded(chosen(config, settings, data_dir).path)
+    compiled = asyncio.run(_compiled(configured, data_directory(data_dir, settings)))
     plans = {
         name: [_limit_in_words(limit) for limit in plan.limits]
-        for name, plan in loaded.plans.items()
+        for name, plan in configured.plans.items()
     }
     if as_json:
         allowed = {
             name: None
             if plan.allow is None
             else [entry.model_dump(mode="json") for entry in plan.allow]
-            for name, plan in loaded.plans.items()
+            for name, plan in configured.plans.items()
         }
         routes_told = [_members(route) for route in compiled]
         print_json({"routes": routes_told, "plans": plans, "allow": allowed})
@@ -60,7 +64,7 @@ def routes(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     ]
     print_table(("ROUTE", "MATCH", "POLICIES", "LIMITS", "TARGETS"), rows)
     print_line()
-    _print_plans(loaded, plans)
+    _print_plans(configured, plans)
 
 
 def _print_plans(config: "Config", limits: dict[str, list[str]]) -> None:

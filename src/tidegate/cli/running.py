@@ -6,10 +6,10 @@ checked in this process is the one that all workers run.
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,9 +17,10 @@ from tidegate import __version__
 from tidegate.cli.admin_token import admin_token
 from tidegate.cli.advertised import Advertised, advertised
 from tidegate.cli.failure import Failure, explained
-from tidegate.cli.inputs import shown_store
+from tidegate.cli.inputs import data_directory, shown_store
+from tidegate.cli.one_line import write_file
 from tidegate.cli.output import print_json_line, print_line
-from tidegate.cli.urls import url_of
+from tidegate.cli.urls import reachable, url_of
 from tidegate.config import Admin, Config, ConfigError, Listen, Settings, differences, load
 from tidegate.supervisor import (
     Bounds,
@@ -57,6 +58,8 @@ class GatewayRun:
     admin_port: int | None = None
     environ: Mapping[str, str] | None = None
     """What references see, in place of the environment."""
+    written: str = ""
+    """What `path` shall hold, where the command line takes the place of a file."""
     config: Config = field(init=False)
     """As it was at the start: what cannot change without another start."""
     address: tuple[str, int] = field(init=False)
@@ -79,28 +82,43 @@ class GatewayRun:
     async def until_stopped(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal. Raises Failure if the gateway cannot start."""
         write_log_lines(debug=self.settings.debug, app_name=self.settings.app_name)
-        with explained(ConfigError):
-            self.config = self._running = self._load()
+        ours = Advertised(str(self.path.absolute()), os.getpid(), self.written)
+        with advertised(self.data_dir, ours) as record:
+            # Not before it is known that no other gateway runs on what lies there.
+            if self.written:
+                write_file(self.path, self.written)
+            with explained(ConfigError):
+                self.config = self._running = self._load()
+            supervisor = self._supervisor()
+            admin_url, url = reachable(self.admin_url or ""), reachable(self.url)
+            record.tell(replace(ours, url=admin_url, store=self.store, traffic_url=url))
+            try:
+                await supervisor.run(on_ready)
+            except WorkerFailed as failure:
+                raise Failure(f"The gateway cannot start: {failure}") from failure
+
+    def _supervisor(self) -> Supervisor:
+        """Return it on the sockets that are opened here."""
         self.workers = self.workers or usable_cores()
         listen = self.config.listen
         with explained(ListenFailed):
             listeners = open_listeners(listen.host, listen.port, self.workers)
         self.address = listeners[0].address
-        with ExitStack() as stack:
-            companions = self._companions(stack)
-            supervisor = Supervisor(
-                listeners,
-                WORKER_COMMAND,
-                self._packed(self.config),
-                self._reload,
-                Bounds(drain_s=listen.bounds.drain_timeout, silence_s=listen.bounds.hang_timeout),
-                companions,
-                self._applied,
-            )
-            try:
-                await supervisor.run(on_ready)
-            except WorkerFailed as failure:
-                raise Failure(f"The gateway cannot start: {failure}") from failure
+        return Supervisor(
+            listeners,
+            WORKER_COMMAND,
+            self._packed(self.config),
+            self._reload,
+            Bounds(drain_s=listen.bounds.drain_timeout, silence_s=listen.bounds.hang_timeout),
+            self._companions(),
+            self._applied,
+        )
+
+    def command(self, *words: str) -> str:
+        """Return a command line that reaches this gateway from where it was started."""
+        is_default = self.data_dir == data_directory(None, self.settings)
+        where = [] if is_default else ["--data-dir", str(self.data_dir)]
+        return shlex.join(["tidegate", *words, *where])
 
     def announce(self) -> None:
         cores = f"{self.workers} worker{'s' if self.workers != 1 else ''}"
@@ -108,7 +126,9 @@ class GatewayRun:
         print_line(f"Configuration: {self.path}")
         print_line(f"Store: {self.store}")
         if self.admin_url is not None:
-            print_line(f"Admin API: {self.admin_url}/docs (the token: tidegate admin login)")
+            print_line(
+                f"Admin API: {self.admin_url}/docs (the token: {self.command('admin', 'login')})"
+            )
 
     def announce_as_json(self, **more: object) -> None:
         print_json_line(
@@ -129,22 +149,14 @@ class GatewayRun:
         admin = _with(config.admin, host=self.admin_host, port=self.admin_port)
         return config.model_copy(update={"listen": listen, "admin": admin})
 
-    def _companions(self, stack: ExitStack) -> list[Companion]:
-        """The control process on its socket, with `stack` telling of it; none if it is off."""
+    def _companions(self) -> list[Companion]:
+        """The control process on its socket; none if it is off."""
         admin = self.config.admin
         if not admin.enabled:
             return []
         with explained(ListenFailed):
             listener = _admin_listener(admin)
         self.admin_address = listener.address
-        known = Advertised(
-            url_of(listener.address),
-            str(self.path.absolute()),
-            self.store,
-            os.getpid(),
-            self.url,
-        )
-        stack.enter_context(advertised(self.data_dir, known))
         return [Companion("The control process", CONTROL_COMMAND, listener)]
 
     def _reload(self) -> bytes:

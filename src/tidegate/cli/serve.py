@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from tidegate.cli.inputs import (
-    ConfigOption,
     DataDirOption,
     JsonOption,
     config_path,
@@ -14,6 +13,7 @@ from tidegate.cli.inputs import (
     read_settings,
 )
 from tidegate.cli.one_line import (
+    FILE,
     AuthOption,
     BurstOption,
     FirstKey,
@@ -21,9 +21,18 @@ from tidegate.cli.one_line import (
     RateOption,
     ToOption,
     said_on_the_command_line,
-    written_file,
+    text_of,
 )
 
+ServedConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="The configuration. Default: TIDEGATE_CONFIG, else ./tidegate.yaml.",
+    ),
+]
 WorkersOption = Annotated[
     int | None,
     typer.Option(
@@ -57,7 +66,7 @@ HostOption = Annotated[
 
 
 def serve(
-    config: ConfigOption = None,
+    config: ServedConfigOption = None,
     to: ToOption = None,
     rate: RateOption = None,
     burst: BurstOption = None,
@@ -100,8 +109,10 @@ def serve(
         _without(config, dev)
     settings = read_settings()
     place = data_directory(data_dir, settings)
+    path = config_path(config, settings) if said is None else place / FILE
     run = GatewayRun(
-        path=config_path(config, settings) if said is None else written_file(said, place),
+        path=path,
+        written="" if said is None else text_of(said, path),
         workers=workers or settings.workers or (1 if dev else None),
         host=host,
         port=port,
