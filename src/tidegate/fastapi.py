@@ -25,10 +25,11 @@ from tidegate.http import GatewayError, HeaderField, Headers, Response, problem_
 from tidegate.http.message import Request
 from tidegate.identity import Caller
 from tidegate.policies import Context, RequestIdentity
+from tidegate.policies.answer_fields import LIMIT_FIELDS
 from tidegate.policies.authenticate import Recognition
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.entitle import Entitlement
-from tidegate.policies.limit import LIMIT_FIELDS, Limit
+from tidegate.policies.limit import Limit
 
 __all__ = ["Caller", "CurrentCaller", "current_caller", "install", "limit"]
 
@@ -196,12 +197,12 @@ class _Visit:
             if not entitlement.covers(caller, request.method):
                 raise entitlement.refusal(caller, request.method)
         request.context.pending_limits = None  # of an earlier charge
+        request.context.decision = None
         try:
-            charged = await Limit(parts.limiter, parts.subjects, cost)(request, _nothing)
-        except GatewayError as error:
-            self.fields = [field for field in error.headers if field[0] in LIMIT_FIELDS]
-            raise
-        self.fields = list(charged.headers)
+            await Limit(parts.limiter, parts.subjects, cost)(request, _nothing)
+        finally:
+            decision = request.context.decision
+            self.fields = [] if decision is None else list(decision.headers)
 
 
 class _Fields:

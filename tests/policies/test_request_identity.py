@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from tidegate.http import Headers, Request, Response
-from tidegate.http.errors import RouteNotFound
+from tidegate.http import Headers, Request
 from tidegate.policies import Context, RequestIdentity
 
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -64,19 +63,3 @@ def test_an_invalid_trace_starts_anew_and_drops_its_state(value):
     request = asked((b"traceparent", value), (b"tracestate", b"a=b"))
     assert MADE_TRACE.fullmatch(request.headers.get(b"traceparent"))
     assert request.headers.get(b"tracestate") is None
-
-
-async def test_every_answer_tells_the_id_once_and_errors_do_too():
-    request = asked((b"x-request-id", b"abc"))
-
-    async def answers(_: Request) -> Response:
-        return Response(200, Headers([(b"x-request-id", b"the upstream's own")]))
-
-    async def refuses(_: Request) -> Response:
-        raise RouteNotFound
-
-    response = await RequestIdentity()(request, answers)
-    assert response.headers == [(b"x-request-id", b"abc")]
-    with pytest.raises(RouteNotFound) as caught:
-        await RequestIdentity()(request, refuses)
-    assert caught.value.headers == [(b"x-request-id", b"abc")]

@@ -69,7 +69,7 @@ def test_a_refusal_is_a_quota_exceeded_problem_with_the_longest_wait() -> None:
     response = problem_response(error)
     assert response.status == 429
     assert response.headers.get(b"retry-after") == b"500"
-    assert response.headers.get(b"x-ratelimit-reset") == b"500"
+    assert Headers(refused.headers).get(b"x-ratelimit-reset") == b"500"
     assert json.loads(bytes(response.body)) == {
         "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
         "title": "The plan's limit is reached",
@@ -82,7 +82,9 @@ def test_a_refusal_is_a_quota_exceeded_problem_with_the_longest_wait() -> None:
 
 
 def test_a_limit_that_could_take_the_cost_is_not_named() -> None:
-    states = decided((STEADY, DAILY), [0, 4, 1, 5, 500], cost=5).states
+    refused = decided((STEADY, DAILY), [0, 4, 1, 5, 500], cost=5)
+    assert refused.violated == ("steady",)
+    states = refused.states
     assert [(state.name, state.is_violated) for state in states] == [
         ("steady", True),
         ("daily", False),

@@ -36,10 +36,11 @@ def record(drawn):
         source=source,
         caller=caller,
         cache_status=verdict,
+        started_at=100.0,
         decided_at=100 + before if decided else 0.0,
         forwarded_at=100 + before + between if forwarded else 0.0,
     )
-    return (facts, "GET", status, size, 100.0, 100 + before + between + after)
+    return (facts, "GET", status, size, 100 + before + between + after)
 
 
 @given(st.lists(one, min_size=1, max_size=60), st.floats(0, 1))
@@ -64,12 +65,17 @@ def test_requests_that_all_went_the_same_way_are_split_alike(waits):
     meter = Meter("s", "r")
     facts = [
         SimpleNamespace(
-            source="upstream", caller=None, cache_status=None, decided_at=1 + w, forwarded_at=0.0
-        )
+            source="upstream",
+            caller=None,
+            cache_status=None,
+            started_at=1.0,
+            decided_at=1 + w,
+            forwarded_at=0.0,
+        )  # fmt: skip
         for w in waits
     ]
     trip_s = 0.002
-    fold(meter, [(f, "GET", 200, 1, 1.0, f.decided_at + 0.5) for f in facts], trip_s)
+    fold(meter, [(f, "GET", 200, 1, f.decided_at + 0.5) for f in facts], trip_s)
     expected = [0] * (len(BOUNDS_S) + 1)
     for fact in facts:
         expected[bisect_left(BOUNDS_S, min(trip_s, fact.decided_at - 1.0))] += 1

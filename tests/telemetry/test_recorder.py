@@ -23,8 +23,8 @@ class Held:
 def facts(**known):
     defaults = dict.fromkeys(("caller", "cache_status", "target", "decision"))
     return SimpleNamespace(
-        **{**defaults, "source": "upstream", "decided_at": 0.0, "forwarded_at": 0.0,
-           "request_id": b"abc", **known}
+        **{**defaults, "source": "upstream", "path": b"/api", "started_at": 0.0, "decided_at": 0.0,
+           "forwarded_at": 0.0, "request_id": b"abc", **known}
     )  # fmt: skip
 
 
@@ -38,9 +38,7 @@ async def test_a_line_that_waits_holds_neither_the_request_nor_what_the_policies
     recorder = Recorder(log, None)
     body, answer = Held(), Held()
     gone = weakref.ref(body), weakref.ref(answer)
-    recorder.answered(
-        recorder.unrouted, facts(pending_cache=answer), request(body), b"/api", Response(200), 0.0
-    )
+    recorder.answered(recorder.unrouted, facts(pending_cache=answer), request(body), Response(200))
     del body, answer
     recorder.folded()
     gc.collect()
@@ -54,7 +52,7 @@ async def test_no_header_field_is_ever_in_the_log(line):
     reading, writing = os.pipe()
     log = AccessLog(writing, line)
     recorder = Recorder(log, None)
-    recorder.answered(recorder.unrouted, facts(), request(), b"/api", Response(200), 0.0)
+    recorder.answered(recorder.unrouted, facts(), request(), Response(200))
     await log.aclose()
     os.close(writing)
     with os.fdopen(reading) as file:
@@ -67,11 +65,10 @@ async def test_limits_of_plans_that_come_and_go_are_bounded_and_none_is_lost(mon
     monkeypatch.setattr(module, "LIMITS_MAX", 2)
     recorder = Recorder(None, None)
     for plan in ("a", "b", "c", "d", "a"):
-        state = SimpleNamespace(name="steady", is_violated=True)
         known = facts(
             caller=SimpleNamespace(tenant="t", plan=plan, key_id="k"),
-            decision=SimpleNamespace(allowed=False, states=(state,)),
+            decision=SimpleNamespace(allowed=False, violated=("steady",)),
         )
-        recorder.failed(recorder.unrouted, known, request(), b"/", TooManyRequests(), 0.0)
+        recorder.failed(recorder.unrouted, known, request(), TooManyRequests())
     assert recorder.limit_refusals == {("a", "steady"): 2, ("b", "steady"): 1, ("", ""): 2}
     recorder.unrouted.records.clear()

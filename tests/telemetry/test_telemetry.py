@@ -75,9 +75,10 @@ async def test_a_fold_and_a_flush_that_fail_are_said_and_the_next_round_comes(
     telemetry = Telemetry(None, samples, 60)
     meter = telemetry.recorder.unrouted
     facts = SimpleNamespace(
-        source="gateway", caller=None, cache_status=None, decided_at=0.0, forwarded_at=0.0
-    )
-    meter.records = [(facts, "GET", 200, 5, 0.0, 1.0)]
+        source="gateway", caller=None, cache_status=None, started_at=0.0, decided_at=0.0,
+        forwarded_at=0.0,
+    )  # fmt: skip
+    meter.records = [(facts, "GET", 200, 5, 1.0)]
     with caplog.at_level(logging.ERROR, "tidegate.telemetry"):
         telemetry.start(valkey)
         await eventually(lambda: samples.rounds > 2)

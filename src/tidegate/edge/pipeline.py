@@ -6,7 +6,7 @@ The edge alone turns errors into responses: a GatewayError into its problem, any
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Protocol
 
 from tidegate.config import Config
@@ -25,7 +25,11 @@ class Pipeline(Protocol):
     def body_bytes_max(self) -> int:
         """The largest request body, in bytes, that any route takes."""
 
-    async def handle(self, request: Request[Any]) -> Response: ...
+    def handle(self, request: Request[Any]) -> Awaitable[Response]:
+        """Return the response if it is there at once, else what to await it from.
+
+        Raises, at once or when awaited, what `answer_to` answers.
+        """
 
 
 class UnsafeResponse(Exception):

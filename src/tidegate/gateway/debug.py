@@ -28,7 +28,7 @@ def may_debug(presented: bytes, token: SecretStr | None) -> bool:
 
 
 def debug_field(
-    compiled: CompiledRoute, context: Context, *, source: str, started_at: float, trip_s: float
+    compiled: CompiledRoute, context: Context, *, source: str, trip_s: float
 ) -> HeaderField:
     """Return the field for an answer that is there now. `trip_s`: the store's last trip."""
     caller, decision = context.caller, context.decision
@@ -47,16 +47,16 @@ def debug_field(
         ],
         "cache": {"verdict": context.cache_status, "detail": context.cache_detail},
         "target": context.target,
-        "timings_ms": _timings_ms(context, started_at, trip_s),
+        "timings_ms": _timings_ms(context, trip_s),
     }
     # ASCII, since it is a field's value; names are the configuration's, and short.
     return FIELD, json.dumps(told, separators=(",", ":")).encode("ascii")
 
 
-def _timings_ms(context: Context, started_at: float, trip_s: float) -> dict[str, float]:
+def _timings_ms(context: Context, trip_s: float) -> dict[str, float]:
     now = perf_counter()
-    store_s, upstream_s = parts_of(context, started_at, now, trip_s)
-    total_s = now - started_at
+    store_s, upstream_s = parts_of(context, now, trip_s)
+    total_s = now - context.started_at
     parts = {
         "total": total_s,
         "gateway": total_s - store_s - upstream_s,

@@ -5,6 +5,7 @@ here from the configuration and handed to each other; nothing is global. A Gatew
 of sockets, parsers or processes.
 """
 
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from time import perf_counter
@@ -21,7 +22,8 @@ from tidegate.gateway.observation import metrics_directory, pool_readings, telem
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot, largest_body_bytes
 from tidegate.http import GatewayError, Headers, Request, Response
 from tidegate.identity import KeyResolver
-from tidegate.policies import AuthThrottle, Context, Next, Parts, RequestIdentity, is_cached
+from tidegate.policies import AuthThrottle, Context, Parts, RequestIdentity, is_cached
+from tidegate.policies.answer_fields import complete_answer
 from tidegate.rate_limiter import Limiter
 from tidegate.store import Store, open_store
 
@@ -176,50 +178,72 @@ class Gateway:
             return False
         return self._store.is_up or any(not c.route.auth for c in self._snapshot.routes)
 
-    async def handle(self, request: Request) -> Response:
-        """Return the response to `request`. Raises GatewayError, which the door turns into one."""
+    def handle(self, request: Request) -> Awaitable[Response]:
+        """Return the response to `request` if it is there at once, else what to await it from.
+
+        Raises GatewayError, at once or when awaited; the door turns it into a response.
+        """
         started_at = perf_counter()
-        snapshot = self.snapshot
-        assert self._store is not None  # noqa: S101 - opened together with the snapshot
-        path = request.path
+        store, path = self.store, request.path
         if path in self._own:
-            return await self._identified(request, self._own_answer)
+            request.context = Context(None, None, store, path, started_at)
+            return self._own_answer(request)
         try:
-            route, prefix_bytes = snapshot.table.find(request.method, request.host, path)
+            route, prefix_bytes = self.snapshot.table.find(request.method, request.host, path)
         except GatewayError as error:
-            return await self._unrouted(request, error, started_at)
-        request.context = context = Context(route.route, route.service, self._store)
+            request.context = context = Context(None, None, store, path, started_at)
+            self._identity.ask(request, context)
+            self._failed(error, request)
+            raise
+        request.context = context = Context(route.route, route.service, store, path, started_at)
         if route.route.strip_prefix:
             request.path = route.forwarded(path, prefix_bytes)
-        for ask in route.asks:
-            ask(request, context)
         try:
-            response = await route.chain(request)
+            for ask in route.asks:
+                ask(request, context)
+            answer = route.chain(request)
         except BaseException as error:
-            if isinstance(error, GatewayError) and context.debug_token is not None:
-                self._explain_answer(error.headers, route, context, "gateway", started_at)
-            self._recorder.failed(route.meter, context, request, path, error, started_at)
+            self._failed(error, request, route)
             raise
+        if isinstance(answer, Response):
+            return self._answered(answer, request, route)
+        return self._awaited(answer, request, route)
+
+    async def _awaited(
+        self, answer: Awaitable[Response], request: Request, route: CompiledRoute
+    ) -> Response:
+        try:
+            response = await answer
+        except BaseException as error:
+            self._failed(error, request, route)
+            raise
+        return self._answered(response, request, route)
+
+    def _answered(self, response: Response, request: Request, route: CompiledRoute) -> Response:
+        """Complete an answer that has passed all layers, and record it."""
+        context = request.context
+        complete_answer(response.headers, context)
         if context.debug_token is not None:
-            self._explain_answer(response.headers, route, context, context.source, started_at)
-        self._recorder.answered(route.meter, context, request, path, response, started_at)
+            self._explain_answer(response.headers, route, context, context.source)
+        self._recorder.answered(route.meter, context, request, response)
         return response
+
+    def _failed(
+        self, error: BaseException, request: Request, route: CompiledRoute | None = None
+    ) -> None:
+        """Complete the answer that the door will make of `error`, and record it."""
+        context = request.context
+        if isinstance(error, GatewayError):
+            complete_answer(error.headers, context)
+            if context.debug_token is not None and route is not None:
+                self._explain_answer(error.headers, route, context, "gateway")
+        recorder = self._recorder
+        meter = recorder.unrouted if route is None else route.meter
+        recorder.failed(meter, context, request, error)
 
     def answers_itself(self, path: bytes) -> bool:
         """Whether the gateway, and no service, answers for `path`."""
         return path in self._own
-
-    async def _unrouted(
-        self, request: Request, failure: GatewayError, started_at: float
-    ) -> Response:
-        try:
-            return await self._identified(request, lambda _: _raised(failure))
-        except GatewayError as error:
-            recorder = self._recorder
-            recorder.failed(
-                recorder.unrouted, request.context, request, request.path, error, started_at
-            )
-            raise
 
     def _observe(self, store: Store, snapshot: Snapshot) -> None:
         """Begin to count what is around the requests."""
@@ -233,27 +257,29 @@ class Gateway:
         )
 
     def _explain_answer(
-        self, headers: Headers, route: CompiledRoute, context: Context, source: str, start: float
+        self, headers: Headers, route: CompiledRoute, context: Context, source: str
     ) -> None:
         """Say in the answer how it came about, if it was an admin who asked."""
         token = context.debug_token
         if token is not None and may_debug(token, self._admin_token):
             trip_s = self._recorder.last_trip_s
-            told = debug_field(route, context, source=source, started_at=start, trip_s=trip_s)
-            headers.replace(*told)
+            headers.replace(*debug_field(route, context, source=source, trip_s=trip_s))
 
-    async def _identified(self, request: Request, answer: Next) -> Response:
-        """Answer without a route, through the first layer all the same, which gives it an id."""
-        assert self._store is not None  # noqa: S101 - see handle
-        request.context = Context(None, None, self._store)
-        self._identity.ask(request, request.context)
-        return await self._identity(request, answer)
-
-    async def _own_answer(self, request: Request) -> Response:
-        if request.path == self.config.listen.health_path.encode():
-            return own_answers.health(request)
-        is_up = self._store is not None and self._store.is_up
-        return own_answers.readiness(request, is_ready=self.is_ready, is_up=is_up)
+    def _own_answer(self, request: Request) -> Response:
+        """Answer without a route; the answer has an id all the same."""
+        context = request.context
+        self._identity.ask(request, context)
+        try:
+            if request.path == self.config.listen.health_path.encode():
+                response = own_answers.health(request)
+            else:
+                is_up = self._store is not None and self._store.is_up
+                response = own_answers.readiness(request, is_ready=self.is_ready, is_up=is_up)
+        except GatewayError as error:
+            complete_answer(error.headers, context)
+            raise
+        complete_answer(response.headers, context)
+        return response
 
 
 def _not_open() -> GatewayNotOpen:
@@ -261,7 +287,3 @@ def _not_open() -> GatewayNotOpen:
         "the gateway is not open: write `async with gateway:` around what serves it, "
         "for FastAPI in its lifespan"
     )
-
-
-async def _raised(error: GatewayError) -> Response:
-    raise error

@@ -28,6 +28,8 @@ class GatewayError(Exception):
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "The gateway failed to answer"
+    type_uri: ClassVar[str] = ""
+    """Of a problem that a registry defines; else its type is made from the slug."""
     closes_connection: ClassVar[bool] = False
     """The peer's framing can no longer be trusted: answer, then close."""
 

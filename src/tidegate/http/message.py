@@ -6,9 +6,9 @@ backpressure: nothing is read from a peer until somebody asks for the next piece
 the sender announced, and whoever writes the message frames it anew (RFC 9112, section 6).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from enum import Enum
-from typing import Any, Generic, Literal
+from typing import Any, Generic, Literal, Self
 
 from typing_extensions import TypeVar
 
@@ -98,6 +98,9 @@ class Response:
 
     Whoever makes a response whose body holds something (a connection, a file) registers its
     release with `on_close`; the door calls `aclose` exactly once, under cancellation too.
+
+    Awaiting a response gives the response. So a layer that has nothing to wait for returns one as
+    it is, where another returns a coroutine, and what is there already needs no Task.
     """
 
     __slots__ = (
@@ -131,6 +134,10 @@ class Response:
         self.ends_by_close = False
         """Nothing but the end of the sender's connection says that the body is whole."""
         self._closers: list[OnClose] | None = None
+
+    def __await__(self) -> Generator[None, None, Self]:
+        yield from ()
+        return self
 
     def on_close(self, release: OnClose) -> None:
         """Call `release(outcome)` once when the exchange ends. Later registrations run first."""

@@ -1,15 +1,16 @@
 """How much: the plan's limits, decided together in one store command, before anything is sent on.
 
 The question leaves with `ask` where the caller is known by then, else when the policy's turn
-comes. Every answer to a limited request carries the limits' fields, errors of later policies too.
+comes. The limits' fields, on every answer to a limited request, are answer_fields.py's.
 """
 
 import logging
+from collections.abc import Awaitable
 from time import perf_counter
 from typing import Final
 
 from tidegate.config import Route
-from tidegate.http import GatewayError, Response
+from tidegate.http import Response
 from tidegate.http.errors import StoreUnavailable
 from tidegate.identity import Caller
 from tidegate.policies.policy import Context, Next, Policy, Request
@@ -18,15 +19,6 @@ from tidegate.store import CommandFailed
 
 logger = logging.getLogger("tidegate.policies")
 
-LIMIT_FIELDS: Final = frozenset(
-    {
-        b"ratelimit",
-        b"ratelimit-policy",
-        b"x-ratelimit-limit",
-        b"x-ratelimit-remaining",
-        b"x-ratelimit-reset",
-    }
-)
 SUBJECTS_MAX: Final = 10_000
 """Compiled limits kept in a worker, as many as the resolver keeps callers."""
 
@@ -46,12 +38,15 @@ class Limit:
             subject = self._subjects.get(caller) or self._compiled(caller)
             context.pending_limits = subject, self._limiter.ask(subject, self._cost)
 
-    async def __call__(self, request: Request, call_next: Next) -> Response:
+    def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
         context = request.context
         if context.pending_limits is None:
             self.ask(request, context)
             if context.pending_limits is None:
-                return await call_next(request)
+                return call_next(request)
+        return self._decided(request, context, call_next)
+
+    async def _decided(self, request: Request, context: Context, call_next: Next) -> Response:
         subject, answer = context.pending_limits
         try:
             reply = await answer
@@ -65,19 +60,7 @@ class Limit:
         context.decision = decision = self._limiter.decision(subject, self._cost, reply)
         if not decision.allowed:
             raise decision.error()
-        try:
-            response = await call_next(request)
-        except GatewayError as error:
-            error.headers.extend(decision.headers)
-            raise
-        headers = response.headers
-        for name, _ in headers:
-            if name in LIMIT_FIELDS:
-                # The service's own limits: two values would be nobody's.
-                headers.remove_all(LIMIT_FIELDS)
-                break
-        headers.extend(decision.headers)
-        return response
+        return await call_next(request)
 
     def _compiled(self, caller: Caller) -> Subject:
         if len(self._subjects) >= SUBJECTS_MAX:

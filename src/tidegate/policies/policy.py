@@ -33,8 +33,9 @@ class Context:
 
     `debug_token` is what a request shows that asks for `Tidegate-Debug`, None if it does not.
 
-    The times are `time.perf_counter()`, 0.0 where that was not reached: `decided_at` when the
-    limits had answered, `forwarded_at` when the request was sent on, if policies stand between.
+    `path` is as the client asked for it. The times are `time.perf_counter()`, 0.0 where that was
+    not reached: `started_at` when the request came to the gateway, `decided_at` when the limits had
+    answered, `forwarded_at` when the request was sent on, if policies stand between.
     """
 
     __slots__ = (
@@ -45,20 +46,31 @@ class Context:
         "decided_at",
         "decision",
         "forwarded_at",
+        "path",
         "pending_cache",
         "pending_limits",
         "request_id",
         "route",
         "service",
         "source",
+        "started_at",
         "store",
         "target",
     )
 
-    def __init__(self, route: Route | None, service: Service | None, store: Store) -> None:
+    def __init__(
+        self,
+        route: Route | None,
+        service: Service | None,
+        store: Store,
+        path: bytes = b"",
+        started_at: float = 0.0,
+    ) -> None:
         self.route = route
         self.service = service
         self.store = store
+        self.path = path
+        self.started_at = started_at
         self.caller: Caller | None = None
         self.request_id = b""
         self.pending_limits: Any = None

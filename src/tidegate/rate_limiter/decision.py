@@ -11,10 +11,14 @@ from typing import Any, Final
 from tidegate.http.errors import GatewayError, StoreUnavailable, TooManyRequests
 from tidegate.http.headers import HeaderField
 from tidegate.rate_limiter.header_fields import INTEGER_MAX
-from tidegate.rate_limiter.limits import Subject
+from tidegate.rate_limiter.limits import NO_VIOLATION, Subject, Violation, violation_of
 from tidegate.store.errors import unavailable
 
-QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+class QuotaExceeded(TooManyRequests):
+    """draft-ietf-httpapi-ratelimit-headers-11 registers the type of this problem."""
+
+    type_uri = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 
 class CostExceedsLimit(GatewayError):
@@ -75,15 +79,20 @@ class Decision:
             )
         return self._states
 
+    @property
+    def violated(self) -> tuple[str, ...]:
+        """Return the names of the limits that refuse; none where the request is admitted."""
+        return self._violation.names
+
     def error(self) -> GatewayError:
-        """Return the error that refuses the request, complete with header fields."""
+        """Return the error that refuses the request. `headers` belong on its answer as well."""
         if self.retry_after_s is None:
-            return CostExceedsLimit(self._never_detail(), headers=self.headers)
-        violated = [state.name for state in self.states if state.is_violated]
-        return TooManyRequests(
-            self._wait_detail(),
-            headers=(*self.headers, (b"retry-after", b"%d" % self.retry_after_s)),
-            members={"type": QUOTA_EXCEEDED, "violated-policies": violated},
+            return CostExceedsLimit(self._never_detail())
+        violation = self._violation
+        return QuotaExceeded(
+            f"Reached: {violation.words}. Try again in {self.retry_after_s} s",
+            headers=((b"retry-after", b"%d" % self.retry_after_s),),
+            members=violation.members,
         )
 
     def _never_detail(self) -> str:
@@ -93,20 +102,23 @@ class Decision:
             f"than {smallest.capacity}: waiting does not help"
         )
 
-    def _wait_detail(self) -> str:
-        violated = [
-            words
-            for words, state in zip(self._subject.words, self.states, strict=True)
-            if state.is_violated
-        ]
-        return f"Reached: {', '.join(violated)}. Try again in {self.retry_after_s} s"
+    @property
+    def _violation(self) -> Violation:
+        if self.allowed:
+            return NO_VIOLATION
+        subject = self._subject
+        refuses = tuple(map(self._cost.__gt__, self._figures[::2]))
+        violation = subject.violations.get(refuses)
+        if violation is None:
+            violation = subject.violations[refuses] = violation_of(subject, refuses)
+        return violation
 
 
 def decision(subject: Subject, cost: int, reply: Any) -> Decision:
     """Return what `reply` decides about a request of `cost`. Raises StoreUnavailable."""
     capacities = subject.capacities
-    if len(capacities) == 1 and type(reply) is list and len(reply) == 3 and reply[0] == 1:
-        return _admission_by_one(subject, cost, reply)
+    if len(capacities) == 1 and type(reply) is list and len(reply) == 3:
+        return _by_one(subject, cost, reply)
     if type(reply) is not list or len(reply) != 1 + 2 * len(capacities):
         raise _unusable()
     if type(reply[0]) is not int or reply[0] not in (0, 1):
@@ -147,16 +159,22 @@ def present_states(subject: Subject, reply: Any) -> tuple[LimitState, ...]:
     return tuple(states)
 
 
-def _admission_by_one(subject: Subject, cost: int, reply: list[Any]) -> Decision:
-    """Return what most requests get, a yes of the one limit there is: with nothing to choose."""
+def _by_one(subject: Subject, cost: int, reply: list[Any]) -> Decision:
+    """Return what most requests get, the word of the one limit there is: nothing to choose from."""
     allowed, remaining, seconds = reply
     if (
         type(allowed) is not int
         or type(remaining) is not int
         or type(seconds) is not int
-        or not 0 <= remaining <= subject.capacities[0] - cost
         or not 0 <= seconds <= INTEGER_MAX
     ):
+        raise _unusable()
+    capacity = subject.cost_max
+    if allowed == 1 and 0 <= remaining <= capacity - cost:
+        retry_after_s = None
+    elif allowed == 0 and 0 <= remaining <= capacity and remaining < cost:
+        retry_after_s = seconds if cost <= capacity else None
+    else:
         raise _unusable()
     figures = remaining, seconds
     headers = (
@@ -166,7 +184,7 @@ def _admission_by_one(subject: Subject, cost: int, reply: list[Any]) -> Decision
         subject.policy_field,
         (b"ratelimit", subject.service_limit_format % figures),
     )
-    return Decision(subject, cost, True, figures, headers, None)
+    return Decision(subject, cost, allowed == 1, figures, headers, retry_after_s)
 
 
 def _lowest_share(capacities: tuple[int, ...], cost: int, reply: list[Any]) -> int:

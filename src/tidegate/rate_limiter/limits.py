@@ -7,8 +7,9 @@ for each caller, so that a decision costs the gateway one small tuple and a few 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import compress
 from math import ceil
-from typing import Final
+from typing import Final, NamedTuple
 
 from tidegate.config.schema import Limit, Quota
 from tidegate.http.headers import HeaderField
@@ -19,6 +20,17 @@ from tidegate.store import ScriptCall
 KEY_PREFIX: Final = b"tg:limits:"
 IDENTITY_BYTES: Final = 6
 SERVER_TIME: Final = b""
+
+
+class Violation(NamedTuple):
+    """The limits that refuse: their names, in words, and as members of a problem."""
+
+    names: tuple[str, ...]
+    words: str
+    members: dict[str, object]
+
+
+NO_VIOLATION: Final = Violation((), "", {})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +52,8 @@ class Subject:
     service_limit_format: bytes
     calls: dict[int, ScriptCall] = field(default_factory=dict)
     """The script's calls by cost, packed once: few, because costs are the configuration's."""
+    violations: dict[tuple[bool, ...], Violation] = field(default_factory=dict)
+    """By which of the limits refuse: few again, since most often it is the same one."""
 
     def arguments(self, cost: int, now: bytes = SERVER_TIME) -> Sequence[bytes]:
         """Return the script's arguments. `now` (µs since 1970) is for tests only; 0 asks only."""
@@ -73,6 +87,13 @@ def compiled_subject(tenant: str, key_id: str, limits: tuple[Limit, ...]) -> Sub
         ),
         service_limit_format=service_limit_format(names),
     )
+
+
+def violation_of(subject: Subject, refuses: tuple[bool, ...]) -> Violation:
+    """Return what is said of a refusal; `refuses` tells for each limit whether it does."""
+    names = tuple(limit.name for limit in compress(subject.limits, refuses))
+    words = ", ".join(compress(subject.words, refuses))
+    return Violation(names, words, {"violated-policies": list(names)})
 
 
 def described(limit: Limit) -> str:

@@ -47,7 +47,7 @@ class DecisionSamples:
         if not self._every:
             return
         while self._next < len(records):
-            facts, method, status, _, _, answered_at = records[self._next]
+            facts, method, status, _, answered_at = records[self._next]
             self._next += self._every
             if facts.source != GATEWAY or status not in REFUSALS:
                 ago_s = perf_counter() - answered_at

@@ -30,13 +30,14 @@ _FEW: Final = 16
 
 _described = attrgetter("source", "caller", "cache_status")
 _caller_of = attrgetter("caller")
+_started_at = attrgetter("started_at")
 _decided_at = attrgetter("decided_at")
 _forwarded_at = attrgetter("forwarded_at")
 
 
 def fold(meter: Meter, records: list[Record], trip_s: float) -> int:
     """Add `records` to `meter`; return how many had to be left out of the usage."""
-    facts, _, statuses, sizes, started, answered = zip(*records, strict=True)
+    facts, _, statuses, sizes, answered = zip(*records, strict=True)
     sent = sum(sizes)
     meter.bytes += sent
     callers: set[Caller | None] = set()
@@ -61,30 +62,26 @@ def fold(meter: Meter, records: list[Record], trip_s: float) -> int:
             _sent(meter, caller, size * count)
     decided = list(map(_decided_at, facts))
     if sources == {UPSTREAM} and 0.0 not in decided and not any(map(_forwarded_at, facts)):
-        waits = list(map(sub, decided, started))
+        waits = list(map(sub, decided, map(_started_at, facts)))
         _add(meter.upstream_s, list(map(sub, answered, decided)))
         _add(meter.store_s, [wait_s if wait_s < trip_s else trip_s for wait_s in waits])
         _add(meter.gateway_s, [max(0.0, wait_s - trip_s) for wait_s in waits])
         meter.limited += len(records)
     else:
-        _fold_times(meter, facts, started, answered, trip_s)
+        _fold_times(meter, facts, answered, trip_s)
     return lost
 
 
 def _fold_times(
-    meter: Meter,
-    facts: Sequence[Any],
-    started: Sequence[float],
-    answered: Sequence[float],
-    trip_s: float,
+    meter: Meter, facts: Sequence[Any], answered: Sequence[float], trip_s: float
 ) -> None:
     """Split the times of requests that went different ways."""
     gateway: list[float] = []
     store: list[float] = []
     upstream: list[float] = []
-    for fact, began_at, ended_at in zip(facts, started, answered, strict=True):
-        store_s, upstream_s = parts_of(fact, began_at, ended_at, trip_s)
-        gateway.append(ended_at - began_at - store_s - upstream_s)
+    for fact, ended_at in zip(facts, answered, strict=True):
+        store_s, upstream_s = parts_of(fact, ended_at, trip_s)
+        gateway.append(ended_at - fact.started_at - store_s - upstream_s)
         if fact.decided_at:
             store.append(store_s)
         if fact.forwarded_at or fact.source == UPSTREAM:
@@ -95,11 +92,9 @@ def _fold_times(
     _add(meter.upstream_s, upstream)
 
 
-def parts_of(
-    facts: Any, started_at: float, answered_at: float, trip_s: float
-) -> tuple[float, float]:
+def parts_of(facts: Any, answered_at: float, trip_s: float) -> tuple[float, float]:
     """Return how many seconds of one request were the store's and how many the upstream's."""
-    decided_at, forwarded_at = facts.decided_at, facts.forwarded_at
+    started_at, decided_at, forwarded_at = facts.started_at, facts.decided_at, facts.forwarded_at
     store_s = min(trip_s, decided_at - started_at) if decided_at else 0.0
     if not forwarded_at and facts.source != UPSTREAM:
         return store_s, 0.0

@@ -33,9 +33,9 @@ class Caller(Protocol):
     def key_id(self) -> str: ...
 
 
-Record = tuple[Any, str, int, int, float, float]
+Record = tuple[Any, str, int, int, float]
 """A request that has ended and is not yet folded in: the pipeline's facts about it, its method,
-status, bytes sent, and by `perf_counter` when it began and when its answer's head was there."""
+status, bytes sent, and by `perf_counter` when its answer's head was there."""
 
 Usage = dict[Caller, list[int]]
 """For each caller: requests, of these refused, bytes of bodies sent."""

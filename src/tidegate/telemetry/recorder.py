@@ -30,8 +30,8 @@ class Decision(Protocol):
     def allowed(self) -> bool: ...
 
     @property
-    def states(self) -> tuple[Any, ...]:
-        """Each limit: `name`, `capacity`, `remaining`, `is_violated`."""
+    def violated(self) -> tuple[str, ...]:
+        """The names of the limits that refuse."""
 
 
 class Facts(Protocol):
@@ -41,6 +41,9 @@ class Facts(Protocol):
     cache_status: str | None
     target: str | None
     source: str
+    path: bytes
+    """As the client asked for it."""
+    started_at: float
     decided_at: float
     forwarded_at: float
     request_id: bytes
@@ -50,14 +53,11 @@ class Facts(Protocol):
 
 
 class Observed(NamedTuple):
-    """A request that is recorded when it ends. `started_at` is of `perf_counter`; `path` is as the
-    client asked for it."""
+    """A request that is recorded when it ends."""
 
     meter: Meter
     facts: Facts
     request: Request[Any]
-    path: bytes
-    started_at: float
 
 
 class Recorder:
@@ -89,60 +89,52 @@ class Recorder:
         return meters
 
     def answered(
-        self,
-        meter: Meter,
-        facts: Facts,
-        request: Request[Any],
-        path: bytes,
-        response: Response,
-        started_at: float,
+        self, meter: Meter, facts: Facts, request: Request[Any], response: Response
     ) -> None:
         """Record a response that is on its way: at once if it is whole, else when it ends."""
         body = response.body
-        if body.__class__ is bytes and self._log is None:
-            records = meter.records
-            if not records:
-                asyncio.get_running_loop().call_later(FOLD_S, self._fold, meter)
-            size = len(body)
-            records.append(
-                (facts, request.method, response.status, size, started_at, perf_counter())
-            )
-            return
-        observed = Observed(meter, facts, request, path, started_at)
-        if isinstance(body, bytes):
-            now = perf_counter()
-            self.ended(observed, response.status, len(body), now, now)
-        else:
+        if not isinstance(body, bytes):
+            observed = Observed(meter, facts, request)
             watched = _WatchedBody(self, observed, response.status, body)
             response.body = watched
             response.on_close(watched.ended)
+        elif self._log is None:
+            self._count(meter, facts, request.method, response.status, len(body), perf_counter())
+        else:
+            now = perf_counter()
+            self.ended(Observed(meter, facts, request), response.status, len(body), now, now)
 
     def failed(
-        self,
-        meter: Meter,
-        facts: Facts,
-        request: Request[Any],
-        path: bytes,
-        error: BaseException,
-        started_at: float,
+        self, meter: Meter, facts: Facts, request: Request[Any], error: BaseException
     ) -> None:
         """Record a request that the gateway itself answers, because of `error`."""
         now = perf_counter()
         if facts.source == UPSTREAM:
             # It was sent on all the same: the time it took is the upstream's.
-            facts.forwarded_at = facts.forwarded_at or facts.decided_at or started_at
+            facts.forwarded_at = facts.forwarded_at or facts.decided_at or facts.started_at
         facts.source = GATEWAY
         is_aborted = False
         if isinstance(error, GatewayError):
             status = error.status
             if status in REFUSALS:
-                self._refused(meter, facts, request, status)
+                self._refused(meter, facts, request.method, status)
         elif is_aborted := isinstance(error, asyncio.CancelledError):
             status = CLIENT_GONE
         else:
             status = 500
-        observed = Observed(meter, facts, request, path, started_at)
-        self.ended(observed, status, 0, now, now, is_aborted=is_aborted)
+        if self._log is None and not is_aborted:
+            self._count(meter, facts, request.method, status, 0, now)
+        else:
+            observed = Observed(meter, facts, request)
+            self.ended(observed, status, 0, now, now, is_aborted=is_aborted)
+
+    def _count(
+        self, meter: Meter, facts: Facts, method: str, status: int, size: int, answered_at: float
+    ) -> None:
+        records = meter.records
+        if not records:
+            asyncio.get_running_loop().call_later(FOLD_S, self._fold, meter)
+        records.append((facts, method, status, size, answered_at))
 
     def ended(
         self,
@@ -155,20 +147,18 @@ class Recorder:
         is_aborted: bool = False,
     ) -> None:
         """Record a request of which everything is known."""
-        meter, facts, request, path, started_at = observed
+        meter, facts, request = observed
         if is_aborted:
             meter.aborted += 1
-        if not meter.records:
-            asyncio.get_running_loop().call_later(FOLD_S, self._fold, meter)
-        meter.records.append((facts, request.method, status, size, started_at, answered_at))
+        self._count(meter, facts, request.method, status, size, answered_at)
         if self._log is None:
             return
-        store_s, upstream_s = parts_of(facts, started_at, answered_at, self.last_trip_s)
+        store_s, upstream_s = parts_of(facts, answered_at, self.last_trip_s)
         self._log.add(
             Entry(
                 meter, facts.caller, facts.request_id, facts.source, facts.cache_status,
-                facts.target, request.client, request.method, request.query, path, status, size,
-                ended_at - started_at, store_s, upstream_s, is_aborted, ended_at,
+                facts.target, request.client, request.method, request.query, facts.path, status,
+                size, ended_at - facts.started_at, store_s, upstream_s, is_aborted, ended_at,
             )
         )  # fmt: skip
 
@@ -180,20 +170,19 @@ class Recorder:
             if self._samples is not None:
                 self._samples.take_some(meter, records)
 
-    def _refused(self, meter: Meter, facts: Facts, request: Request[Any], status: int) -> None:
+    def _refused(self, meter: Meter, facts: Facts, method: str, status: int) -> None:
         if self._samples is not None:
-            self._samples.take_refusal(meter, facts, request.method, status)
+            self._samples.take_refusal(meter, facts, method, status)
         decision = facts.decision
         if decision is None or decision.allowed:
             return
         meter.refused += 1
-        for state in decision.states:
-            if state.is_violated:
-                refusals = self.limit_refusals
-                limit = facts.caller.plan, state.name
-                if limit not in refusals and len(refusals) >= LIMITS_MAX:
-                    limit = OTHER_LIMITS
-                refusals[limit] = refusals.get(limit, 0) + 1
+        refusals = self.limit_refusals
+        for name in decision.violated:
+            limit = facts.caller.plan, name
+            if limit not in refusals and len(refusals) >= LIMITS_MAX:
+                limit = OTHER_LIMITS
+            refusals[limit] = refusals.get(limit, 0) + 1
 
 
 class _WatchedBody:

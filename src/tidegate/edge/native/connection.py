@@ -110,7 +110,7 @@ class Connection(asyncio.BufferedProtocol):
                 self.since = door.clock
                 self.is_fresh = False
                 self.current = exchange = Exchange(door, self, request)
-                exchange.start(self._loop)
+                exchange.start_at_once(self._loop)
                 return
         if not reader.head_bytes:
             self.since = door.clock
@@ -142,9 +142,8 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting.clear()
         self._held = b""
         self.reader.abandon(_cut())
-        current = self.current
-        if current is not None and current.task is not None and not current.is_releasing:
-            current.task.cancel()
+        if self.current is not None:
+            self.current.cancel()
 
     def pause_writing(self) -> None:
         self.outlet.pause(self.door.clock)
@@ -243,7 +242,12 @@ class Connection(asyncio.BufferedProtocol):
             if self.phase is _LAST or self._is_too_much_unread():
                 self._close()
         elif current.task is None:
-            current.start(self._loop)
+            if self._waiting or self._held or self.is_read_paused:
+                current.start(self._loop)
+            else:
+                current.start_at_once(self._loop)
+                if self.current is None:
+                    return  # answered: nothing waits any more, and it may be closed
         if (self._held or self._is_full()) and not self.is_read_paused:
             self.is_read_paused = True
             self._transport.pause_reading()

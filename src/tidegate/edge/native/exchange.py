@@ -7,6 +7,7 @@ be mended, only cut: the connection is reset, so that nobody takes it for comple
 """
 
 import asyncio
+from collections.abc import Awaitable, Coroutine
 from typing import Any, Final, Protocol
 
 from tidegate.edge.native.body import RequestBody, Source
@@ -54,9 +55,13 @@ class Wire(Source, Protocol):
 
 
 class Exchange:
-    """Made when a head is parsed; `start` begins it. `failure` is answered in place of the core."""
+    """Made when a head is parsed, begun by one of the two starts.
+
+    `failure` is answered in place of the core.
+    """
 
     __slots__ = (
+        "_answer",
         "_door",
         "_outlet",
         "_wire",
@@ -71,6 +76,8 @@ class Exchange:
     )
 
     def __init__(self, door: DoorState, wire: Wire, request: Request[Any] | None) -> None:
+        self._answer: Awaitable[Response] | None = None
+        """What the Task that has not begun yet will await."""
         self._door = door
         self._wire = wire
         self._outlet = wire.outlet
@@ -84,18 +91,44 @@ class Exchange:
         self.task: asyncio.Task[None] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.task = loop.create_task(self._run())
+        """Begin in a Task, after those that began before."""
+        self.task = loop.create_task(self._run(None))
 
-    async def _run(self) -> None:
+    def start_at_once(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin here and now; if there is nothing to wait for, end here and now as well."""
+        try:
+            answer = self._door.handle(self._settled_request())
+        except Exception as error:
+            answer = self._refusal(error)
+        if (
+            isinstance(answer, Response)
+            and isinstance(answer.body, bytes)
+            and not answer.needs_release
+            and not self._outlet.is_paused
+        ):
+            self._write_whole(answer)
+            self._end()
+            return
+        self._answer = answer
+        self.task = loop.create_task(self._run(answer))
+
+    def cancel(self) -> None:
+        """The client went away."""
+        if self.task is not None and not self.is_releasing:
+            self.task.cancel()
+            if isinstance(self._answer, Coroutine):
+                # A Task that is cancelled before it has begun would leave it never awaited.
+                self._answer.close()
+
+    async def _run(self, answer: Awaitable[Response] | None) -> None:
         response: Response | None = None
         outcome: Outcome = _ABORTED
+        self._answer = None
         try:
             try:
-                response = await self._door.handle(self._settled_request())
+                response = await (answer or self._door.handle(self._settled_request()))
             except Exception as error:
-                if closes_connection(error):
-                    self.closes = True
-                response = answer_to(error, self.request)
+                response = self._refusal(error)
             framing = self._write_head(response)
             if framing is not None:
                 await self._stream(response, framing)
@@ -117,10 +150,25 @@ class Exchange:
                 # From here on the connection no longer cancels the task.
                 self.is_releasing = True
                 await release(response, outcome)
-            if self.request is not None:
-                # It leads back here: such circles cost the collector a tenth of a worker's CPU.
-                self.request.on_informational = None
-            self._wire.exchange_ended(self)
+            self._end()
+
+    def _end(self) -> None:
+        if self.request is not None:
+            # It leads back here: such circles cost the collector a tenth of a worker's CPU.
+            self.request.on_informational = None
+        self._wire.exchange_ended(self)
+
+    def _refusal(self, error: Exception) -> Response:
+        if closes_connection(error):
+            self.closes = True
+        return answer_to(error, self.request)
+
+    def _write_whole(self, response: Response) -> None:
+        """Write a response that is there as a whole, or a 500 in its place if it is not safe."""
+        try:
+            self._write_head(response)
+        except UnsafeResponse as error:
+            self._write_head(answer_to(error, self.request))
 
     def _settled_request(self) -> Request[Any]:
         """Return the request with its body; raise the failure that takes its place."""

@@ -1,0 +1,39 @@
+"""The gateway's own fields on an answer, whoever made it: the service, a policy, or an error.
+
+Every answer tells the request's id, and every answer to a limited request the limits' fields:
+those of a refusal and of a later failure too. Written once, when the answer has passed all layers,
+so that no layer has to look at what it passes on. Hot: one pass over the names, in C.
+"""
+
+from operator import itemgetter
+from typing import Final
+
+from tidegate.http import Headers
+from tidegate.policies.policy import Context
+
+LIMIT_FIELDS: Final = frozenset(
+    {
+        b"ratelimit",
+        b"ratelimit-policy",
+        b"x-ratelimit-limit",
+        b"x-ratelimit-remaining",
+        b"x-ratelimit-reset",
+    }
+)
+_REQUEST_ID: Final = frozenset({b"x-request-id"})
+_ALL: Final = LIMIT_FIELDS | _REQUEST_ID
+_name: Final = itemgetter(0)
+
+
+def complete_answer(headers: Headers, context: Context) -> None:
+    """Add the gateway's fields to those of an answer, in place of the service's own of their names.
+
+    Two values of one of them would be nobody's.
+    """
+    decision = context.decision
+    written = _REQUEST_ID if decision is None else _ALL
+    if not written.isdisjoint(map(_name, headers)):
+        headers.remove_all(written)
+    if decision is not None:
+        headers += decision.headers
+    headers.append((b"x-request-id", context.request_id))
