@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.served_admin_api import served_admin_api
 from tidegate.cli.advertised import Advertised, advertised
 from tidegate.cli.inputs import shown_store
 from tidegate.config import load
@@ -40,3 +41,41 @@ def test_without_a_configuration_that_of_the_running_gateway_is_asked(
     refused = run("explain", "GET", "/open", *where)
     assert refused.code == 1
     assert "There is no configuration" in refused.err
+
+
+def test_the_running_gateway_is_asked_and_says_the_same(commands: Any) -> None:
+    requests = [
+        ("GET", "/open"),
+        ("PUT", "/open"),
+        ("GET", "/nowhere"),
+        ("GET", "/api/v1/x", "--host", "api.example.com"),
+        ("GET", "/api/v1/x?a=1", "--host", "api.example.com", "--key", commands.tenant),
+    ]
+
+    def told() -> list[Any]:
+        answers = [commands.run("explain", *request, "--json") for request in requests]
+        assert [answer.code for answer in answers] == [0] * len(requests)
+        explanations = [answer.json | {"timings_ms": None} for answer in answers]
+        for limit in explanations[-1]["limits"]:
+            limit["reset_s"] = None  # goes on meanwhile
+        return explanations
+
+    from_store = told()
+    with served_admin_api(commands.config, commands.data_dir) as asked:
+        assert told() == from_store
+        shown = commands.run("explain", *requests[-1])
+    assert asked == ["POST /v1/explain 200"] * (len(requests) + 1)
+    assert "Caller:  in_file (key_" in shown.out
+    assert "steady" in shown.out
+    assert [one["status"] for one in from_store] == [None, 405, 404, 401, None]
+
+
+def test_hosts_that_have_the_path_are_named(operated: Any) -> None:
+    told = operated.run("explain", "GET", "/api/v1/x")
+    assert told.code == 0
+    assert "Route:   none for Host localhost, but for api.example.com (see --host)\n" in told.out
+    assert operated.run("explain", "GET", "/api/v1/x", "--json").json["hosts"] == [
+        "api.example.com"
+    ]
+    elsewhere = operated.run("explain", "GET", "/nowhere")
+    assert "Route:   none\n" in elsewhere.out

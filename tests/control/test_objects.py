@@ -244,6 +244,47 @@ async def test_explain_says_what_would_become_of_a_request(admin: Client) -> Non
     assert (unknown["verdict"], unknown["status"]) == ("refused", 401)
     nowhere = (await admin.post("/v1/explain", json={"target": "/nowhere"})).json()
     assert (nowhere["verdict"], nowhere["status"]) == ("refused", 404)
+    assert nowhere["hosts"] == []
+
+
+async def test_explain_names_the_hosts_that_a_path_has(
+    make_application: MakeApplication, tmp_path: Path
+) -> None:
+    path = tmp_path / "hosts.yaml"
+    path.write_text(
+        """\
+version: 1
+services:
+  - name: things
+    targets: ["http://127.0.0.1:9000"]
+    routes:
+      - {name: shop, hosts: [shop.example, "*.shop.example"], paths: [/shop], auth: none}
+      - {name: made, hosts: ["${PLACE}.example"], paths: [/shop/made], auth: none}
+      - {name: change, hosts: [change.example], methods: [POST], paths: [/shop], auth: none}
+      - {name: other, hosts: [other.example], paths: [/other], auth: none}
+      - {name: all, paths: [/all], auth: none}
+"""
+    )
+    app = make_application(load(path, {"PLACE": "hidden"}))
+    async with app.router.lifespan_context(app), client_of(app) as admin:
+        admin.headers["authorization"] = f"Bearer {TOKEN}"
+
+        async def hosts(**asked: str) -> list[str]:
+            told: list[str] = (await admin.post("/v1/explain", json=asked)).json()["hosts"]
+            return told
+
+        everywhere = ["shop.example", "*.shop.example", "change.example"]
+        assert await hosts(target="/shop/x") == everywhere
+        assert await hosts(target="/shop/made") == [
+            *everywhere[:2],
+            "${PLACE}.example",
+            everywhere[2],
+        ]
+        assert await hosts(target="/shop", host="other.example") == everywhere
+        assert await hosts(target="http://other.example/shop") == everywhere
+        assert await hosts(target="/shop", host="any.shop.example") == []
+        for target in ("/nowhere", "/all", "/Shop"):
+            assert await hosts(target=target) == []
 
 
 async def test_metrics_name_no_tenant(admin: Client) -> None:

@@ -5,15 +5,17 @@ those that the same act has straight on the store.
 """
 
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import httpx2
 from pydantic import SecretStr
 
 from tidegate.cli.failure import Failure
 from tidegate.cli.purge import Purge
-from tidegate.gateway import Explanation
 from tidegate.identity import CreatedKey, RevokedKey, StoredKey
+
+if TYPE_CHECKING:
+    from tidegate.gateway import Explanation
 
 CONNECT_S: Final = 2.0
 ANSWER_S: Final = 20.0
@@ -81,7 +83,9 @@ class AdminClient:
     async def purge_cache(self, what: Purge) -> None:
         await self._asked("POST", "/v1/cache/purge", what.body)
 
-    async def explain(self, method: str, target: str, host: str, key: str | None) -> Explanation:
+    async def explain(self, method: str, target: str, host: str, key: str | None) -> "Explanation":
+        from tidegate.gateway import Explanation
+
         asked = {"method": method, "target": target, "host": host, "key": key}
         return Explanation.from_dict(await self._asked("POST", "/v1/explain", asked))
 
@@ -129,4 +133,5 @@ def _key(told: dict[str, Any]) -> StoredKey:
         told["created_at"],
         told["rotated_at"],
         told["older_secrets_end_at"],
+        told["in_force"],
     )

@@ -59,7 +59,7 @@ def explain(
 def _no_route(told: "Explanation") -> str:
     if not told.hosts:
         return "none"
-    return f"none for Host {told.host}; say another with --host: {', '.join(told.hosts)}"
+    return f"none for Host {told.host}, but for {', '.join(told.hosts)} (see --host)"
 
 
 def _print(told: "Explanation") -> None:

@@ -1,5 +1,6 @@
-"""What commands do to keys and limits, and ask: by the admin API of the gateway that runs on the data
-directory, or straight on the store where none can be asked. Both say the same.
+"""What commands do to keys, limits and cache, and what `explain` asks: by the admin API of the
+gateway that runs on the data directory, or straight on the store where none can be asked. Both say
+the same.
 
 The API is asked only where it means what the command means: a gateway on the same configuration
 and the same store.

@@ -8,10 +8,10 @@ would say is not asked: they are named in the chain.
 
 import time
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tidegate.cache.lookup import Kind, decide
 from tidegate.cache.memory import Copy
@@ -19,7 +19,7 @@ from tidegate.cache.storage import Found
 from tidegate.gateway.gateway import Gateway
 from tidegate.gateway.snapshot import CompiledRoute
 from tidegate.http import GatewayError, Headers, Request
-from tidegate.http.errors import TooManyRequests
+from tidegate.http.errors import BadRequest, MethodNotAllowed, RouteNotFound, TooManyRequests
 from tidegate.http.target import parse_target
 from tidegate.identity import Caller, presented_key, unauthorized
 from tidegate.policies import Context
@@ -31,6 +31,7 @@ FORWARDED: Final = "forwarded"
 REFUSED: Final = "refused"
 RECORDS_SEARCHED: Final = 1000
 RECORDS_SHOWN: Final = 5
+HOSTS_SHOWN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Explanation:
     reason: str | None = None
     service: str | None = None
     route: str | None = None
+    hosts: Sequence[str] = ()
+    """Where no route takes this host: those that it could have been, some of many."""
     chain: Sequence[str] = ()
     caller: ExplainedCaller | None = None
     cost: int | None = None
@@ -77,6 +80,15 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, told: dict[str, Any]) -> Self:
+        """Return what `as_dict` told, also as JSON."""
+        explanation = cls(**told)
+        explanation.limits = [ExplainedLimit(**limit) for limit in told["limits"]]
+        if told["caller"] is not None:
+            explanation.caller = ExplainedCaller(**told["caller"])
+        return explanation
 
 
 async def explain(
@@ -110,7 +122,11 @@ async def _walk(gateway: Gateway, explanation: Explanation, key: str | None) -> 
     if gateway.answers_itself(path):
         explanation.chain = ("the gateway's own answer",)
         return
-    compiled, prefix_bytes = gateway.snapshot.table.find(explanation.method, host, path)
+    try:
+        compiled, prefix_bytes = gateway.snapshot.table.find(explanation.method, host, path)
+    except RouteNotFound:
+        explanation.hosts = _other_hosts(gateway, explanation, path)
+        raise
     route = compiled.route
     explanation.service = compiled.service.name
     explanation.route = route.name
@@ -131,6 +147,22 @@ async def _walk(gateway: Gateway, explanation: Explanation, key: str | None) -> 
     for _, policy in compiled.policies:
         if isinstance(policy, CachePolicy):
             explanation.cache = await _cache_verdict(gateway, policy, request)
+
+
+def _other_hosts(gateway: Gateway, explanation: Explanation, path: bytes) -> list[str]:
+    """Return the hosts of which a route takes the path, as the file has them."""
+    hosts: dict[str, None] = {}
+    for compiled in gateway.snapshot.routes:
+        route = compiled.route
+        for pattern, written in zip(route.hosts, route.as_written("hosts"), strict=True):
+            host = pattern.replace("*", "any", 1).encode()
+            with suppress(RouteNotFound, BadRequest):
+                with suppress(MethodNotAllowed):  # which is told where the host is given
+                    gateway.snapshot.table.find(explanation.method, host, path)
+                hosts[written] = None
+            if len(hosts) == HOSTS_SHOWN:
+                return list(hosts)
+    return list(hosts)
 
 
 async def _cache_verdict(gateway: Gateway, policy: CachePolicy, request: Request[Context]) -> str:

@@ -52,6 +52,8 @@ class ShownExplanation(Shown):
     reason: str | None
     service: str | None
     route: str | None
+    hosts: list[str]
+    """Where no route takes this host: those that it could have been, some of many."""
     chain: list[str]
     caller: ShownCaller | None
     cost: int | None
