@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from tests.cli.served_admin_api import served_admin_api
 from tidegate.cli.advertised import Advertised, advertised
 
 
@@ -70,6 +71,19 @@ def test_a_rotated_key_keeps_its_id_and_gets_another_secret(operated: Any) -> No
     assert said.count("tg_live_") == 2
     wrong = operated.run("keys", "rotate", "-t", operated.tenant, "-n", "ci", "--overlap", "soon")
     assert (wrong.code, wrong.out) == (2, "")
+
+
+def test_a_key_of_a_tenant_that_left_the_file_is_not_listed_as_if_live(commands: Any) -> None:
+    commands.run("keys", "create", "-t", commands.tenant, "-n", "ci")
+    text = commands.config.read_text()
+    commands.config.write_text(text.replace(f"name: {commands.tenant}", "name: another"))
+    listed = commands.run("keys", "list", "-t", commands.tenant).out.splitlines()
+    assert [line.partition("Z  ")[2] for line in listed[1:]] == [
+        "opens nothing: there is no such tenant"
+    ]
+    with served_admin_api(commands.config, commands.data_dir):
+        (key,) = commands.run("keys", "list", "-t", commands.tenant, "--json").json
+    assert (key["name"], key["in_force"]) == ("ci", False)
 
 
 def test_a_name_that_nothing_can_have_is_refused_alike(commands: Any) -> None:

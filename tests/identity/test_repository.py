@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -38,6 +39,24 @@ async def test_a_created_key_is_well_formed_and_listed_without_its_secret(
     assert await repository.get_key(created.stored.key_id) == created.stored
     listed = (await repository.list_keys()).items
     assert [(key.name, key.origin) for key in listed] == [("laptop", "api"), ("user_1", "file")]
+
+
+async def test_a_key_whose_tenant_is_gone_is_told_to_be_out_of_force(
+    repository: Repository, config: Config, store: Store
+) -> None:
+    """Neither the file nor the store has the tenant: the key opens nothing until one does."""
+    created = await repository.create_key("demo", "laptop")
+    later = Repository(config.model_copy(update={"tenants": ()}), store)
+    left = replace(created.stored, in_force=False)
+    assert (await later.list_keys()).items == (left,)
+    assert await later.get_key(left.key_id) == left
+    assert (await later.rotate_key(left.key_id, 0)).stored.in_force is False
+    assert created.stored.in_force
+    await later.plans.put("gold", GOLD)
+    await later.tenants.put("acme", "gold")
+    assert (await later.create_key("acme", "ci")).stored.in_force
+    assert [key.in_force for key in (await later.list_keys(tenant="acme")).items] == [True]
+    assert (await later.revoke_key(left.key_id)).stored.in_force is False
 
 
 async def test_the_store_never_sees_the_secret(repository: Repository, store: Store) -> None:

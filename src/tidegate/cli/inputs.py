@@ -86,14 +86,6 @@ def config_path(given: Path | None, settings: "Settings") -> Path:
     return CONFIG_DEFAULT
 
 
-def load_config(given: Path | None, settings: "Settings", data_dir: Path | None = None) -> "Config":
-    """Load the configuration that a command means, for asking its store."""
-    found = chosen(given, settings, data_dir)
-    config = loaded(found.path)
-    require_its_store(found, config, data_directory(data_dir, settings))
-    return config
-
-
 def loaded(path: Path) -> "Config":
     from tidegate.config import ConfigError, load
 

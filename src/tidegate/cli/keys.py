@@ -58,6 +58,8 @@ def list_keys(
 ) -> None:
     """List the keys of the file and of the store; never the keys themselves.
 
+    A key whose tenant has left the file opens nothing, until there is such a tenant again.
+
     Examples:
 
       tidegate keys list
@@ -70,8 +72,11 @@ def list_keys(
     if as_json:
         print_json([_members(key) for key in keys])
         return
-    rows = [(key.tenant, key.name, key.key_id, key.origin, _when(key.created_at)) for key in keys]
-    print_table(("TENANT", "NAME", "ID", "ORIGIN", "CREATED"), rows)
+    rows = [
+        (key.tenant, key.name, key.key_id, key.origin, _when(key.created_at), _state(key))
+        for key in keys
+    ]
+    print_table(("TENANT", "NAME", "ID", "ORIGIN", "CREATED", "STATE"), rows)
 
 
 @app.command("rotate")
@@ -170,7 +175,12 @@ def _members(key: "StoredKey") -> dict[str, Any]:
         "name": key.name,
         "origin": key.origin,
         "created_at": key.created_at,
+        "in_force": key.in_force,
     }
+
+
+def _state(key: "StoredKey") -> str:
+    return "in force" if key.in_force else "opens nothing: there is no such tenant"
 
 
 def _when(created_at_s: int | None) -> str:

@@ -76,6 +76,8 @@ class StoredKey:
     rotated_at: int | None = None
     older_end_at: int | None = None
     """When the last of the secrets before the current one ends, or has ended."""
+    in_force: bool = True
+    """There is its tenant. One that has left the file leaves keys behind, which open nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class Repository:
         """Return the key with this id; raise ObjectNotFound."""
         if (path := self._file.key_paths_by_id.get(key_id)) is not None:
             return self._file.keys_by_path[path]
-        return (await secrets_of(self._store, key_id)).key
+        return await self._marked((await secrets_of(self._store, key_id)).key)
 
     async def list_keys(
         self, *, tenant: str | None = None, after: str = "", count: int = 100
@@ -224,11 +224,21 @@ class Repository:
     async def _changeable(self, key_id: str) -> Secrets:
         if (path := self._file.key_paths_by_id.get(key_id)) is not None:
             raise self._file.read_only("key", path)
-        return await secrets_of(self._store, key_id)
+        secrets = await secrets_of(self._store, key_id)
+        return replace(secrets, key=await self._marked(secrets.key))
 
     async def _stored_at(self, path: str) -> StoredKey | None:
         found = await secrets_at(self._store, path)
-        return None if found is None else found.key
+        return None if found is None else await self._marked(found.key)
+
+    async def _marked(self, key: StoredKey) -> StoredKey:
+        """Return a key of the store with whether it is in force."""
+        if key.tenant in self._file.tenants:
+            return key
+        has_tenant: int = await self._store.execute(
+            b"EXISTS", tenant_record(key.tenant), timeout_s=ADMIN_TIMEOUT_S
+        )
+        return replace(key, in_force=has_tenant == 1)
 
 
 def _kept_changing(what: str) -> ObjectChanged:

@@ -47,6 +47,8 @@ class ShownKey(ShownObject):
     rotated_at: int | None
     older_secrets_end_at: int | None
     """When the last secret before the current one ends, or has ended."""
+    in_force: bool
+    """There is its tenant. A key whose tenant has left the file opens nothing."""
 
 
 class ShownSecret(ShownKey):
@@ -136,4 +138,5 @@ def _members(parts: Parts, key: StoredKey) -> dict[str, object]:
         "created_at": key.created_at,
         "rotated_at": key.rotated_at,
         "older_secrets_end_at": key.older_end_at,
+        "in_force": key.in_force,
     }
