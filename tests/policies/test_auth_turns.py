@@ -77,7 +77,8 @@ class Visitors:
 
     def end(self) -> None:
         ahead = sorted(self.waiting)
-        self.turns.end(self.left, WAIT_S)
+        if self.turns.end():
+            self.turns.pass_on(self.left, WAIT_S)
         free = max(0, self.left - len(self.running))
         admitted, rest = ahead[:free], ahead[free:]
         for number in admitted:
@@ -130,5 +131,6 @@ async def test_no_more_wait_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> Non
     first.cancel()
     turns.abandon(first)
     assert not turns.is_full
-    turns.end(1, WAIT_S)
+    assert turns.end()
+    turns.pass_on(1, WAIT_S)
     assert second.result() == HAS_PLACE

@@ -79,7 +79,8 @@ class AuthThrottle:
     def leave(self, address: bytes) -> None:
         """Give the place back, whatever came of the look-up, to who waits for one."""
         turns = self._turns[address]
-        turns.end(self._left(address), self._wait_s(address))
+        if turns.end():
+            turns.pass_on(self._left(address), self._wait_s(address))
         if turns.is_idle:
             del self._turns[address]
 

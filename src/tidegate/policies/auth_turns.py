@@ -56,12 +56,16 @@ class Turns:
             self._waiting.remove(waiter)
         return False
 
-    def end(self, left: int, wait_s: int) -> None:
-        """Give a place back, and let go who may go now that `left` failures are left.
-
-        `wait_s` is what those are told who are refused because there is none.
-        """
+    def end(self) -> bool:
+        """Give a place back; return whether somebody waits, so that `pass_on` must follow."""
         self._running -= 1
+        return bool(self._waiting)
+
+    def pass_on(self, left: int, wait_s: int) -> None:
+        """Let go who may go now that `left` failures are left; with none, refuse all who wait.
+
+        `wait_s` is when those who are refused may try again.
+        """
         while self._waiting and (left == 0 or self._running < left):
             waiter = self._waiting.popleft()
             if waiter.done():  # it was cancelled, and has not come to its `abandon` yet
