@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Final
 
 WAITING_MAX: Final = 1000
-"""What a busy worker is asked (20,000 a second) in the 50 ms that a look-up may take at most. About
-0.3 KB each, beside the request itself."""
+"""More than a worker is asked (12,000 times a second, docs/performance.md) in the 50 ms that one
+look-up may take at most. They add little to what their requests hold: a future and a timer each."""
 
 HAS_PLACE: Final = 0
 
