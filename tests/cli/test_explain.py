@@ -47,8 +47,11 @@ def test_the_running_gateway_is_asked_and_says_the_same(commands: Any) -> None:
     requests = [
         ("GET", "/open"),
         ("PUT", "/open"),
-        ("GET", "/nowhere"),
+        ("M-SEARCH", "/nowhere"),
+        ("GET", "/a line\nand ü"),
+        ("GET", "/open", "--host", "ü b"),
         ("GET", "/api/v1/x", "--host", "api.example.com"),
+        ("GET", "/api/v1/x", "--host", "api.example.com", "--key", "ü b"),
         ("GET", "/api/v1/x?a=1", "--host", "api.example.com", "--key", commands.tenant),
     ]
 
@@ -67,7 +70,7 @@ def test_the_running_gateway_is_asked_and_says_the_same(commands: Any) -> None:
     assert asked == ["POST /v1/explain 200"] * (len(requests) + 1)
     assert "Caller:  in_file (key_" in shown.out
     assert "steady" in shown.out
-    assert [one["status"] for one in from_store] == [None, 405, 404, 401, None]
+    assert [one["status"] for one in from_store] == [None, 405, 404, 400, 400, 401, 401, None]
 
 
 def test_hosts_that_have_the_path_are_named(operated: Any) -> None:

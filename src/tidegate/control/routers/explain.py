@@ -11,10 +11,11 @@ from tidegate.gateway import explain
 
 router = APIRouter(prefix="/v1", tags=["explain"])
 
-Method = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{1,32}$")]
-Target = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,4096}$")]
-Host = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")]
-Secret = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,256}$")]
+Method = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}$")]
+# Of the others, whatever could not stand in a request is explained as well: as its refusal.
+Target = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Host = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Secret = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
 class RequestBody(Body):
