@@ -4,7 +4,9 @@
 opens a gateway of its own; they share the embedded store of one data directory.
 """
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -12,6 +14,7 @@ from typing import Any, Final, Self
 from tidegate import __version__, gateway
 from tidegate.config import Settings
 from tidegate.edge.asgi import AsgiDoor, Receive, Scope, Send
+from tidegate.edge.collector import calm_collector
 from tidegate.gateway import Node, announced
 
 DEFAULT_CONFIG: Final = Path("tidegate.yaml")
@@ -39,7 +42,11 @@ class Gateway(gateway.Gateway):
             await super().__aexit__(kind, error, traceback)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await AsgiDoor(self)(scope, receive, send)
+        await self._door(scope, receive, send)
+
+    @cached_property
+    def _door(self) -> AsgiDoor:
+        return AsgiDoor(self)
 
 
 def _configured() -> Gateway:
@@ -52,4 +59,12 @@ def _configured() -> Gateway:
     return Gateway.from_file(path or DEFAULT_CONFIG)
 
 
-app: Any = AsgiDoor.owning(_configured)
+@asynccontextmanager
+async def _serving() -> AsyncIterator[Gateway]:
+    async with _configured() as gateway:
+        # The process is the gateway's own, unlike one that a gateway is mounted in.
+        with calm_collector():
+            yield gateway
+
+
+app: Any = AsgiDoor.owning(_serving)

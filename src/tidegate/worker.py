@@ -6,7 +6,6 @@ worker keeps a port.
 """
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -17,6 +16,7 @@ import uvloop
 
 from tidegate import __version__
 from tidegate.config import ConfigError
+from tidegate.edge.collector import calm_collector
 from tidegate.edge.native import NativeServer
 from tidegate.gateway import Gateway, Node, announced, connection_readings
 from tidegate.http import GatewayError
@@ -29,8 +29,6 @@ from tidegate.upstream import TargetNotLoaded
 
 log: Final = logging.getLogger("tidegate.worker")
 
-YOUNG_OBJECTS_MAX: Final = 20_000
-"""Objects made before the collector looks for cycles. At Python's 700 it took 6 % of the CPU."""
 EXPLAINED: Final = (
     ConfigError,
     GatewayError,
@@ -78,10 +76,7 @@ async def _run(link: SupervisorLink, assignment: Assignment) -> int:
             log.exception("The worker cannot start")
             link.failed(f"{type(error).__name__}: {error}")
             return 1
-        # What is here now stays, and what a request leaves is freed by counting references.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS_MAX, 20, 100)
+        stack.enter_context(calm_collector())
         link.ready()
         await stopping.wait()
         gateway.is_draining = True
