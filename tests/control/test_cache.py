@@ -98,3 +98,20 @@ async def test_where_no_route_caches_a_purge_still_works(
         client_of(app, authorization=f"Bearer {TOKEN}") as client,
     ):
         assert (await client.post("/v1/cache/purge", json={"all": True})).status_code == 200
+
+
+async def test_a_purge_that_cannot_be_says_what_to_change(
+    kit: Kit, make_application: MakeApplication, store: Store
+) -> None:
+    await store.execute("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+    try:
+        app = make_application(kit.gateway.config)
+        async with (
+            app.router.lifespan_context(app),
+            client_of(app, authorization=f"Bearer {TOKEN}") as admin,
+        ):
+            answer = await admin.post("/v1/cache/purge", json={"all": True})
+    finally:
+        await store.execute("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    assert answer.status_code == 503
+    assert "Set maxmemory-policy to noeviction" in answer.json()["detail"]

@@ -7,13 +7,18 @@ what was on its way from a service meanwhile is not stored either.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Final
 
-from tidegate.cache import open_cache
+from tidegate.cache import Cache, open_cache
 from tidegate.cache.places import url_digest
 from tidegate.cache.storage import Storage
 from tidegate.gateway.gateway import Gateway
 from tidegate.http.target import parse_target
 from tidegate.policies.forget import route_name
+from tidegate.store import StoreRefused, StoreUnavailable
+
+REACH_WAIT_S: Final = 1.0
+"""For a link that is being made again."""
 
 
 async def purge(gateway: Gateway, *, urls: Sequence[str] = (), tenant: str | None = None) -> None:
@@ -36,10 +41,19 @@ async def _storage(gateway: Gateway) -> AsyncIterator[Storage]:
     """The gateway's storage; one for the moment where no route caches by now."""
     held = gateway.parts.cache
     if held is not None:
-        yield held.storage
+        yield await _reached(held)
         return
     async with await open_cache(gateway.config.cache, gateway.store) as cache:
-        yield cache.storage
+        yield await _reached(cache)
+
+
+async def _reached(cache: Cache) -> Storage:
+    """Return the storage of a cache that is there; raise StoreUnavailable, with why it is not."""
+    try:
+        await cache.connection.wait_up(REACH_WAIT_S)
+    except StoreRefused as refusal:
+        raise StoreUnavailable(str(refusal)) from None
+    return cache.storage
 
 
 def _digest(gateway: Gateway, url: str) -> bytes:
