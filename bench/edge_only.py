@@ -25,7 +25,7 @@ from bench.load import load
 from bench.processes import cpu_us, pinned
 from tidegate.config.schema import Config
 from tidegate.edge import AsgiDoor, NativeServer
-from tidegate.http import Headers, Request, Response
+from tidegate.http import GatewayError, Headers, Request, Response
 
 BODY = b'{"ok":true,"padding":"' + b"x" * 170 + b'"}'
 JSON = (b"content-type", b"application/json")
@@ -45,6 +45,8 @@ class Handler:
 
     async def handle(self, request: Request[Any]) -> Response:
         return Response(200, Headers((JSON,)), BODY)
+
+    def refused(self, error: GatewayError, *, is_cut: bool = False) -> None: ...
 
 
 class Echo(asyncio.Protocol):

@@ -15,7 +15,7 @@ import uvloop
 
 from tidegate.config.schema import Config
 from tidegate.edge import AsgiDoor, NativeServer
-from tidegate.http import Request, Response
+from tidegate.http import GatewayError, Request, Response
 
 WAIT_S = 5.0
 
@@ -144,6 +144,11 @@ class Handler:
         self.handle = handle
         self.config = config_with(bounds)
         self.body_bytes_max = self.config.listen.bounds.body_bytes
+        self.refusals: list[tuple[int, bool]] = []
+        """Statuses of what the door refused by itself, and whether that was cut unanswered."""
+
+    def refused(self, error: GatewayError, *, is_cut: bool = False) -> None:
+        self.refusals.append((error.status, is_cut))
 
 
 def config_with(bounds: dict[str, Any], target: str = "http://127.0.0.1:9") -> Config:

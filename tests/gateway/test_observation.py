@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from tidegate.cache.places import LAST_USE
 from tidegate.gateway import explain
 from tidegate.gateway.explain import RECORDS_SEARCHED
+from tidegate.http.errors import BadRequest, ServiceUnavailable
 from tidegate.telemetry import read_usage, recent_decisions
 from tidegate.telemetry.decisions import STREAM
 
@@ -39,6 +40,17 @@ async def test_answers_are_counted_by_who_made_them(tidegate_kit):
     assert told(kit, "tidegate_limit_refusals") == {"premium\x1fsteady": 1}
     upstream = told(kit, "tidegate_request_seconds")["test\x1ftest\x1fupstream"]
     assert sum(upstream[:-1]) == 2
+
+
+async def test_what_a_door_refused_is_counted_without_a_route(tidegate_kit):
+    kit = await tidegate_kit()
+    kit.gateway.refused(BadRequest("no"))
+    kit.gateway.refused(ServiceUnavailable("full"), is_cut=True)
+    assert told(kit, "tidegate_requests") == {
+        "\x1f\x1f400\x1fgateway": 1,
+        "\x1f\x1f503\x1fgateway": 1,
+    }
+    assert told(kit, "tidegate_requests_aborted")["\x1f"] == 1
 
 
 async def test_a_failing_upstream_is_the_gateways_answer_and_the_upstreams_time(tidegate_kit):

@@ -31,6 +31,9 @@ class Pipeline(Protocol):
         Raises, at once or when awaited, what `answer_to` answers.
         """
 
+    def refused(self, error: GatewayError, *, is_cut: bool = False) -> None:
+        """Take note of what never becomes a request: a door answers it itself, or cuts it."""
+
 
 class UnsafeResponse(Exception):
     """A response that cannot be written without becoming another message than was meant."""

@@ -241,6 +241,10 @@ class Gateway:
         meter = recorder.unrouted if route is None else route.meter
         recorder.failed(meter, context, request, error)
 
+    def refused(self, error: GatewayError, *, is_cut: bool = False) -> None:
+        """Count what a door refused by itself: it has neither route nor caller."""
+        self._recorder.refused(error.status, is_cut=is_cut)
+
     def answers_itself(self, path: bytes) -> bool:
         """Whether the gateway, and no service, answers for `path`."""
         return path in self._own

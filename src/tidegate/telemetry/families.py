@@ -33,7 +33,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "tidegate_requests": Family(
         Kind.COUNTER,
         (*_ROUTE, "status", "source"),
-        "Answers by who made them: gateway, cache or upstream. No service: no route was found.",
+        "Answers by who made them: gateway, cache or upstream. No service: no route was found, "
+        "or it was refused before one was looked for.",
     ),
     "tidegate_request_seconds": Family(
         Kind.HISTOGRAM,

@@ -128,6 +128,12 @@ class Recorder:
             observed = Observed(meter, facts, request)
             self.ended(observed, status, 0, now, now, is_aborted=is_aborted)
 
+    def refused(self, status: int, *, is_cut: bool) -> None:
+        """Count what was answered, or cut, before it could become a request."""
+        statuses = self.unrouted.statuses[GATEWAY]
+        statuses[status] = statuses.get(status, 0) + 1
+        self.unrouted.aborted += is_cut
+
     def _count(
         self, meter: Meter, facts: Facts, method: str, status: int, size: int, answered_at: float
     ) -> None:

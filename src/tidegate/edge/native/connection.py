@@ -87,11 +87,11 @@ class Connection(asyncio.BufferedProtocol):
         door.add(self)
         if is_admitted:
             return
+        error = ServiceUnavailable("Too many connections", headers=((b"retry-after", b"1"),))
         if len(door.connections) <= door.bounds.connections + REFUSED_AT_ONCE_MAX:
-            self.refuse(
-                ServiceUnavailable("Too many connections", headers=((b"retry-after", b"1"),))
-            )
+            self.refuse(error)
         else:
+            door.refused(error, is_cut=True)
             self.reset()
 
     def get_buffer(self, sizehint: int) -> bytearray:

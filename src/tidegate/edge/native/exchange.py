@@ -174,6 +174,7 @@ class Exchange:
         """Return the request with its body; raise the failure that takes its place."""
         if self.failure is not None:
             self.closes = True
+            self._door.refused(self.failure)
             raise self.failure
         request = self.request
         assert request is not None  # noqa: S101 - there is a failure otherwise

@@ -28,6 +28,7 @@ class DoorState:
     def __init__(self, pipeline: Pipeline) -> None:
         bounds = pipeline.config.listen.bounds
         self.handle = pipeline.handle
+        self.refused = pipeline.refused
         self._pipeline = pipeline
         self.bounds = bounds
         self.sweep_s = _sweep_s(
