@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -53,3 +55,16 @@ async def served(
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+@asynccontextmanager
+async def asgi_gateway(folder: Path, config: str) -> AsyncIterator[int]:
+    """Run a gateway of this configuration in `folder` behind uvicorn; yield its port."""
+    (folder / "gateway.yaml").write_text(config)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    server = (sys.executable, "-m", "uvicorn", "tidegate.asgi:app", "--port", str(port))
+    variables = {"TIDEGATE_CONFIG": "gateway.yaml", "REDIS_URL": ""}
+    async with served(port, folder / "uvicorn.log", *server, **variables):
+        yield port

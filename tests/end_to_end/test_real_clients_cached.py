@@ -1,4 +1,5 @@
-"""pip, git, npm and boto3 through a caching, limited route: they get what the service alone gives.
+"""pip, git, npm and boto3 through a caching, limited route: they get what the service alone gives,
+pip and git behind either door.
 
 The services are the real ones too: pypiserver, git's HTTP backend, verdaccio, moto. Clients that
 can change something do, so that an answer kept too long would be seen.
@@ -13,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,7 @@ from tests.end_to_end.object_store import (
     credentials_of_a_user,
     object_store,
 )
-from tests.end_to_end.services import environment, run, served
+from tests.end_to_end.services import asgi_gateway, environment, run, served
 
 KEY = "premium_user"
 NPM_INSTALL_S_MAX = 60
@@ -60,6 +63,22 @@ def build():
 """
 
 
+@pytest.fixture(params=["native", "asgi"])
+async def door(
+    request: pytest.FixtureRequest, running_gateway: Any, short_dir: Path
+) -> AsyncIterator[Callable[[str], Awaitable[int]]]:
+    """`port = await door(config)`: a gateway behind one of the two doors."""
+    async with AsyncExitStack() as stack:
+
+        async def start(text: str) -> int:
+            if request.param == "native":
+                port: int = running_gateway(workers=1, config=text).port
+                return port
+            return await stack.enter_async_context(asgi_gateway(short_dir, text))
+
+        yield start
+
+
 def config(upstream: str, policies: str = "") -> str:
     return GATEWAY.replace("UPSTREAM", upstream).replace("POLICIES", policies)
 
@@ -90,7 +109,7 @@ def wheel(directory: Path, version: str) -> bytes:
     return path.read_bytes()
 
 
-async def test_pip(running_gateway: Any, short_dir: Path, free_port: int) -> None:
+async def test_pip(door: Any, short_dir: Path, free_port: int) -> None:
     packages = short_dir / "packages"
     packages.mkdir()
     sent = wheel(packages, "1.0")
@@ -99,8 +118,8 @@ async def test_pip(running_gateway: Any, short_dir: Path, free_port: int) -> Non
     server = (sys.executable, "-m", "pypiserver", "run", "-i", "127.0.0.1", "-p", str(free_port),
               "--disable-fallback", packages)  # fmt: skip
     async with served(free_port, short_dir / "pypi.log", *server) as upstream:
-        gateway = running_gateway(workers=1, config=config(upstream, policies))
-        url = f"http://{KEY}:@127.0.0.1:{gateway.port}/simple/"
+        port = await door(config(upstream, policies))
+        url = f"http://{KEY}:@127.0.0.1:{port}/simple/"
         pip = (sys.executable, "-m", "pip", "--no-cache-dir", "-q", "--disable-pip-version-check")
         env = environment(PIP_CONFIG_FILE=os.devnull)
         for place in ("one", "two"):
@@ -112,9 +131,9 @@ async def test_pip(running_gateway: Any, short_dir: Path, free_port: int) -> Non
         installed = (short_dir / "installed" / "tide.py").read_bytes()
         with zipfile.ZipFile(io.BytesIO(sent)) as archive:
             assert installed == archive.read("tide.py")
-        page = f"http://127.0.0.1:{gateway.port}/simple/tide/"
+        page = f"http://127.0.0.1:{port}/simple/tide/"
         assert "; hit" in await status_of(page)
-        file = f"http://127.0.0.1:{gateway.port}/packages/tide-1.0-py3-none-any.whl"
+        file = f"http://127.0.0.1:{port}/packages/tide-1.0-py3-none-any.whl"
         assert "; hit" in await status_of(file)
 
 
@@ -127,7 +146,7 @@ def objects_of(repository: Path) -> str:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not on PATH")
-async def test_git(running_gateway: Any, short_dir: Path) -> None:
+async def test_git(door: Any, short_dir: Path) -> None:
     env = environment(GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_GLOBAL="/dev/null",
                       GIT_TERMINAL_PROMPT="0")  # fmt: skip
     as_somebody = ("git", "-c", "user.name=n", "-c", "user.email=e@test")
@@ -146,8 +165,8 @@ async def test_git(running_gateway: Any, short_dir: Path) -> None:
     await commit("one")
     await run("git", "push", "-q", "origin", "HEAD:main", cwd=work, env=env)
     with git_server(bare.parent) as upstream:
-        gateway = running_gateway(workers=1, config=config(upstream))
-        url = f"http://127.0.0.1:{gateway.port}/tide.git"
+        port = await door(config(upstream))
+        url = f"http://127.0.0.1:{port}/tide.git"
         git = ("git", "-c", f"http.extraHeader=X-API-Key: {KEY}")
         for number in range(2):
             place = short_dir / f"clone-{number}"
