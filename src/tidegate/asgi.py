@@ -4,18 +4,23 @@
 opens a gateway of its own; they share the embedded store of one data directory.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from tidegate import __version__, gateway
-from tidegate.config import Settings
+from tidegate.config import Config, Settings
 from tidegate.edge.asgi import AsgiDoor, Receive, Scope, Send
 from tidegate.edge.collector import calm_collector
 from tidegate.gateway import Node, announced
+from tidegate.store.gateways import Advertised, AnotherGateway, advertised, shown_store
+
+log: Final = logging.getLogger("tidegate.asgi")
 
 DEFAULT_CONFIG: Final = Path("tidegate.yaml")
 
@@ -23,9 +28,24 @@ DEFAULT_CONFIG: Final = Path("tidegate.yaml")
 class Gateway(gateway.Gateway):
     """A gateway that is an ASGI application as well, for `app.mount("/", gateway)`."""
 
+    _file: Path | None = None
+    """Where the configuration came from."""
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, require_store: bool = True) -> Self:
+        """Load the configuration at `path`, with environment and `.env` applied.
+
+        Raises ConfigError with every problem of the file.
+        """
+        made = super().from_file(path, require_store=require_store)
+        made._file = Path(path).absolute()
+        return made
+
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         self._stack = AsyncExitStack()
+        if self._file is not None:
+            self._stack.enter_context(_told_of(self._file, self.config, self._data_dir.absolute()))
         node = Node.here("asgi", __version__, self.config)
         await self._stack.enter_async_context(announced(self.store, node))
         return self
@@ -47,6 +67,20 @@ class Gateway(gateway.Gateway):
     @cached_property
     def _door(self) -> AsgiDoor:
         return AsgiDoor(self)
+
+
+@contextmanager
+def _told_of(file: Path, config: Config, data_dir: Path) -> Iterator[None]:
+    """Let commands find the gateway. Beside another one it only says so: what starts it may not
+    be there to give it a directory of its own, as in tests of an app that runs."""
+    store = shown_store(config.redis, data_dir)
+    with ExitStack() as stack:
+        try:
+            ours = Advertised(str(file), os.getpid(), store=store)
+            stack.enter_context(advertised(data_dir, ours))
+        except AnotherGateway as error:
+            log.warning("%s", error)
+        yield
 
 
 def _configured() -> Gateway:

@@ -11,12 +11,11 @@ from typing import Any
 import uvicorn
 
 from tidegate.cli.admin_token import admin_token
-from tidegate.cli.advertised import Advertised, advertised
-from tidegate.cli.inputs import shown_store
 from tidegate.config import Settings, load
 from tidegate.control import application
 from tidegate.control_process import Server
 from tidegate.store import open_store
+from tidegate.store.gateways import Advertised, advertised, shown_store
 from tidegate.supervisor import open_listener
 
 
@@ -37,7 +36,7 @@ def served_admin_api(config_file: Path, data_dir: Path, **told: str) -> Iterator
     gateway = {
         "url": f"http://{host}:{port}",
         "config": str(config_file),
-        "store": shown_store(load(config_file), data_dir),
+        "store": shown_store(load(config_file).redis, data_dir),
     }
     try:
         assert is_up.wait(20)

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from tests.cli.served_admin_api import served_admin_api
-from tidegate.cli.advertised import Advertised, advertised
-from tidegate.cli.inputs import shown_store
 from tidegate.config import load
+from tidegate.store.gateways import Advertised, advertised, shown_store
 
 
 @pytest.mark.parametrize("target", ["api/v1/things", "", "localhost/api"])
@@ -34,7 +33,7 @@ def test_without_a_configuration_that_of_the_running_gateway_is_asked(
     commands: Any, run: Any
 ) -> None:
     where = ("--data-dir", str(commands.data_dir))
-    store = shown_store(load(commands.config), commands.data_dir)
+    store = shown_store(load(commands.config).redis, commands.data_dir)
     with advertised(commands.data_dir, Advertised(str(commands.config), 1, store=store)):
         told = run("explain", "GET", "/open", "--json", *where)
     assert told.json["route"] == "open"

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from tests.cli.served_admin_api import served_admin_api
-from tidegate.cli.advertised import Advertised, advertised
+from tidegate.store.gateways import Advertised, advertised
 
 
 def test_a_key_is_shown_once_with_a_line_to_try_it(operated: Any) -> None:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from tidegate.cli.advertised import Advertised, advertised
 from tidegate.cli.failure import Failure
 from tidegate.cli.one_line import FirstKey, lines_to_try, text_of, write_file
 from tidegate.cli.running import GatewayRun
 from tidegate.config import Settings, load
 from tidegate.config.one_line import OneLine
 from tidegate.identity import Repository
+from tidegate.store.gateways import Advertised, advertised
 
 TO = "http://127.0.0.1:9000"
 

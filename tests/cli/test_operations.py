@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.cli.served_admin_api import served_admin_api
-from tidegate.cli.advertised import Advertised, advertised
+from tidegate.store.gateways import Advertised, advertised
 
 
 def listed(commands: Any) -> list[str]:

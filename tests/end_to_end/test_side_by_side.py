@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.conftest import TIDEGATE
+from tests.end_to_end.services import asgi_gateway
 
 
 async def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
@@ -77,7 +78,7 @@ async def test_a_gateway_with_another_configuration_is_told_who_runs_there(
             assert (code, out) == (1, "")
             assert f"pid {process.pid} at {told['url']}" in err
             assert f"configuration {short_dir / '.tidegate' / 'serve.yaml'}" in err
-            assert "--data-dir DIR or TIDEGATE_DATA_DIR" in err
+            assert "TIDEGATE_DATA_DIR, or --data-dir" in err
         # The refused one has changed nothing that a reload would find.
         process.send_signal(signal.SIGHUP)
         async with asyncio.timeout(30):
@@ -89,3 +90,17 @@ async def test_a_gateway_with_another_configuration_is_told_who_runs_there(
         # Another one with the same words shares what it has, as the workers of one gateway do.
         async with one_line_gateway(short_dir, echo_url, "--rate", "5/s") as second:
             assert second["key"] is None
+
+
+async def test_behind_an_asgi_server_a_gateway_is_found_and_kept_apart_too(
+    short_dir: Path, echo_url: str, config_text: str
+) -> None:
+    config = config_text.replace("${UPSTREAM}", echo_url)
+    async with asgi_gateway(short_dir, config):
+        code, out, _ = await run(short_dir, "keys", "list", "--tenant", "demo", "--json")
+        assert (code, [key["name"] for key in json.loads(out)]) == (0, ["user_1"])
+        code, _, err = await run(short_dir, "serve", "--to", echo_url, "--port", "0")
+        assert code == 1
+        assert f"configuration {short_dir / 'gateway.yaml'}" in err
+    async with one_line_gateway(short_dir, echo_url), asgi_gateway(short_dir, config):
+        assert "Another gateway runs on" in (short_dir / "uvicorn.log").read_text()

@@ -39,7 +39,7 @@ def login(
       TOKEN=$(tidegate admin login --json | jq -r .token)
     """
     from tidegate.cli.admin_token import known_admin_token
-    from tidegate.cli.advertised import running_gateway
+    from tidegate.store.gateways import running_gateway
 
     settings = read_settings()
     place: Path = data_directory(data_dir, settings)

@@ -12,9 +12,9 @@ from tidegate.cli.failure import Failure, explained
 from tidegate.cli.output import print_note
 
 if TYPE_CHECKING:
-    from tidegate.cli.advertised import Advertised
     from tidegate.config import Config, Settings
     from tidegate.store import Store
+    from tidegate.store.gateways import Advertised
 
 CONFIG_DEFAULT: Final = Path("tidegate.yaml")
 
@@ -61,7 +61,7 @@ def chosen(given: Path | None, settings: "Settings", data_dir: Path | None) -> C
     """Return the configuration's file: as given, by TIDEGATE_CONFIG, of the gateway that runs on
     the data directory, or ./tidegate.yaml.
     """
-    from tidegate.cli.advertised import running_gateway
+    from tidegate.store.gateways import running_gateway
 
     running = running_gateway(data_directory(data_dir, settings))
     if running is None or given or settings.config:
@@ -95,7 +95,9 @@ def loaded(path: Path) -> "Config":
 
 def require_its_store(found: Chosen, config: "Config", data_dir: Path) -> None:
     """Refuse another store than that of the gateway that was found: nothing there is the same."""
-    store = shown_store(config, data_dir)
+    from tidegate.store.gateways import shown_store
+
+    store = shown_store(config.redis, data_dir)
     if found.is_found and found.running is not None and store != found.running.store:
         raise Failure(
             f"The gateway that runs on {data_dir} has the store {found.running.store}; from here "
@@ -105,14 +107,6 @@ def require_its_store(found: Chosen, config: "Config", data_dir: Path) -> None:
 
 def data_directory(given: Path | None, settings: "Settings") -> Path:
     return (given or settings.data_dir).absolute()
-
-
-def shown_store(config: "Config", data_dir: Path) -> str:
-    """Return where the store is, as it may be shown."""
-    from tidegate.config import redacted_url
-
-    url = config.redis.url
-    return f"embedded, in {data_dir}" if url == "embedded" else redacted_url(url)
 
 
 @asynccontextmanager

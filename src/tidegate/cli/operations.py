@@ -21,7 +21,6 @@ from tidegate.cli.inputs import (
     opened_store,
     read_settings,
     require_its_store,
-    shown_store,
 )
 
 if TYPE_CHECKING:
@@ -150,13 +149,16 @@ def _client(
     found: Chosen, config: "Config", data_dir: Path, settings: "Settings"
 ) -> "AdminClient | None":
     from tidegate.cli.admin_token import known_admin_token
+    from tidegate.store.gateways import shown_store
 
     running = found.running
     if running is None or not running.url:
         return None
     token = known_admin_token(data_dir, settings)
     # A file that was named says which store is meant.
-    if token is None or not (found.is_found or running.store == shown_store(config, data_dir)):
+    if token is None or not (
+        found.is_found or running.store == shown_store(config.redis, data_dir)
+    ):
         return None
     from tidegate.cli.admin_client import AdminClient
 

@@ -15,13 +15,14 @@ from typing import Final, TypeVar
 
 from tidegate import __version__
 from tidegate.cli.admin_token import admin_token
-from tidegate.cli.advertised import Advertised, advertised
 from tidegate.cli.failure import Failure, explained
-from tidegate.cli.inputs import data_directory, shown_store
+from tidegate.cli.inputs import data_directory
 from tidegate.cli.one_line import write_file
 from tidegate.cli.output import print_json_line, print_line
 from tidegate.cli.urls import reachable, url_of
 from tidegate.config import Admin, Config, ConfigError, Listen, Settings, differences, load
+from tidegate.store import StoreRefused
+from tidegate.store.gateways import Advertised, advertised, shown_store
 from tidegate.supervisor import (
     Bounds,
     Companion,
@@ -77,13 +78,13 @@ class GatewayRun:
     @property
     def store(self) -> str:
         """Where the store is, as it may be shown."""
-        return shown_store(self.config, self.data_dir)
+        return shown_store(self.config.redis, self.data_dir)
 
     async def until_stopped(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal. Raises Failure if the gateway cannot start."""
         write_log_lines(debug=self.settings.debug, app_name=self.settings.app_name)
         ours = Advertised(str(self.path.absolute()), os.getpid(), self.written)
-        with advertised(self.data_dir, ours) as record:
+        with explained(StoreRefused), advertised(self.data_dir, ours) as record:
             # Not before it is known that no other gateway runs on what lies there.
             if self.written:
                 write_file(self.path, self.written)

@@ -1,5 +1,4 @@
-"""Which gateways run on a data directory: written by `serve`, read by the commands and by the next
-`serve`.
+"""Which gateways run on a data directory: written by each, read by the commands and by the next.
 
 Each gateway has a record of its own, readable by its owner alone, and holds a lock on it for as
 long as it lives; the kernel lets go of it however it dies. A record without its lock is of the
@@ -18,13 +17,20 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from tidegate.cli.failure import Failure
+from tidegate.config import redacted_url
+from tidegate.config.schema import Redis
+from tidegate.store.embedded import own_privately
+from tidegate.store.errors import StoreRefused
 from tidegate.store.guard import is_taken
 
-log: Final = logging.getLogger("tidegate.cli")
+log: Final = logging.getLogger("tidegate.store")
 
 FOLDER: Final = "gateways"
 RECORD_BYTES_MAX: Final = 64 * 1024
+
+
+class AnotherGateway(StoreRefused):
+    """A gateway with another configuration has the directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +66,11 @@ class Record:
 
 @contextmanager
 def advertised(data_dir: Path, gateway: Advertised) -> Iterator[Record]:
-    """Tell of `gateway` while the context lasts. Raises Failure if a gateway with another
-    configuration runs on the directory.
+    """Tell of `gateway` while the context lasts. Raises AnotherGateway if one with
+    another configuration runs on the directory.
 
     Where nothing can be written nobody is told: whoever needs the directory says so himself.
     """
-    from tidegate.store import StoreRefused, own_privately
-
     folder = data_dir / FOLDER
     path = folder / f"{time.time_ns()}-{gateway.pid}.json"
     with ExitStack() as stack:
@@ -80,6 +84,8 @@ def advertised(data_dir: Path, gateway: Advertised) -> Iterator[Record]:
                 stack.callback(path.unlink, missing_ok=True)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 record = Record(descriptor, gateway)
+        except AnotherGateway:
+            raise
         except (OSError, StoreRefused) as error:
             log.info("Commands will not find this gateway: %s", error)
             record = Record(None, gateway)
@@ -109,10 +115,10 @@ def _refuse_beside_another(data_dir: Path, gateway: Advertised) -> None:
     for other in _gateways(data_dir, forget_the_dead=True):
         if (other.config, other.written) != (gateway.config, gateway.written):
             where = f" at {other.traffic_url}" if other.traffic_url else ""
-            raise Failure(
+            raise AnotherGateway(
                 f"Another gateway runs on {data_dir}: pid {other.pid}{where}, with the "
                 f"configuration {other.config}. Keys, limits and metrics lie there, so give this "
-                "one a directory of its own: --data-dir DIR or TIDEGATE_DATA_DIR."
+                "one a directory of its own: TIDEGATE_DATA_DIR, or --data-dir of a command"
             )
 
 
@@ -143,3 +149,8 @@ def _read(descriptor: int) -> list[Advertised]:
         return [Advertised(**{name: told[name] for name in known & told.keys()})]
     except (ValueError, TypeError, AttributeError):
         return []
+
+
+def shown_store(config: Redis, data_dir: Path) -> str:
+    """Return where the store is, as it may be shown."""
+    return f"embedded, in {data_dir}" if config.url == "embedded" else redacted_url(config.url)

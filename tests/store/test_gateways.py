@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.cli.advertised import FOLDER, Advertised, advertised, running_gateway
-from tidegate.cli.failure import Failure
+from tidegate.store.gateways import FOLDER, Advertised, AnotherGateway, advertised, running_gateway
 
 FIRST = Advertised("/a.yaml", 1, url="http://127.0.0.1:8001", store="embedded")
 
@@ -57,7 +56,7 @@ def test_beside_a_gateway_none_with_another_configuration_may_run(
 ) -> None:
     with (
         advertised(place, FIRST),
-        pytest.raises(Failure, match=r"pid 1, with the configuration /a\.yaml.*--data-dir DIR"),
+        pytest.raises(AnotherGateway, match=r"pid 1, with the configuration /a\.yaml"),
         advertised(place, second),
     ):
         raise AssertionError("it was let in")
