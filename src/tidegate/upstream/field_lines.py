@@ -68,13 +68,16 @@ _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class FieldLines:
-    """`kept.get(line) or split(line)` is what the line says."""
+    """What lines say: that of a line in `passing` is its field, in `noted` a note; else `split`."""
 
-    __slots__ = ("_names", "kept")
+    __slots__ = ("_names", "noted", "passing")
 
     def __init__(self) -> None:
-        self.kept: dict[bytes, Line] = {}
-        """No subclass with `__missing__`: in Python 3.11 its look-ups cost four times as much."""
+        self.passing: dict[bytes, HeaderField] = {}
+        """Lines whose fields are passed on as they are. No subclass with `__missing__`: in
+        Python 3.11 its look-ups cost four times as much."""
+        self.noted: dict[bytes, int] = {}
+        """All others that are kept, and what the reader must know about them."""
         self._names: dict[bytes, Name] = {}
         """Names as they were written, found valid."""
 
@@ -83,12 +86,20 @@ class FieldLines:
         written, _, value = line.partition(b":")
         name, is_noted, is_repeated = self._names.get(written) or self._name(line, written)
         value = value.strip(b" \t")
-        split = (name, value), note(name, value) if is_noted else None
+        field = name, value
+        noted = note(name, value) if is_noted else None
         if is_repeated and len(line) <= LINE_BYTES_MAX:
-            if len(self.kept) >= LINES_MAX:
-                self.kept.clear()
-            self.kept[line] = split
-        return split
+            self._keep(line, field, noted)
+        return field, noted
+
+    def _keep(self, line: bytes, field: HeaderField, noted: int | None) -> None:
+        if len(self.passing) + len(self.noted) >= LINES_MAX:
+            self.passing.clear()
+            self.noted.clear()
+        if noted is None:
+            self.passing[line] = field
+        else:
+            self.noted[line] = noted
 
     def _name(self, line: bytes, written: bytes) -> Name:
         if len(written) == len(line) or _NAME.fullmatch(written) is None:

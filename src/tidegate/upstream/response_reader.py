@@ -9,6 +9,7 @@ the length, once: llhttp reads line by line, and has nothing to say about lines 
 Hot: a small answer is one search, a look-up for each line, and one slice.
 """
 
+from itertools import filterfalse
 from typing import Final
 
 from httptools import HttpResponseParser
@@ -25,7 +26,7 @@ from tidegate.http.framing import (
 from tidegate.http.headers import Headers, connection_options
 from tidegate.http.message import Informational
 from tidegate.upstream.chunked_body import ChunkedBody
-from tidegate.upstream.field_lines import IGNORED, FieldLines, Line
+from tidegate.upstream.field_lines import IGNORED, FieldLines
 from tidegate.upstream.header_fields import add_via
 from tidegate.upstream.response_head import (
     END_OF_HEAD,
@@ -50,7 +51,9 @@ _AT_REUSE: Final = advance(_AT_END, Event.REUSE)
 
 _FIELD_LINES: Final = FieldLines()
 _STATUS_LINES: Final = StatusLines()
-_known_field: Final = _FIELD_LINES.kept.get
+_known_field: Final = _FIELD_LINES.passing.get
+_is_passing: Final = _FIELD_LINES.passing.__contains__
+_known_note: Final = _FIELD_LINES.noted.get
 _known_status: Final = _STATUS_LINES.kept.get
 """For all connections of the worker: what a line says does not depend on who sent it."""
 
@@ -152,16 +155,16 @@ class ResponseReader:
             said = _STATUS_LINES.read(line) if known is None else known
             if len(lines) > HEADER_FIELDS_MAX:
                 raise BadGateway("it sent more header fields than the bound")
-            fields = list(map(_known_field, lines))
+            notes = list(map(_known_note, filterfalse(_is_passing, lines)))
             if self._partial is not None:
                 self._partial = None  # judged as it came
                 is_judged = True
-            elif is_judged := known is None or said[0] < 200 or None in fields:
+            elif is_judged := known is None or said[0] < 200 or None in notes:
                 judge(head + END_OF_HEAD, HttpResponseParser(None))
             if known is None:
                 _STATUS_LINES.keep(line, said)
             if said[0] >= 200:
-                if not self._take_head(said, lines, fields) and not is_judged:
+                if not self._take_head(said, lines, notes) and not is_judged:
                     # Together, such lines may contradict each other.
                     judge(head + END_OF_HEAD, HttpResponseParser(None))
                 return rest
@@ -169,19 +172,23 @@ class ResponseReader:
             received = rest
         return b""
 
-    def _take_head(self, said: StatusLine, lines: list[bytes], fields: list[Line | None]) -> bool:
-        """Take a final head; return whether it is plain. `fields` are those of known lines."""
+    def _take_head(self, said: StatusLine, lines: list[bytes], notes: list[int | None]) -> bool:
+        """Take a final head; return whether it is plain. `notes` are those of the lines that are
+        not passed on as they are, None of one that is not known.
+        """
         status, self.reason, version, via = said
-        headers = Headers()
+        if None in notes:
+            headers, notes = _split(lines)
+        else:
+            headers = Headers(filter(None, map(_known_field, lines)))
         length = None
         is_plain = True
-        for place, known in enumerate(fields):
-            field, note = known or _FIELD_LINES.split(lines[place])
-            if note is None:
-                headers.append(field)
-            elif note >= 0 and length is None:
+        for note in notes:
+            if note is None or note == IGNORED:
+                continue
+            if note >= 0 and length is None:
                 length = note
-            elif note != IGNORED:
+            else:
                 is_plain = False
         # RFC 9112, section 6.1: chunked in HTTP/1.0 is read, but the connection is not trusted.
         is_kept = version == "1.1"
@@ -237,6 +244,18 @@ class ResponseReader:
                 self.is_reusable = False
             self._chunked = None
         self.state = advance(self.state, Event.END)
+
+
+def _split(lines: list[bytes]) -> tuple[Headers, list[int | None]]:
+    """Return the fields that are passed on, and the notes of the others."""
+    headers = Headers()
+    notes: list[int | None] = []
+    for field, note in map(_FIELD_LINES.split, lines):
+        if note is None:
+            headers.append(field)
+        else:
+            notes.append(note)
+    return headers, notes
 
 
 def _aside(lines: list[bytes]) -> Headers:

@@ -4,7 +4,9 @@ What a policy or an upstream put into the fields cannot end the head early: a li
 name, a value or a reason is refused. Hot: one join for the fields, one for the lines.
 """
 
+from collections.abc import Iterable
 from http import HTTPStatus
+from operator import itemgetter
 from typing import Final
 
 from tidegate.edge.pipeline import UnsafeResponse
@@ -27,6 +29,9 @@ _INTERIM_LINES: Final = {
     if status < 200
 }
 _WRITTEN_HERE: Final = HOP_BY_HOP | {b"content-length"}
+_name: Final = itemgetter(0)
+_as_line: Final = b": ".join
+"""Of a field. Both run in C under `map`: no bytecode for each field."""
 
 # Members of an Enum by their own names: looking one up on its class costs 85 ns (Python 3.11).
 _NONE: Final = Framing.NONE
@@ -56,8 +61,7 @@ def response_head(
         raise UnsafeResponse(f"{response.status} is not the status of a final response")
     if response.reason is not None and not line.endswith(response.reason):
         line = b"HTTP/1.1 %d %b" % (response.status, response.reason)
-    lines = [line]
-    lines += [b": ".join(field) for field in response.headers if field[0] not in _WRITTEN_HERE]
+    lines = [line, *_lines_of(response.headers)]
     if framing is _SIZED or framing is _NONE:
         if (length := _length(response, framing)) is not None:
             lines.append(b"content-length: %d" % length)
@@ -78,12 +82,18 @@ def response_head(
 
 def interim_head(status: int, fields: Headers) -> bytes:
     """Return the whole of a 1xx response. Raises UnsafeResponse."""
-    lines = [_INTERIM_LINES.get(status) or b"HTTP/1.1 %d " % status]
-    lines += [b": ".join(field) for field in fields if field[0] not in _WRITTEN_HERE]
+    lines = [_INTERIM_LINES.get(status) or b"HTTP/1.1 %d " % status, *_lines_of(fields)]
     content = b"".join(lines)
     if _LF in content or _CR in content or 0 in content:
         raise UnsafeResponse("a response field holds a line break or NUL")
     return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _lines_of(fields: Headers) -> Iterable[bytes]:
+    """Return the field lines, less those that are written here."""
+    if _WRITTEN_HERE.isdisjoint(map(_name, fields)):
+        return map(_as_line, fields)
+    return [_as_line(field) for field in fields if field[0] not in _WRITTEN_HERE]
 
 
 def _length(response: Response, framing: Framing) -> int | None:
