@@ -86,66 +86,6 @@ async def test_a_status_without_a_body_keeps_the_connection(asgi, connect, statu
         assert (await client.answer()).status == status
 
 
-async def test_a_client_that_goes_cancels_its_request(asgi, connect):
-    began, cancelled = asyncio.Event(), asyncio.Event()
-
-    async def handle(request):
-        began.set()
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
-
-    client = await connect(await asgi(handle))
-    await client.send(GET)
-    await began.wait()
-    client.close()
-    await asyncio.wait_for(cancelled.wait(), 5)
-
-
-async def test_a_client_that_goes_while_its_body_is_pulled_elsewhere_cancels_its_request(
-    asgi, connect
-):
-    cancelled = asyncio.Event()
-
-    async def handle(request):
-        first = await anext(request.body)
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
-        return Response(200, body=first)
-
-    client = await connect(await asgi(handle))
-    await client.send(POST % (5, b"Expect: 100-continue\r\n"))
-    await client.reader.readuntil(b"\r\n\r\n")
-    await client.send(b"hello")
-    client.close()
-    await asyncio.wait_for(cancelled.wait(), 5)
-
-
-async def test_a_client_that_goes_ends_the_response_once(asgi, connect, eventually):
-    outcomes = []
-
-    async def endless():
-        while True:
-            yield b"tick"
-            await asyncio.sleep(0.01)
-
-    async def handle(request):
-        response = Response(200, body=endless())
-        response.on_close(outcomes.append)
-        return response
-
-    client = await connect(await asgi(handle))
-    await client.send(GET)
-    await client.reader.readuntil(b"tick")
-    client.close()
-    await eventually(lambda: outcomes == [Outcome.ABORTED])
-
-
 async def test_a_response_that_fails_midway_is_truncated(asgi, connect):
     outcomes = []
 
@@ -184,29 +124,6 @@ async def test_an_exception_is_a_500_that_tells_the_log_alone(asgi, connect, doo
     assert b"secret" not in answer.body
     assert len(answer.get_all(b"x-request-id")) == 1
     assert len([r for r in door_log.records if r.name == "tidegate.edge"]) == 1
-
-
-async def test_a_short_request_takes_no_task_and_asks_for_no_message():
-    sent = []
-
-    async def receive():
-        raise AssertionError("there is no body, and it is over before anybody can go away")
-
-    async def send(message):
-        sent.append(message["type"])
-
-    async def handle(request):
-        await asyncio.sleep(0)
-        return Response(200, body=request.target)
-
-    scope = {"type": "http", "method": "GET", "path": "/x", "raw_path": b"/x", "query_string": b""}
-    scope |= {"http_version": "1.1", "headers": [(b"host", b"a")]}
-    tasks = asyncio.all_tasks()
-    serving = asyncio.ensure_future(AsgiDoor(Handler(handle, {}))(scope, receive, send))
-    while not serving.done():
-        assert asyncio.all_tasks() - tasks == {serving}
-        await asyncio.sleep(0)
-    assert sent == ["http.response.start", "http.response.body"]
 
 
 async def test_a_websocket_is_refused():

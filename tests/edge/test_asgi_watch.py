@@ -29,14 +29,6 @@ async def test_a_request_that_lasts_is_watched_once(eventually):
     assert lasting.watched == 1
 
 
-async def test_a_request_that_has_ended_is_not_watched(eventually):
-    watch, ended = Watch(), Counted()
-    watch.begin(ended)
-    watch.end(ended)
-    await eventually(lambda: not watch.is_ticking)
-    assert ended.watched == 0
-
-
 async def test_a_request_that_begins_after_a_rest_is_watched(eventually):
     watch = Watch()
     for _ in range(2):
@@ -46,15 +38,30 @@ async def test_a_request_that_begins_after_a_rest_is_watched(eventually):
         await eventually(lambda: not watch.is_ticking)
 
 
-async def test_requests_between_two_ticks_are_told_apart(eventually):
-    watch, first = Watch(), Counted()
+@pytest.mark.parametrize("ticks", [0, 1])
+async def test_a_request_that_has_ended_is_not_watched(monkeypatch, ticks):
+    monkeypatch.setattr(asgi_watch, "TICK_S", 60)
+    watch, ended, lasting = Watch(), Counted(), Counted()
+    watch.begin(ended)
+    watch.begin(lasting)
+    for _ in range(ticks):
+        watch.tick()
+    watch.end(ended)
+    while watch.is_ticking:
+        watch.tick()
+    assert (ended.watched, lasting.watched) == (0, 1)
+
+
+async def test_no_request_is_watched_before_a_whole_tick_has_passed(monkeypatch):
+    monkeypatch.setattr(asgi_watch, "TICK_S", 60)
+    watch, first, second = Watch(), Counted(), Counted()
     watch.begin(first)
-    while not first.watched:
-        short = Counted()
-        watch.begin(short)
-        await asyncio.sleep(0)
-        watch.end(short)
-        assert short.watched == 0
+    watch.tick()
+    watch.begin(second)
+    watch.tick()
+    assert (first.watched, second.watched) == (1, 0)
+    watch.tick()
+    assert (first.watched, second.watched) == (1, 1)
 
 
 def test_it_follows_its_door_to_another_loop():

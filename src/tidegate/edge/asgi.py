@@ -39,7 +39,7 @@ class AsgiDoor:
         self._make: Callable[[], Opened] | None = None
         self._opened: Opened | None = None
         self._heads = HeadReader()
-        self._watch = Watch()
+        self.watch = Watch()
         self._config: Config | None = None
         self._timeout_s: float | None = None
         """Of the configuration: reading it there costs half a microsecond."""
@@ -72,7 +72,7 @@ class AsgiDoor:
                 pipeline.refused(error)
             await exchange.send(answer_to(error), closes=error.closes_connection)
         else:
-            await exchange.run(pipeline, self._watch, request, connection)
+            await exchange.run(pipeline, self.watch, request, connection)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:

@@ -47,16 +47,19 @@ class Watch:
         self._recent.discard(request)
         self._older.discard(request)
 
+    def tick(self) -> None:
+        """What began before the last tick lasts."""
+        lasting, self._older, self._recent = self._older, self._recent, set()
+        self._timer = None
+        if self._older and self._loop is not None:
+            self._timer = self._loop.call_later(TICK_S, self.tick)
+        for request in lasting:
+            request.start_watching()
+
     def _start(self) -> asyncio.Task[Any] | None:
         loop = asyncio.get_running_loop()
         if self._timer is None or loop is not self._loop:
             # Another loop: the one before has ended, and its requests with it.
             self._loop = loop
-            self._timer = loop.call_later(TICK_S, self._tick, loop)
+            self._timer = loop.call_later(TICK_S, self.tick)
         return asyncio.current_task(loop)
-
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        lasting, self._older, self._recent = self._older, self._recent, set()
-        self._timer = loop.call_later(TICK_S, self._tick, loop) if self._older else None
-        for request in lasting:
-            request.start_watching()
