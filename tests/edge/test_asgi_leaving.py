@@ -178,20 +178,29 @@ async def test_a_lasting_request_leaves_no_watcher_behind(eventually):
     await eventually(lambda: not server.tasks)
 
 
-@pytest.mark.parametrize("is_stopping", [False, True])
-async def test_what_a_client_cancels_ends_quietly_unless_the_server_cancels_it_too(is_stopping):
+@pytest.mark.parametrize(
+    ("goes", "stops"), [(True, False), (False, True), (True, True)], ids=["goes", "stops", "both"]
+)
+async def test_a_request_ends_quietly_if_only_its_client_cancels_it(eventually, goes, stops):
+    """And not its server as well, which must learn that its own word was heard."""
+
     async def handle(request):
         try:
             await asyncio.sleep(60)
         finally:
-            if is_stopping:
+            if goes and stops:
                 server.serving.cancel()
+                await asyncio.sleep(60)
 
     server = Server(handle)
-    server.gone.set()
+    if goes:
+        server.gone.set()
+    else:
+        await eventually(lambda: server.asked == 1)
+        server.serving.cancel()
     await asyncio.wait([server.serving], timeout=5)
-    assert server.serving.cancelled() is is_stopping
-    assert is_stopping or server.serving.cancelling() == 0
+    assert server.serving.cancelled() is stops
+    assert stops or server.serving.cancelling() == 0
     assert not server.sent
 
 
