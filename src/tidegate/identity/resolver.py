@@ -19,7 +19,7 @@ from typing import Final
 
 from tidegate.config.schema import Config
 from tidegate.http import GatewayError, Headers
-from tidegate.http.errors import StoreUnavailable
+from tidegate.http.errors import StoreUnavailable, Unauthorized
 from tidegate.identity.copies import Copies, Copy
 from tidegate.identity.credentials import unauthorized
 from tidegate.identity.file_objects import FileObjects
@@ -52,6 +52,7 @@ _Met = tuple[bytes, bytes, Caller | None]
 """The mark and the digest of a key that was presented, and its caller if the file has it."""
 
 _NO_DIGEST: Final = b""
+_NOT_KNOWN: Final = "The API key is not known"
 
 
 class Stranger:
@@ -93,8 +94,6 @@ class KeyResolver:
         self._met: dict[bytes, _Met] = {}
         """By a keyed hash of what was presented its digest, and its caller if the file has it: half
         the cost of SHA-256 through OpenSSL. The file does not change while this lives."""
-        self._unknown: tuple[bytes, bytes] = (b"", _NO_DIGEST)
-        """Mark and digest of the last key that `known` did not know."""
         self._watches = [
             self._tracking.watch(prefix, self._on_change) for prefix in TRACKED_PREFIXES
         ]
@@ -106,34 +105,41 @@ class KeyResolver:
 
     def known(self, presented: bytes) -> Caller | None:
         """Return the caller if that takes no I/O: a key of the file, or a verified copy."""
+        found = self.recognise(presented)
+        return None if isinstance(found, Stranger) else found
+
+    def recognise(self, presented: bytes) -> Caller | Stranger:
+        """Return what `known` does, or what was found out about a key that it does not know."""
         if len(presented) > PRESENTED_BYTES_MAX:
-            self._unknown = b"", _NO_DIGEST
-            return None
+            return Stranger(presented, _NO_DIGEST)
         # The mark's key is secret: nobody can steer towards a mark, so its look-up tells nothing.
         mark = blake2s(presented, key=self._mark_key).digest()
         own_mark, hashed, caller = self._met.get(mark) or self._meet(mark, presented)
         if caller is None:
             held = self._verified(self._copies, hashed, COPY_LIFETIME_S)
-            caller = None if held is None else held.caller
-        elif not hmac.compare_digest(own_mark, mark):
-            caller, hashed = None, _NO_DIGEST
-        if caller is None:
-            self._unknown = mark, hashed
-        return caller
-
-    def recognise(self, presented: bytes) -> Caller | Stranger:
-        """Return what `known` does, or what it found out about a key that it does not know."""
-        return self.known(presented) or Stranger(presented, self._unknown[1])
+            if held is not None and held.caller is not None:
+                return held.caller
+        elif hmac.compare_digest(own_mark, mark):
+            return caller
+        else:
+            hashed = _NO_DIGEST  # another's
+        return Stranger(presented, hashed)
 
     def has_met(self, stranger: Stranger) -> bool:
         """Whether this was somebody's key when last read, however long ago: then it is no guess."""
         return self._copies.get(stranger.digest) is not None
 
+    def refusal(self, stranger: Stranger) -> Unauthorized | None:
+        """Return why this is no key, if that takes no I/O to tell."""
+        if not is_well_formed(stranger.presented):
+            return unauthorized(_why_malformed(stranger.presented))
+        if self._verified(self._refusals, stranger.digest, REFUSAL_LIFETIME_S) is not None:
+            return unauthorized(_NOT_KNOWN)
+        return None
+
     def _meet(self, mark: bytes, presented: bytes) -> _Met:
         """Return mark, digest, and the file's caller; remember them where a caller is known."""
-        unknown, hashed = self._unknown
-        if not hmac.compare_digest(unknown, mark):
-            hashed = digest(presented)
+        hashed = digest(presented)
         met = mark, hashed, self._file.caller(hashed)
         if met[2] is not None or self._copies.get(hashed) is not None:
             if len(self._met) >= COPIES_MAX:
@@ -152,15 +158,13 @@ class KeyResolver:
 
     async def look_up(self, stranger: Stranger) -> Caller:
         """Do what `resolve` does with a key that `known` did not know; it may have waited since."""
-        if not is_well_formed(stranger.presented):
-            raise unauthorized(_why_malformed(stranger.presented))
         hashed = stranger.digest
-        held = self._verified(self._copies, hashed, COPY_LIFETIME_S) or self._verified(
-            self._refusals, hashed, REFUSAL_LIFETIME_S
-        )
+        held = self._verified(self._copies, hashed, COPY_LIFETIME_S)
+        if held is None and (refusal := self.refusal(stranger)) is not None:
+            raise refusal
         caller = await self._read_together(hashed) if held is None else held.caller
         if caller is None:
-            raise unauthorized("The API key is not known")
+            raise unauthorized(_NOT_KNOWN)
         return caller
 
     def _verified(self, copies: Copies, hashed: bytes, lifetime_s: float) -> Copy | None:
@@ -236,7 +240,7 @@ def _why_malformed(presented: bytes) -> str:
         return "The API key is malformed: its checksum does not hold, so a part may be missing"
     if not is_presentable(presented):
         return f"The API key is malformed: it must be 1 to {PRESENTED_BYTES_MAX} visible characters"
-    return "The API key is not known"
+    return _NOT_KNOWN
 
 
 def _own_copy(error: GatewayError) -> GatewayError:

@@ -25,7 +25,8 @@ class Context:
     """What the pipeline knows about one request. Policies read it; built-in ones fill it.
 
     `caller` is None on `auth: none` routes and before authentication. `store` is the gateway's
-    own store: a policy's keys should start with a prefix of their own. `pending_limits` is the
+    own store: a policy's keys should start with a prefix of their own. `stranger` is a presented
+    key that this worker does not know by heart, until it is looked up. `pending_limits` is the
     limit policy's unanswered question, `decision` what became of it; `pending_cache` is what the
     cache policy found or asked. `source` is who made the answer: "gateway", "cache" or "upstream".
     `cache_status` is hit, miss, stale, bypass or revalidated, None where nothing was looked up, and
@@ -55,6 +56,7 @@ class Context:
         "source",
         "started_at",
         "store",
+        "stranger",
         "target",
     )
 
@@ -72,6 +74,7 @@ class Context:
         self.path = path
         self.started_at = started_at
         self.caller: Caller | None = None
+        self.stranger: Any = None
         self.request_id = b""
         self.pending_limits: Any = None
         self.pending_cache: Any = None
