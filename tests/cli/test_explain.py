@@ -34,9 +34,12 @@ def test_without_a_configuration_that_of_the_running_gateway_is_asked(
 ) -> None:
     where = ("--data-dir", str(commands.data_dir))
     store = shown_store(load(commands.config).redis, commands.data_dir)
-    with advertised(commands.data_dir, Advertised(str(commands.config), 1, store=store)):
-        told = run("explain", "GET", "/open", "--json", *where)
-    assert told.json["route"] == "open"
+    link = commands.config.with_name("link")
+    link.symlink_to(commands.data_dir)
+    for known, place in ((store, commands.data_dir), ("", commands.data_dir), (store, link)):
+        with advertised(commands.data_dir, Advertised(str(commands.config), 1, store=known)):
+            told = run("explain", "GET", "/open", "--json", "--data-dir", str(place))
+        assert told.json["route"] == "open"
     refused = run("explain", "GET", "/open", *where)
     assert refused.code == 1
     assert "There is no configuration" in refused.err

@@ -98,10 +98,12 @@ def require_its_store(found: Chosen, config: "Config", data_dir: Path) -> None:
     from tidegate.store.gateways import shown_store
 
     store = shown_store(config.redis, data_dir)
-    if found.is_found and found.running is not None and store != found.running.store:
+    its_store = store if found.running is None else found.running.store
+    # One that starts this moment has not told yet.
+    if found.is_found and its_store not in ("", store):
         raise Failure(
-            f"The gateway that runs on {data_dir} has the store {found.running.store}; from here "
-            f"it would be {store}: set REDIS_URL as it has it."
+            f"The gateway that runs on {data_dir} has the store {its_store}; from here it would "
+            f"be {store}: set REDIS_URL as it has it."
         )
 
 

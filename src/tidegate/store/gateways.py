@@ -153,4 +153,6 @@ def _read(descriptor: int) -> list[Advertised]:
 
 def shown_store(config: Redis, data_dir: Path) -> str:
     """Return where the store is, as it may be shown."""
-    return f"embedded, in {data_dir}" if config.url == "embedded" else redacted_url(config.url)
+    if config.url != "embedded":
+        return redacted_url(config.url)
+    return f"embedded, in {data_dir.resolve()}"
