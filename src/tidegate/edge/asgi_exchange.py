@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tidegate.config import EdgeBounds
 from tidegate.edge.asgi_body import WHOLE_BODY_BYTES_MAX, AsgiBody, ClientGone
-from tidegate.edge.asgi_types import Message, Receive, Scope, Send
+from tidegate.edge.asgi_types import Receive, Scope, Send
 from tidegate.edge.asgi_watch import Watch
 from tidegate.edge.head import Connection
 from tidegate.edge.patience import begun
@@ -92,7 +92,8 @@ class AsgiExchange:
         self._handling = watch.begin(self)
         try:
             try:
-                response = await pipeline.handle(request)
+                answer = pipeline.handle(request)
+                response = answer if isinstance(answer, Response) else await answer
             except Exception as error:
                 closes = closes_connection(error)
                 response = answer_to(error, request)
@@ -123,15 +124,16 @@ class AsgiExchange:
         if closes and self._is_http1:
             fields.append((b"connection", b"close"))
         head = {"type": "http.response.start", "status": response.status, "headers": fields}
-        if (rest := self._begun(head)) is not None:
-            await rest
+        if (rest := begun(self._timeout_s, self._send(head))) is not None:
+            await _taken(rest)
         if is_empty:
             body = b""
         elif not isinstance(body, bytes):
             await self._stream(pieces_of(body, length))
             body = b""
-        if (rest := self._begun({"type": "http.response.body", "body": body})) is not None:
-            await rest
+        end = {"type": "http.response.body", "body": body}
+        if (rest := begun(self._timeout_s, self._send(end))) is not None:
+            await _taken(rest)
 
     async def _stream(self, pieces: AsyncIterator[bytes]) -> None:
         """Send all pieces but the end.
@@ -142,15 +144,10 @@ class AsgiExchange:
         unread = self._body
         async for piece in pieces:
             message = {"type": "http.response.body", "body": piece, "more_body": True}
-            if (rest := self._begun(message)) is not None:
-                await rest
+            if (rest := begun(self._timeout_s, self._send(message))) is not None:
+                await _taken(rest)
             if unread is not None and not unread.is_pulled:
                 unread.end()
-
-    def _begun(self, message: Message) -> Awaitable[None] | None:
-        """Send a message; return what is left to be awaited, if anything."""
-        rest = begun(self._timeout_s, self._send(message))
-        return None if rest is None else _taken(rest)
 
     async def _settle_body(
         self, request: Request[Any], connection: Connection, bytes_max: int, bounds: EdgeBounds
