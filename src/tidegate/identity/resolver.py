@@ -19,7 +19,7 @@ from typing import Final
 
 from tidegate.config.schema import Config
 from tidegate.http import GatewayError, Headers
-from tidegate.http.errors import StoreUnavailable, Unauthorized
+from tidegate.http.errors import StoreUnavailable
 from tidegate.identity.copies import Copies, Copy
 from tidegate.identity.credentials import unauthorized
 from tidegate.identity.file_objects import FileObjects
@@ -129,13 +129,12 @@ class KeyResolver:
         """Whether this was somebody's key when last read, however long ago: then it is no guess."""
         return self._copies.get(stranger.digest) is not None
 
-    def refusal(self, stranger: Stranger) -> Unauthorized | None:
-        """Return why this is no key, if that takes no I/O to tell."""
+    def refuse(self, stranger: Stranger) -> None:
+        """Raise Unauthorized if this is no key and that takes no I/O to tell."""
         if not is_well_formed(stranger.presented):
-            return unauthorized(_why_malformed(stranger.presented))
+            raise unauthorized(_why_malformed(stranger.presented))
         if self._verified(self._refusals, stranger.digest, REFUSAL_LIFETIME_S) is not None:
-            return unauthorized(_NOT_KNOWN)
-        return None
+            raise unauthorized(_NOT_KNOWN)
 
     def _meet(self, mark: bytes, presented: bytes) -> _Met:
         """Return mark, digest, and the file's caller; remember them where a caller is known."""
@@ -160,8 +159,8 @@ class KeyResolver:
         """Do what `resolve` does with a key that `known` did not know; it may have waited since."""
         hashed = stranger.digest
         held = self._verified(self._copies, hashed, COPY_LIFETIME_S)
-        if held is None and (refusal := self.refusal(stranger)) is not None:
-            raise refusal
+        if held is None:
+            self.refuse(stranger)
         caller = await self._read_together(hashed) if held is None else held.caller
         if caller is None:
             raise unauthorized(_NOT_KNOWN)

@@ -38,9 +38,10 @@ class Recognition:
             raise unauthorized("No API key is presented")
         return self._resolver.recognise(presented)
 
-    def refusal(self, stranger: Stranger) -> Unauthorized | None:
-        """Return why there is nothing to look up, where failures need not be counted."""
-        return None if self._throttle is not None else self._resolver.refusal(stranger)
+    def refuse(self, stranger: Stranger) -> None:
+        """Raise Unauthorized if there is nothing to look up, and nothing to count."""
+        if self._throttle is None:
+            self._resolver.refuse(stranger)
 
     async def looked_up(self, stranger: Stranger, request: Request) -> Caller:
         """Look up what this worker does not know by heart, unless its address guesses."""
@@ -102,8 +103,7 @@ class Authenticate:
         if not isinstance(found, Stranger):
             self._let_in(found, request)
             return call_next(request)
-        if (refusal := self._recognition.refusal(found)) is not None:
-            raise refusal
+        self._recognition.refuse(found)
         return self._looked_up(found, request, call_next)
 
     async def _looked_up(self, stranger: Stranger, request: Request, call_next: Next) -> Response:

@@ -72,6 +72,8 @@ class BodyStream:
             return
         self._is_ended = True
         self._error = error
+        # They lead back here by way of the response: a circle that only the collector would find.
+        self._on_drained = self._abandon = _nothing
         self._wake_up()
 
     def close(self, outcome: Outcome) -> None:
@@ -85,3 +87,7 @@ class BodyStream:
     def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
+
+
+def _nothing() -> None:
+    """Nobody is left to be told."""
