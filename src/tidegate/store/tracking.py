@@ -34,8 +34,9 @@ class Tracking:
     ) -> None:
         self._watchers: list[tuple[bytes, Watcher]] = []
         self._subscribed: tuple[bytes, ...] = ()
-        self._is_verified = False
-        self._proven_at = 0.0
+        self.verified_until = 0.0
+        """`time.monotonic()` up to which copies are verified, 0.0 where they are not: `is_live`
+        without a call, for who compares it on each request."""
         self._doubts = 0
         """Counts losses of trust: a proof that was under way at one of them proves nothing."""
         self._pinger: asyncio.Task[None] | None = None
@@ -56,7 +57,7 @@ class Tracking:
 
         Reads the clock itself: a process that was stopped wakes up with its copies unverified.
         """
-        return self._is_verified and time.monotonic() - self._proven_at < SILENCE_MAX_S
+        return time.monotonic() < self.verified_until
 
     def watch(self, prefix: bytes, on_change: Watcher) -> Callable[[], None]:
         """Call `on_change` with each key under `prefix` that changed, and with None when any may
@@ -128,13 +129,12 @@ class Tracking:
 
     def _trust(self, proven_at: float) -> None:
         """Take a proof; where there was none, what was read meanwhile may be stale and is told."""
-        if not self._is_verified:
+        if not self.verified_until:
             self._tell_all()
-            self._is_verified = True
-        self._proven_at = proven_at
+        self.verified_until = proven_at + SILENCE_MAX_S
 
     def _distrust(self) -> None:
-        self._is_verified = False
+        self.verified_until = 0.0
         self._doubts += 1
         self._tell_all()
 
