@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any, Final, Self
 
-from tidegate.cache.lookup import Kind, decide
+from tidegate.cache.choice import chosen
 from tidegate.cache.memory import Copy
 from tidegate.cache.storage import Found
 from tidegate.gateway.gateway import Gateway
@@ -183,15 +183,15 @@ async def _cache_verdict(gateway: Gateway, policy: CachePolicy, request: Request
 def _verdict_of(found: Found, headers: Headers, now: float) -> str:
     if found.generations is None:
         return "miss: the cache's store does not answer"
-    verdicts = [decide(headers, stored, now) for _, stored in found.entries]
-    for verdict in verdicts:
-        if verdict.kind is Kind.FRESH:
+    choice = chosen(headers, found.entries, now)
+    if choice is not None:
+        verdict = choice.verdict
+        if choice.answers:
             return _fresh(verdict.ttl_s)
-    for verdict in verdicts:
-        if verdict.kind is Kind.VALIDATE:
-            return f"stale: for {-verdict.ttl_s:.0f} s, the service is asked whether it still holds"
-    if verdicts:
-        return f"miss: {verdicts[0].reason}"
+        if choice.may_be_validated:
+            stale_s = -verdict.ttl_s
+            return f"stale: for {stale_s:.0f} s, the service is asked whether it still holds"
+        return f"miss: {verdict.reason}"
     if found.has_variants:
         return "miss: what is stored answers other fields (Vary)"
     return "miss: nothing is stored"
