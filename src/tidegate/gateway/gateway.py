@@ -184,12 +184,14 @@ class Gateway:
         Raises GatewayError, at once or when awaited; the door turns it into a response.
         """
         started_at = perf_counter()
-        store, path = self.store, request.path
+        store, snapshot, path = self._store, self._snapshot, request.path
+        if store is None or snapshot is None:
+            raise _not_open()
         if path in self._own:
             request.context = Context(None, None, store, path, started_at)
             return self._own_answer(request)
         try:
-            route, prefix_bytes = self.snapshot.table.find(request.method, request.host, path)
+            route, prefix_bytes = snapshot.table.find(request.method, request.host, path)
         except GatewayError as error:
             request.context = context = Context(None, None, store, path, started_at)
             self._identity.ask(request, context)

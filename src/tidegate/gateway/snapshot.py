@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tidegate.config import Config, Route, Service
 from tidegate.gateway.routing import Match, RouteTable, methods_with_head
-from tidegate.policies import Ask, Next, Parts, Policy, asks_of, chain_of, ordered
+from tidegate.policies import Ask, Layer, Next, Parts, asks_of, chain_of, ordered
 from tidegate.telemetry import Meter, Recorder
 from tidegate.upstream import AnyUpstream, AsgiApps, AsgiUpstream, upstream_of
 
@@ -19,7 +19,7 @@ class CompiledRoute:
 
     route: Route
     service: Service
-    policies: tuple[tuple[str, Policy], ...]
+    policies: tuple[tuple[str, Layer], ...]
     asks: tuple[Ask, ...]
     chain: Next
     meter: Meter

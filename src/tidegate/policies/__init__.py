@@ -8,13 +8,14 @@ from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.custom import PolicyNotLoaded
 from tidegate.policies.forget import is_cached
 from tidegate.policies.order import Parts, asks_of, chain_of, ordered
-from tidegate.policies.policy import Ask, Context, Next, Policy, Request
+from tidegate.policies.policy import Ask, Context, Layer, Next, Policy, Request
 from tidegate.policies.request_identity import RequestIdentity
 
 __all__ = [
     "Ask",
     "AuthThrottle",
     "Context",
+    "Layer",
     "Next",
     "Parts",
     "Policy",

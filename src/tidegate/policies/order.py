@@ -27,7 +27,7 @@ from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.entitle import Entitlement
 from tidegate.policies.forget import is_cached
-from tidegate.policies.policy import Ask, Next, Policy, Request
+from tidegate.policies.policy import Ask, Layer, Next, Policy, Request
 from tidegate.rate_limiter import Limiter, Subject
 from tidegate.upstream import AnyUpstream
 
@@ -53,7 +53,7 @@ class Parts:
 
 def ordered(
     route: Route, service: Service, upstream: AnyUpstream, parts: Parts
-) -> Iterator[tuple[str, Policy]]:
+) -> Iterator[tuple[str, Layer]]:
     """Yield the name and the policy of each layer of `route`, outermost first."""
     proxies = TrustedProxies(parts.listen.trusted_proxies)
     yield "request_identity", request_identity.build()
@@ -89,16 +89,16 @@ def ordered(
     )
 
 
-def chain_of(policies: Sequence[tuple[str, Policy]]) -> Next:
+def chain_of(policies: Sequence[tuple[str, Layer]]) -> Next:
     """Return the entry of the chain: each policy with the next one already in its hand."""
-
     following: Next = _end
     for _, policy in reversed(policies):
-        following = _bound(policy, following)
+        if callable(policy):
+            following = _bound(policy, following)
     return following
 
 
-def asks_of(policies: Sequence[tuple[str, Policy]]) -> tuple[Ask, ...]:
+def asks_of(policies: Sequence[tuple[str, Layer]]) -> tuple[Ask, ...]:
     """Return the `ask` of each leading policy that has one, up to the first that has none."""
     asks: list[Ask] = []
     for _, policy in policies:

@@ -11,7 +11,7 @@ earlier policy may still refuse.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from tidegate import http
 from tidegate.config import Route, Service
@@ -39,26 +39,21 @@ class Context:
     answered, `forwarded_at` when the request was sent on, if policies stand between.
     """
 
-    __slots__ = (
-        "cache_detail",
-        "cache_status",
-        "caller",
-        "debug_token",
-        "decided_at",
-        "decision",
-        "forwarded_at",
-        "path",
-        "pending_cache",
-        "pending_limits",
-        "request_id",
-        "route",
-        "service",
-        "source",
-        "started_at",
-        "store",
-        "stranger",
-        "target",
-    )
+    # No slots: seventeen of them set for each request cost more than five (figures in
+    # docs/performance.md), and a policy may leave what it knows here for the next one.
+    caller: Caller | None = None
+    stranger: Any = None
+    request_id = b""
+    pending_limits: Any = None
+    pending_cache: Any = None
+    debug_token: bytes | None = None
+    decision: Decision | None = None
+    source = "gateway"
+    cache_status: str | None = None
+    cache_detail: str | None = None
+    target: str | None = None
+    decided_at = 0.0
+    forwarded_at = 0.0
 
     def __init__(
         self,
@@ -73,19 +68,6 @@ class Context:
         self.store = store
         self.path = path
         self.started_at = started_at
-        self.caller: Caller | None = None
-        self.stranger: Any = None
-        self.request_id = b""
-        self.pending_limits: Any = None
-        self.pending_cache: Any = None
-        self.debug_token: bytes | None = None
-        self.decision: Decision | None = None
-        self.source = "gateway"
-        self.cache_status: str | None = None
-        self.cache_detail: str | None = None
-        self.target: str | None = None
-        self.decided_at = 0.0
-        self.forwarded_at = 0.0
 
 
 Request: TypeAlias = http.Request[Context]
@@ -93,3 +75,12 @@ Next: TypeAlias = Callable[[Request], Awaitable[Response]]
 Policy: TypeAlias = Callable[[Request, Next], Awaitable[Response]]
 Ask: TypeAlias = Callable[[Request, Context], None]
 """Queues store commands ahead of a policy's turn: the type of its `ask`."""
+
+
+class Asking(Protocol):
+    """A built-in layer that is done with a request once it has asked, and has no turn."""
+
+    def ask(self, request: Request, context: Context) -> None: ...
+
+
+Layer: TypeAlias = Policy | Asking

@@ -8,13 +8,19 @@ some hundred at a time: one system call for each would be one more for every req
 
 import os
 import re
-from collections.abc import Awaitable
+from operator import itemgetter
 from typing import Final
 
-from tidegate.http import Headers, Response
-from tidegate.policies.policy import Context, Next, Policy, Request
+from tidegate.http import HeaderField, Headers
+from tidegate.policies.policy import Asking, Context, Request
 
 IDS_AT_ONCE: Final = 256
+
+Identity = tuple[bytes, HeaderField, HeaderField]
+"""A request's id, and the two fields that carry it."""
+
+_READ: Final = frozenset({b"tidegate-debug", b"traceparent", b"x-request-id"})
+_name: Final = itemgetter(0)
 
 # The last half is the span's id, and neither may be all zeros (section 3.2.2.3 and 3.2.2.4).
 _TRACE_ID: Final = re.compile(rb"[0-9a-f]{16}(?!0{16})[0-9a-f]{16}")
@@ -29,20 +35,24 @@ class RequestIdentity:
     """Gives a request its ids."""
 
     def __init__(self) -> None:
-        self._unused = b""
-        self._position = 0
+        self._unused: list[Identity] = []
 
     def ask(self, request: Request, context: Context) -> None:
         """Nothing to ask of the store; the ids are set here, so that later asks may use them."""
         headers = request.headers
+        if _READ.isdisjoint(map(_name, headers)):
+            if not self._unused:
+                self._unused = _fresh_ids()
+            context.request_id, *made = self._unused.pop()
+            headers += made
+            return
+        self._ask_by_rule(headers, context)
+
+    def _ask_by_rule(self, headers: Headers, context: Context) -> None:
+        """Keep of the client's own fields what is well formed."""
         fields = dict(headers)
         if b"tidegate-debug" in fields:
             context.debug_token = fields.get(b"tidegate-debug-token", b"")
-        if b"x-request-id" not in fields and b"traceparent" not in fields:
-            context.request_id = made = self._new_id()
-            headers.append((b"x-request-id", made))
-            headers.append((b"traceparent", _traceparent(made)))
-            return
         has_repeats = len(fields) != len(headers)
         request_id = fields.get(b"x-request-id")
         if request_id is None:
@@ -64,17 +74,11 @@ class RequestIdentity:
             headers.remove_all((b"traceparent", b"tracestate"))
             headers.append((b"traceparent", self._new_traceparent(request_id)))
 
-    def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
-        return call_next(request)
-
     def _new_id(self) -> bytes:
         """Return 32 random hexadecimal digits, which are a trace id as well."""
-        start = self._position
-        if start == len(self._unused):
-            self._unused = _random_digits()
-            start = 0
-        self._position = end = start + 32
-        return self._unused[start:end]
+        if not self._unused:
+            self._unused = _fresh_ids()
+        return self._unused.pop()[0]
 
     def _new_traceparent(self, request_id: bytes) -> bytes:
         """Begin a trace, under the request's id where that has the form of a trace's."""
@@ -87,17 +91,20 @@ def _traceparent(trace_id: bytes) -> bytes:
     return b"00-%b-%b-00" % (trace_id, trace_id[16:])
 
 
-def _random_digits() -> bytes:
-    """Return hexadecimal digits of which no 32 in their place are less than a trace id."""
-    while True:
-        digits = os.urandom(16 * IDS_AT_ONCE).hex().encode()
-        if b"0" * 16 not in digits:
-            return digits
+def _fresh_ids() -> list[Identity]:
+    """Return ids from the system's randomness, of which none is less than a trace id."""
+    digits = os.urandom(16 * IDS_AT_ONCE).hex().encode()
+    ids = [digits[start : start + 32] for start in range(0, len(digits), 32)]
+    return [
+        (made, (b"x-request-id", made), (b"traceparent", _traceparent(made)))
+        for made in ids
+        if _TRACE_ID.fullmatch(made) is not None
+    ]
 
 
 def _is_repeated(headers: Headers, name: bytes) -> bool:
     return len(headers.get_all(name)) > 1
 
 
-def build() -> Policy:
+def build() -> Asking:
     return RequestIdentity()

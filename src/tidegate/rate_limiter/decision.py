@@ -6,7 +6,7 @@ refusal or a log needs is worked out when asked for.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from tidegate.http.errors import GatewayError, StoreUnavailable, TooManyRequests
 from tidegate.http.headers import HeaderField
@@ -162,19 +162,18 @@ def present_states(subject: Subject, reply: Any) -> tuple[LimitState, ...]:
 def _by_one(subject: Subject, cost: int, reply: list[Any]) -> Decision:
     """Return what most requests get, the word of the one limit there is: nothing to choose from."""
     allowed, remaining, seconds = reply
-    if (
-        type(allowed) is not int
-        or type(remaining) is not int
-        or type(seconds) is not int
-        or not 0 <= seconds <= INTEGER_MAX
-    ):
+    if not allowed.__class__ is remaining.__class__ is seconds.__class__ is int:
         raise _unusable()
     capacity = subject.cost_max
-    if allowed == 1 and 0 <= remaining <= capacity - cost:
+    if allowed == 1:
         retry_after_s = None
-    elif allowed == 0 and 0 <= remaining <= capacity and remaining < cost:
-        retry_after_s = seconds if cost <= capacity else None
+        remaining_max = capacity - cost
     else:
+        retry_after_s = seconds if cost <= capacity else None
+        remaining_max = min(capacity, cost - 1)
+    if allowed not in (0, 1) or not (
+        0 <= remaining <= remaining_max and 0 <= seconds <= INTEGER_MAX
+    ):
         raise _unusable()
     figures = remaining, seconds
     headers = (

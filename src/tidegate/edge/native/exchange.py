@@ -203,13 +203,13 @@ class Exchange:
             method, http_version = "GET", "1.1"
         else:
             method, http_version = request.method, request.http_version
-        framing = response_framing(response, method, http_version)
+        framing, length = response_framing(response, method, http_version)
         door = self._door
         if (self.body is not None or framing is _CLOSE or door.is_draining) and self._must_close(
             response, framing
         ):
             self.closes = True
-        head = response_head(response, framing, http_version, door.date, closes=self.closes)
+        head = response_head(response, framing, length, http_version, door.date, closes=self.closes)
         self.is_answered = True
         body = response.body
         if framing is _NONE:

@@ -40,19 +40,34 @@ _CHUNKED: Final = Framing.CHUNKED
 _CLOSE: Final = Framing.CLOSE
 
 
-def response_framing(response: Response, method: str, http_version: str) -> Framing:
-    """Return how the body of `response` will end; NONE where none is sent."""
-    if method == "HEAD" or response.status in (204, 304):
-        return _NONE
-    if isinstance(response.body, bytes) or response.content_length is not None:
-        return _SIZED
-    return _CLOSE if http_version == "1.0" else _CHUNKED
+def response_framing(
+    response: Response, method: str, http_version: str
+) -> tuple[Framing, int | None]:
+    """Return how the body of `response` will end, and what Content-Length says of it.
+
+    NONE where no body is sent; no length: there is no such field.
+    """
+    body, status = response.body, response.status
+    if method == "HEAD" or status == 304 or status == 204:
+        return _NONE, None if status == 204 else _length_of_none(response)
+    if isinstance(body, bytes):
+        return _SIZED, len(body)
+    if response.content_length is not None:
+        return _SIZED, response.content_length
+    return (_CLOSE if http_version == "1.0" else _CHUNKED), None
 
 
 def response_head(
-    response: Response, framing: Framing, http_version: str, date: bytes, *, closes: bool
+    response: Response,
+    framing: Framing,
+    length: int | None,
+    http_version: str,
+    date: bytes,
+    *,
+    closes: bool,
 ) -> bytes:
-    """Return the head with its empty line. `date`, for a response that has none, holds both.
+    """Return the head with its empty line. `framing` and `length` are of `response_framing`;
+    `date`, for a response that has none, holds both the field and that line.
 
     Raises UnsafeResponse.
     """
@@ -62,9 +77,8 @@ def response_head(
     if response.reason is not None and not line.endswith(response.reason):
         line = b"HTTP/1.1 %d %b" % (response.status, response.reason)
     lines = [line, *_lines_of(response.headers)]
-    if framing is _SIZED or framing is _NONE:
-        if (length := _length(response, framing)) is not None:
-            lines.append(b"content-length: %d" % length)
+    if length is not None:
+        lines.append(b"content-length: %d" % length)
     elif framing is _CHUNKED:
         lines.append(b"transfer-encoding: chunked")
     if closes:
@@ -96,13 +110,8 @@ def _lines_of(fields: Headers) -> Iterable[bytes]:
     return [_as_line(field) for field in fields if field[0] not in _WRITTEN_HERE]
 
 
-def _length(response: Response, framing: Framing) -> int | None:
-    """What Content-Length says; None for no such field."""
-    body = response.body
-    if framing is _SIZED:
-        return len(body) if isinstance(body, bytes) else response.content_length
-    if response.status == 204:
-        return None
-    if response.content_length is None and isinstance(body, bytes) and body:
-        return len(body)
+def _length_of_none(response: Response) -> int | None:
+    """Return how long the body would be that is not sent, if that is known."""
+    if response.content_length is None and isinstance(response.body, bytes) and response.body:
+        return len(response.body)
     return response.content_length
