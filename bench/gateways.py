@@ -65,7 +65,9 @@ def two_workers(around: Surroundings, port: int) -> Start:
 
 def asgi(around: Surroundings, port: int) -> Start:
     path, env = _tidegate(around, "asgi", port)
-    return Start(_uvicorn("tidegate.asgi:app", port), {**env, "TIDEGATE_CONFIG": str(path)})
+    # As docs/operations.md has it.
+    command = [*_uvicorn("tidegate.asgi:app", port), "--no-access-log", "--no-proxy-headers"]
+    return Start(command, {**env, "TIDEGATE_CONFIG": str(path)})
 
 
 def lua(around: Surroundings, port: int) -> Start:

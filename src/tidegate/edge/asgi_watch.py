@@ -1,8 +1,8 @@
 """Which requests of an ASGI door last long enough to be watched for a client that goes away.
 
-ASGI tells of that only to whoever awaits `receive`, which takes a Task. Making and cancelling one
-for each request, or only a timer for each, would be a fifth of what a short request costs in all.
-So one tick serves all requests of a door: what began before the last tick is watched at the next.
+ASGI tells of that only to whoever awaits `receive`, which takes a Task: making and cancelling one
+costs a fifth of what a short request costs in all. So only what lasts is watched, and one tick for
+all requests of a door says what that is: what began before the last one.
 """
 
 import asyncio
