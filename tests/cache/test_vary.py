@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tidegate.cache import vary
 from tidegate.cache.vary import DIGEST_BYTES, selecting_values, vary_names
 from tidegate.http import Headers
 
@@ -107,6 +108,33 @@ def test_what_a_client_sent_is_not_in_the_digest():
     digest = selected(b"cookie", b"session=secret" * 1000)
     assert b"secret" not in digest
     assert len(digest) == DIGEST_BYTES
+
+
+@pytest.mark.parametrize(
+    ("values", "digest"),
+    [
+        ([b"gzip, br"], "bec89ad984b575af1944570f6f5bd1888b7831a8"),
+        ([b"gzip", b"BR"], "bec89ad984b575af1944570f6f5bd1888b7831a8"),
+        ([], "9f1977e76ff7f1bb7af7977aac28c63a035dbc89"),
+    ],
+)
+def test_a_digest_is_the_same_for_all_workers_whether_it_is_remembered_or_not(values, digest):
+    for _ in range(2):
+        assert selected(b"accept-encoding", *values).hex() == digest
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_remembered"),
+    [
+        (b"accept-encoding", b"gzip", True),
+        (b"accept-encoding", b"x" * (vary.REMEMBERED_BYTES_MAX + 1), False),
+        (b"cookie", b"session=secret", False),
+    ],
+)
+def test_nothing_secret_or_long_is_remembered(name, value, is_remembered):
+    vary._remembered.cache_clear()
+    selected(name, value)
+    assert (vary._remembered.cache_info().currsize == 1) is is_remembered
 
 
 VALUES = st.one_of(st.none(), st.binary(max_size=6), st.sampled_from([b";", b":", b"b:1:x;"]))

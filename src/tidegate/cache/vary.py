@@ -5,7 +5,8 @@ store, and a key's length is bounded.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -32,6 +33,10 @@ _GATEWAYS: Final = frozenset(
 """Fields that the gateway writes or takes out behind the cache: the client's copies say nothing."""
 
 DIGEST_BYTES: Final = 20
+REMEMBERED_BYTES_MAX: Final = 128
+"""Of a value whose digest is remembered, where it is the only one and no secret: most answers vary
+by Accept-Encoding alone, and clients say the same in it."""
+REMEMBERED_COUNT: Final = 1024
 
 
 def vary_names(response_headers: Headers) -> tuple[bytes, ...] | None:
@@ -52,19 +57,35 @@ def vary_names(response_headers: Headers) -> tuple[bytes, ...] | None:
     return tuple(sorted(names))
 
 
-def selecting_values(names: Iterable[bytes], request_headers: Headers) -> bytes:
+def selecting_values(names: Sequence[bytes], request_headers: Headers) -> bytes:
     """Return what the request says in the fields `names`, as a digest; b"" for no names.
 
     A field that is absent differs from one that is empty. Lines of one field count as one list;
     blanks and case are levelled only where they are known to mean nothing.
     """
+    said = [(name, _said(name, request_headers)) for name in names]
+    if len(said) == 1 and names[0] in _LISTS and len(said[0][1] or b"") <= REMEMBERED_BYTES_MAX:
+        return _remembered(*said[0])
+    return _digest(said)
+
+
+def _said(name: bytes, request_headers: Headers) -> bytes | None:
+    values = request_headers.get_all(name)
+    return b", ".join(values) if values else None
+
+
+@lru_cache(REMEMBERED_COUNT)
+def _remembered(name: bytes, value: bytes | None) -> bytes:
+    return _digest(((name, value),))
+
+
+def _digest(said: Iterable[tuple[bytes, bytes | None]]) -> bytes:
     parts = []
-    for name in names:
-        values = request_headers.get_all(name)
-        if not values:
+    for name, value in said:
+        if value is None:
             parts.append(b"%b;" % name)
             continue
-        value = _levelled(name, b", ".join(values))
+        value = _levelled(name, value)
         parts.append(b"%b:%d:%b;" % (name, len(value), value))
     return blake2b(b"".join(parts), digest_size=DIGEST_BYTES).digest() if parts else b""
 
