@@ -1,6 +1,7 @@
 """Copies are bounded by bytes, verified by the store, and gone with what they rest on."""
 
 import asyncio
+import time
 import weakref
 from collections.abc import Callable
 
@@ -89,10 +90,34 @@ async def test_two_keys_of_one_hash_are_told_apart(opened_cache, place, entry) -
     assert held is None or held.stored.body == b"hello"
 
 
-async def test_bytes_are_bounded_and_the_least_used_goes(
+async def test_what_varies_now_is_not_hidden_by_what_did_not(opened_cache, place, entry) -> None:
+    cache = await opened_cache()
+    await live(cache)
+    german, english = Headers([(b"a", b"de")]), Headers([(b"a", b"en")])
+    put(cache, "key", place(), entry())
+    assert cache.memory.get("key", english, NOW) is not None
+    selecting = selecting_values((b"a",), german)
+    put(cache, "key", place(), entry(vary=(b"a",), selecting=selecting, body=b"guten"))
+    assert cache.memory.get("key", english, NOW) is None
+    held = cache.memory.get("key", german, NOW)
+    assert held is not None
+    assert held.stored.body == b"guten"
+
+
+async def test_the_store_is_told_of_a_use_once_in_a_while(
     opened_cache, place, entry, monkeypatch
 ) -> None:
-    monkeypatch.setattr("tidegate.cache.memory.USE_NOTED_S", 0.0)
+    cache = await opened_cache()
+    await live(cache)
+    put(cache, "key", place(), entry())
+    held = cache.memory.get("key", NOTHING, NOW)
+    assert held is not None
+    assert not cache.memory.used(held)
+    monkeypatch.setattr("tidegate.cache.memory.TOUCH_S", 0.0)
+    assert cache.memory.used(held)
+
+
+async def test_bytes_are_bounded_and_the_least_used_goes(opened_cache, place, entry) -> None:
     cache = await opened_cache(memory_bytes=10 * (COPY_OVERHEAD_BYTES + 1000))
     await live(cache)
     for number in range(100):
@@ -173,3 +198,14 @@ async def test_no_copy_is_used_while_tracking_is_not_live(
     assert len(cache.memory) == 0
     put(cache, "key", place(), entry())
     assert len(cache.memory) == 0
+
+
+async def test_no_copy_is_used_when_the_store_has_been_silent_for_too_long(
+    opened_cache, place, entry, valkey: Store
+) -> None:
+    cache = await opened_cache()
+    await live(cache)
+    put(cache, "key", place(), entry())
+    valkey.tracking.verified_until = time.monotonic()
+    assert cache.memory.get("key", NOTHING, NOW) is None
+    assert len(cache.memory) == 1

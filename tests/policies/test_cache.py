@@ -13,7 +13,7 @@ from tidegate.cache import Cache
 from tidegate.cache.bodies import PIECE_BYTES
 from tidegate.cache.places import BODY_PREFIX, ENTRY_PREFIX
 from tidegate.config import Config
-from tidegate.http import Headers, Outcome, Request
+from tidegate.http import Headers, Outcome, Request, Response
 from tidegate.store import Store
 from tidegate.testing import Answer, Kit, ScriptedUpstream
 from tidegate.testing.scripted_upstream import Act
@@ -56,6 +56,16 @@ async def kit_with(tidegate_kit: Any) -> AsyncIterator[Callable[..., Awaitable[K
 
 async def answers(kit: Kit, *targets: str, **options: Any) -> list[tuple[int, str | None]]:
     return [told(await kit.get(target, **options)) for target in targets]
+
+
+async def hold(kit: Kit) -> None:
+    """Ask for /api/x until this worker's memory has it."""
+    for _ in range(500):
+        await kit.get("/api/x")
+        if len(cache_of(kit).memory) == 1:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("no copy was made")
 
 
 async def test_the_second_request_is_a_hit_and_asks_nobody(tidegate_kit):
@@ -425,21 +435,26 @@ async def test_a_stripped_prefix_is_not_part_of_what_is_asked(tidegate_kit):
 async def test_a_copy_in_memory_answers_without_the_store(tidegate_kit):
     kit = await tidegate_kit(route=CACHED)
     cache = cache_of(kit)
-    await kit.get("/api/x")
-
-    async def is_held() -> bool:
-        await kit.get("/api/x")
-        return len(cache.memory) == 1
-
-    for _ in range(500):
-        if await is_held():
-            break
-        await asyncio.sleep(0.01)
-    assert len(cache.memory) == 1
+    await hold(kit)
     await cache.connection.aclose()
     answer = await kit.get("/api/x")
     assert (told(answer), answer.body) == ((200, "HIT"), b'{"ok":true}')
     assert told(await kit.request("HEAD", "/api/x")) == (200, "HIT")
+
+
+async def test_a_hit_from_memory_waits_for_nothing(tidegate_kit):
+    kit = await tidegate_kit(route=CACHED, plan={})
+
+    def asked() -> Request:
+        headers = Headers([(b"x-api-key", b"premium_user")])
+        return Request("GET", b"/api/x", headers, host=b"gateway.test")
+
+    await hold(kit)
+    answer = kit.gateway.handle(request := asked())
+    assert isinstance(answer, Response)
+    assert (answer.headers.get(b"x-cache"), answer.body) == (b"HIT", b'{"ok":true}')
+    assert request.context.pending_cache is None
+    assert (request.context.source, request.context.cache_status) == ("cache", "hit")
 
 
 async def test_tenants_share_what_is_explicitly_public_and_nothing_else(kit_with):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from email.utils import formatdate
 from typing import Final
 
+from tidegate.cache.freshness import current_age_s
 from tidegate.cache.lookup import Kind, Verdict
 from tidegate.cache.memory import Copy
 from tidegate.cache.status_field import appended, hit_fields
@@ -21,18 +22,15 @@ _NOT_STORED: Final = frozenset({b"age", b"x-request-id"})
 """Fields of one answer: what a hit says instead is made anew."""
 
 
-def copy_answer(copy: Copy, method: str, now: float) -> Response:
-    """Return the answer of a fresh copy to a request that says nothing about caches."""
+def prepare(copy: Copy, now: float) -> None:
+    """Make ready the fields of a fresh copy for the second of its age that `now` is in."""
     stored = copy.stored
-    age = int(stored.initial_age_s + max(0.0, now - stored.response_time))
-    if age != copy.prepared_age:
-        fields = (_age(age), *hit_fields(copy.fresh_until - now))
-        copy.prepared = with_fields(stored.headers, fields)
-        copy.prepared_age = age
-    headers = Headers(copy.prepared)
-    if method == "GET":
-        return Response(stored.status, headers, stored.body)
-    return Response(stored.status, headers, b"", content_length=stored.body_length)
+    age_s = current_age_s(stored.initial_age_s, stored.response_time, now)
+    age = int(age_s)
+    copy.prepared = with_fields(stored.headers, (_age(age), *hit_fields(copy.fresh_until - now)))
+    copy.prepared_until = now + (age + 1 - age_s)
+    copy.prepared_from = copy.prepared_until - 1
+    copy.is_use_noted = False
 
 
 def stored_answer(

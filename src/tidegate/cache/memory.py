@@ -6,8 +6,8 @@ store's tracking is not live, no copy is used; and a reading that was overtaken 
 kept (DESIGN, decision 5). Synchronous.
 """
 
-import time
 from collections.abc import Hashable
+from time import monotonic
 from typing import Final
 
 from tidegate.cache.places import ENTRY_PREFIX, GENERATION_PREFIX, url_generations
@@ -23,27 +23,29 @@ SHARE_MAX: Final = 8
 """No copy takes more than this part of the memory."""
 CHANGES_MAX: Final = 4096
 VARIES_MAX: Final = 4096
-USE_NOTED_S: Final = 1.0
-"""A copy counts as used again only so long after the last time: less to do for each hit."""
+TOUCH_S: Final = 10.0
+"""The store is told that a copy was used only so long after the last time."""
 
 Key = Hashable
 """What tells one request from another, but for Vary."""
 
 
 class Copy:
-    """A stored response with its body. `prepared` are its fields, ready for age `prepared_age`."""
+    """A stored response with its body. `prepared` are its fields, right for one second of its age,
+    from `prepared_from` to `prepared_until`; that it is used is noted once in that second."""
 
     __slots__ = (
         "bytes",
         "entry",
         "fresh_until",
+        "is_use_noted",
         "key",
         "prepared",
-        "prepared_age",
+        "prepared_from",
+        "prepared_until",
         "rests_on",
         "stored",
         "touched_at",
-        "used_at",
     )
 
     def __init__(self, key: Key, entry: bytes, rests_on: tuple[bytes, ...], stored: Stored) -> None:
@@ -59,8 +61,9 @@ class Copy:
             + COPY_OVERHEAD_BYTES
         )
         self.prepared: list[HeaderField] = []
-        self.prepared_age = -1
-        self.used_at = self.touched_at = time.monotonic()
+        self.prepared_from = self.prepared_until = 0.0
+        self.is_use_noted = False
+        self.touched_at = monotonic()
 
 
 class Mark:
@@ -106,23 +109,21 @@ class Memory:
 
     def get(self, key: Key, headers: Headers, now: float) -> Copy | None:
         """Return the copy that answers the request at `now`, if it is fresh and verified."""
-        if self._vary and (names := self._vary.get(hash(key))) is not None:
-            key = key, selecting_values(names, headers)
         copy = self._copies.get(key)
-        if copy is None or copy.fresh_until <= now or not self._tracking.is_live:
+        if copy is None and self._vary and (names := self._vary.get(hash(key))) is not None:
+            copy = self._copies.get((key, selecting_values(names, headers)))
+        if copy is None or copy.fresh_until <= now or monotonic() >= self._tracking.verified_until:
             return None
         return copy
 
     def used(self, copy: Copy) -> bool:
-        """Note a hit; return whether it is time to tell the store of it."""
-        now = time.monotonic()
-        if now - copy.used_at < USE_NOTED_S:
-            return False
-        copy.used_at = now
+        """Note that a copy is used; return whether it is time to tell the store of it."""
+        copy.is_use_noted = True
         if self._copies.get(copy.key) is copy:
             del self._copies[copy.key]
             self._copies[copy.key] = copy
-        if now - copy.touched_at < 10 * USE_NOTED_S:
+        now = monotonic()
+        if now - copy.touched_at < TOUCH_S:
             return False
         copy.touched_at = now
         return True
@@ -141,10 +142,11 @@ class Memory:
         if any(self._changed.get(name, 0) > mark.changes for name in rests_on):
             return
         self._note_vary(key, stored)
+        self._remove(key)
         if stored.vary:
             key = key, stored.selecting
+            self._remove(key)
         copy = Copy(key, entry, rests_on, stored)
-        self._remove(key)
         if copy.bytes > self._bytes_max // SHARE_MAX:
             return
         while self._bytes + copy.bytes > self._bytes_max:

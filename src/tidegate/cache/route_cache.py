@@ -6,14 +6,14 @@ made by fetch.py. Hot: `asked` and `copied` are all of a hit from memory, and wa
 pass over the request's fields, one look-up by a tuple, one copy of fields made ready before.
 """
 
-import time
 from collections.abc import Callable
+from time import time
 from typing import Any, Final
 
 from tidegate.cache.answers import (
-    copy_answer,
     hit_headers,
     not_modified,
+    prepare,
     stored_answer,
     with_fields,
 )
@@ -64,10 +64,13 @@ class RouteCache:
                 break
         if (not is_plain or request.body != b"") and (reason := why_bypassed(request)) is not None:
             return reason
+        now = time()
         query = request.query
         key = self._route, tenant, request.host, request.path, query, request.scheme, claims
-        copy = self._memory.get(key, headers, time.time())
+        copy = self._memory.get(key, headers, now)
         if copy is not None and is_plain:
+            if not copy.prepared_from <= now < copy.prepared_until:
+                prepare(copy, now)
             return copy
         place = Place(tenant, self._route, request.scheme, request.host, request.target, claims)
         question = Question(key, method, self._as_sent(headers), place, self._memory.mark())
@@ -78,9 +81,13 @@ class RouteCache:
 
     def copied(self, copy: Copy, method: str) -> Response:
         """Return the answer that `asked` found in this worker's memory."""
-        if self._memory.used(copy):
+        if not copy.is_use_noted and self._memory.used(copy):
             self._cache.storage.touch(copy.entry, copy.stored)
-        return copy_answer(copy, method, time.time())
+        stored = copy.stored
+        headers = Headers(copy.prepared)
+        if method == "GET":
+            return Response(stored.status, headers, stored.body)
+        return Response(stored.status, headers, b"", content_length=stored.body_length)
 
     async def answer(self, question: Question, request: Request[Any], send: Send) -> Response:
         """Return what is stored, what another request fetches, or what the service says.
@@ -110,12 +117,12 @@ class RouteCache:
         storage, headers = self._cache.storage, question.headers
         copy, look_up = question.copy, question.look_up
         if copy is not None:
-            choice = chosen(headers, ((copy.entry, copy.stored),), time.time())
+            choice = chosen(headers, ((copy.entry, copy.stored),), time())
             if choice is not None and choice.answers:
                 return _UNASKED, choice
         question.look_up = None  # it holds what the store replied, and the question may live long
         found = await storage.found(look_up or storage.look_up(question.place, headers), headers)
-        return found, chosen(headers, found.entries, time.time())
+        return found, chosen(headers, found.entries, time())
 
     async def _hit(self, question: Question, choice: Choice) -> Response | None:
         """Return the answer from what is stored; None if its body is not there any more."""
@@ -152,7 +159,7 @@ class RouteCache:
     def _shared_answer(self, question: Question, key: FlightKey, stored: Stored) -> Response | None:
         if selecting_values(stored.vary, question.headers) != stored.selecting:
             return None
-        if decide(question.headers, stored, time.time()).kind is not Kind.FRESH:
+        if decide(question.headers, stored, time()).kind is not Kind.FRESH:
             self._cache.flights.note_alone(key)
             return None
         question.told("miss", is_from_cache=True)

@@ -3,9 +3,10 @@
 Only translates: what is asked, stored and shared is the cache room's (cache/route_cache.py). `ask`
 finds a copy in this worker's memory or lets the look-up leave beside the limits' question, so that
 both cost one trip; a request that the limits refuse never gets further. Hot: a hit from memory is
-`ask` and `answered`, and neither waits.
+`ask` and a call that has the answer at once, and neither waits.
 """
 
+from collections.abc import Awaitable
 from typing import Final
 
 from tidegate.cache import Cache
@@ -16,7 +17,7 @@ from tidegate.cache.route_cache import RouteCache
 from tidegate.cache.status_field import Forwarded, forwarded_fields
 from tidegate.config import Route, Service
 from tidegate.http import Headers, Response
-from tidegate.identity import Caller, without_credentials
+from tidegate.identity import without_credentials
 from tidegate.policies.forget import Forget, route_name
 from tidegate.policies.policy import Context, Next, Policy, Request
 from tidegate.upstream import CLAIMS
@@ -43,35 +44,25 @@ class CachePolicy:
     def ask(self, request: Request, context: Context) -> None:
         """Find the answer in memory, or queue the look-up."""
         caller = context.caller
-        if caller is not None or not self._needs_caller:
-            context.pending_cache = self._asked(request, caller)
-
-    def answered(self, request: Request) -> Response | None:
-        """Return the answer if this worker's memory has it; None: call the policy."""
-        context = request.context
-        pending = context.pending_cache
-        if pending is None:
-            pending = context.pending_cache = self._asked(request, context.caller)
-        if pending.__class__ is not Copy:
-            return None
-        context.pending_cache = None  # the context lives as long as the body, which may be long
-        context.source = "cache"
-        context.cache_status = "hit"
-        return self._cache.copied(pending, request.method)
-
-    async def __call__(self, request: Request, call_next: Next) -> Response:
-        answer = self.answered(request)
-        if answer is not None:
-            return answer
-        context = request.context
-        pending, context.pending_cache = context.pending_cache, None
-        if isinstance(pending, str):
-            return await self._passed_by(request, call_next, pending)
-        return await self._looked_up(request, call_next, pending)
-
-    def _asked(self, request: Request, caller: Caller | None) -> Copy | Question | str:
+        if caller is None and self._needs_caller:
+            return
+        tenant = None if caller is None else caller.tenant
         claims = _claims(request.headers) if self._trusts else b""
-        return self._cache.asked(request, None if caller is None else caller.tenant, claims)
+        context.pending_cache = self._cache.asked(request, tenant, claims)
+
+    def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
+        context = request.context
+        if context.pending_cache is None:
+            self.ask(request, context)
+        # The context lives as long as the body, which may be long.
+        pending, context.pending_cache = context.pending_cache, None
+        if pending.__class__ is Copy:
+            context.source = "cache"
+            context.cache_status = "hit"
+            return self._cache.copied(pending, request.method)
+        if pending.__class__ is str:
+            return self._passed_by(request, call_next, pending)
+        return self._looked_up(request, call_next, pending)
 
     async def _looked_up(self, request: Request, call_next: Next, question: Question) -> Response:
         context = request.context
