@@ -1,13 +1,13 @@
 """Folding a batch gives what counting each request by itself would."""
 
-from bisect import bisect_left
 from types import SimpleNamespace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.telemetry.fold import fold
-from tidegate.telemetry.meters import BOUNDS_S, Meter
+from tidegate.telemetry.fold import _fold_times, fold
+from tidegate.telemetry.meters import Meter
 
 
 class Caller:
@@ -59,25 +59,28 @@ def test_a_batch_is_the_sum_of_its_requests(drawn, trip_s):
     assert sum(together.gateway_s[:-1]) == len(records)
 
 
-@given(st.lists(seconds, min_size=20, max_size=60))
-def test_requests_that_all_went_the_same_way_are_split_alike(waits):
-    """The short way through the columns agrees with the long one."""
-    meter = Meter("s", "r")
-    facts = [
-        SimpleNamespace(
-            source="upstream",
-            caller=None,
-            cache_status=None,
-            started_at=1.0,
-            decided_at=1 + w,
-            forwarded_at=0.0,
-        )  # fmt: skip
-        for w in waits
-    ]
-    trip_s = 0.002
-    fold(meter, [(f, "GET", 200, 1, f.decided_at + 0.5) for f in facts], trip_s)
-    expected = [0] * (len(BOUNDS_S) + 1)
-    for fact in facts:
-        expected[bisect_left(BOUNDS_S, min(trip_s, fact.decided_at - 1.0))] += 1
-    assert meter.store_s[:-1] == expected
-    assert meter.limited == len(waits)
+@given(
+    st.lists(st.tuples(seconds, seconds), min_size=1, max_size=60),
+    st.sampled_from(["gateway", "cache", "upstream"]),
+    st.booleans(),
+    st.floats(0, 1),
+)
+def test_requests_that_all_went_the_same_way_are_split_alike(waits, source, limited, trip_s):
+    """The short ways through the columns agree with the long one."""
+    records = [
+        (
+            SimpleNamespace(
+                source=source, caller=None, cache_status=None, started_at=100.0,
+                decided_at=100 + wait_s if limited else 0.0, forwarded_at=0.0,
+            ),
+            "GET", 200, 1, 100 + wait_s + rest_s,
+        )
+        for wait_s, rest_s in waits
+    ]  # fmt: skip
+    short, long = Meter("s", "r"), Meter("s", "r")
+    fold(short, records, trip_s)
+    _fold_times(long, [record[0] for record in records], [record[4] for record in records], trip_s)
+    assert short.limited == long.limited == limited * len(waits)
+    for name in ("gateway_s", "store_s", "upstream_s"):
+        assert sum(getattr(short, name)[:-1]) == sum(getattr(long, name)[:-1])
+        assert getattr(short, name)[-1] == pytest.approx(getattr(long, name)[-1], abs=1e-9)

@@ -60,7 +60,8 @@ class Limit:
         context.decision = decision = self._limiter.decision(subject, self._cost, reply)
         if not decision.allowed:
             raise decision.error()
-        return await call_next(request)
+        answer = call_next(request)
+        return answer if isinstance(answer, Response) else await answer
 
     def _compiled(self, caller: Caller) -> Subject:
         if len(self._subjects) >= SUBJECTS_MAX:

@@ -44,7 +44,16 @@ class LimitState:
 class Decision:
     """Whether the request may pass. `headers` belong on every answer, admitted or refused."""
 
-    __slots__ = ("_cost", "_figures", "_states", "_subject", "allowed", "headers", "retry_after_s")
+    __slots__ = (
+        "_cost",
+        "_figures",
+        "_states",
+        "_subject",
+        "_violated",
+        "allowed",
+        "headers",
+        "retry_after_s",
+    )
 
     def __init__(
         self,
@@ -59,6 +68,7 @@ class Decision:
         self._cost = cost
         self._figures = figures
         self._states: tuple[LimitState, ...] | None = None
+        self._violated: Violation | None = None
         self.allowed = allowed
         self.headers = headers
         self.retry_after_s = retry_after_s
@@ -104,8 +114,11 @@ class Decision:
 
     @property
     def _violation(self) -> Violation:
-        if self.allowed:
-            return NO_VIOLATION
+        if self._violated is None:
+            self._violated = self._looked_up() if not self.allowed else NO_VIOLATION
+        return self._violated
+
+    def _looked_up(self) -> Violation:
         subject = self._subject
         refuses = tuple(map(self._cost.__gt__, self._figures[::2]))
         violation = subject.violations.get(refuses)

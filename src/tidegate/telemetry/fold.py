@@ -8,7 +8,7 @@ share of a wait is the last measured trip, for the rest the request waited for i
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from operator import attrgetter, sub
+from operator import add, attrgetter, sub
 from typing import Any, Final
 
 from tidegate.telemetry.meters import (
@@ -60,16 +60,40 @@ def fold(meter: Meter, records: list[Record], trip_s: float) -> int:
             zip(map(_caller_of, facts), sizes, strict=True)
         ).items():
             _sent(meter, caller, size * count)
-    decided = list(map(_decided_at, facts))
-    if sources == {UPSTREAM} and 0.0 not in decided and not any(map(_forwarded_at, facts)):
-        waits = list(map(sub, decided, map(_started_at, facts)))
-        _add(meter.upstream_s, list(map(sub, answered, decided)))
-        _add(meter.store_s, [wait_s if wait_s < trip_s else trip_s for wait_s in waits])
-        _add(meter.gateway_s, [max(0.0, wait_s - trip_s) for wait_s in waits])
-        meter.limited += len(records)
+    if len(sources) == 1 and not any(map(_forwarded_at, facts)):
+        _fold_alike(meter, facts, answered, trip_s, is_forwarded=UPSTREAM in sources)
     else:
         _fold_times(meter, facts, answered, trip_s)
     return lost
+
+
+def _fold_alike(
+    meter: Meter,
+    facts: Sequence[Any],
+    answered: Sequence[float],
+    trip_s: float,
+    *,
+    is_forwarded: bool,
+) -> None:
+    """Split the times of requests that went the same way: sent on when the limits had decided, or
+    answered by the gateway.
+    """
+    decided = list(map(_decided_at, facts))
+    started = map(_started_at, facts)
+    if 0.0 in decided:
+        if is_forwarded or any(decided):
+            _fold_times(meter, facts, answered, trip_s)
+        else:
+            _add(meter.gateway_s, list(map(sub, answered, started)))
+        return
+    meter.limited += len(facts)
+    waits = list(map(sub, decided, started))
+    _add(meter.store_s, [wait_s if wait_s < trip_s else trip_s for wait_s in waits])
+    rests = list(map(sub, answered, decided))
+    own = [max(0.0, wait_s - trip_s) for wait_s in waits]
+    _add(meter.gateway_s, own if is_forwarded else list(map(add, own, rests)))
+    if is_forwarded:
+        _add(meter.upstream_s, rests)
 
 
 def _fold_times(
