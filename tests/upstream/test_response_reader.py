@@ -8,7 +8,6 @@ from tidegate.http import Headers
 from tidegate.http.errors import BadGateway
 from tidegate.http.framing import Framing, State, plain_response_framing, response_framing
 from tidegate.http.headers import HOP_BY_HOP, connection_options
-from tidegate.upstream import response_reader
 from tidegate.upstream.header_fields import add_via
 from tidegate.upstream.response_head import StatusLines
 from tidegate.upstream.response_reader import ResponseReader
@@ -100,21 +99,7 @@ def test_lengths_that_contradict_are_refused_without_the_parser(lines):
     reader = ResponseReader()
     reader.start("GET")
     with pytest.raises(BadGateway):
-        reader._take_head(StatusLines().read(b"HTTP/1.1 200 OK"), lines, [None] * len(lines))
-
-
-@pytest.fixture
-def judged(monkeypatch):
-    """The heads that the parser was asked about."""
-    heads = []
-    ask = response_reader.judge
-
-    def judge(head, parser):
-        heads.append(head)
-        ask(head, parser)
-
-    monkeypatch.setattr(response_reader, "judge", judge)
-    return heads
+        reader._take_head(StatusLines().read(b"HTTP/1.1 200 OK"), lines)
 
 
 def _read(octets: bytes) -> ResponseReader:
@@ -122,20 +107,6 @@ def _read(octets: bytes) -> ResponseReader:
     reader.start("GET")
     reader.feed(octets)
     return reader
-
-
-def test_lines_that_were_accepted_before_are_not_judged_again(judged):
-    first = b"HTTP/1.1 200 Seen\r\nserver: seen\r\nage: 71\r\ncontent-length: 2\r\n\r\nok"
-    second = b"HTTP/1.1 200 Seen\r\nage: 71\r\nserver: seen\r\ncontent-length: 2\r\n\r\nok"
-    assert _read(first).headers
-    judged.clear()
-    assert _read(second).headers == _read(second).headers == [
-        (b"age", b"71"), (b"server", b"seen"), (b"via", b"1.1 tidegate")
-    ]  # fmt: skip
-    assert not judged
-    _read(second.replace(b"age", b"X-New"))
-    _read(second.replace(b"200 Seen", b"200 Unseen"))
-    assert len(judged) == 2
 
 
 @pytest.mark.parametrize(
@@ -151,12 +122,3 @@ def test_known_lines_that_contradict_each_other_are_refused_each_time(fields):
     for _ in range(3):
         with pytest.raises(BadGateway):
             _read(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\nok")
-
-
-def test_a_status_line_that_was_refused_is_judged_again(judged):
-    for _ in range(2):
-        with pytest.raises(BadGateway):
-            _read(b"HTTP/1.1 200 Said here alone\r\nbad name: x\r\n\r\n")
-    assert len(judged) == 2
-    assert _read(b"HTTP/1.1 200 Said here alone\r\ncontent-length: 0\r\n\r\n").state is State.DONE
-    assert len(judged) == 3

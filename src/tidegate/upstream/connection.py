@@ -143,6 +143,9 @@ class Connection(asyncio.Protocol):
             return
         self._has_received = True
         reader = self._reader
+        if (response := reader.whole(received)) is not None:
+            self._finish(reply, response)
+            return
         try:
             reader.feed(received)
         except GatewayError as error:
@@ -201,7 +204,7 @@ class Connection(asyncio.Protocol):
             reply.set_result(response)
         return stream
 
-    def _finish(self, reply: asyncio.Future[Response]) -> None:
+    def _finish(self, reply: asyncio.Future[Response], whole: Response | None = None) -> None:
         """The response is complete: decide about the connection, then hand the response over."""
         reader, stream = self._reader, self._stream
         self._reply = self._stream = None
@@ -219,7 +222,7 @@ class Connection(asyncio.Protocol):
             stream.put(reader.pieces)
             stream.end()
         elif not reply.done():
-            reply.set_result(self._response(b"".join(reader.pieces)))
+            reply.set_result(whole or self._response(b"".join(reader.pieces)))
 
     def _response(self, body: bytes | BodyStream) -> Response:
         read = self._reader
@@ -265,8 +268,6 @@ class Connection(asyncio.Protocol):
         if self._upload is not None:
             return
         self.deadline_s = inf if self._is_read_paused else self._loop.time() + self._progress_s
-
-    # The upload.
 
     async def _send_streamed(self, body: AsyncIterator[bytes], content_length: int | None) -> None:
         await send_body(self, body, content_length)

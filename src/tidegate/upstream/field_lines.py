@@ -83,6 +83,8 @@ class FieldLines:
 
     def split(self, line: bytes) -> Line:
         """Split `line`, and keep it if it is one to keep; raise BadGateway if it is no field."""
+        if (passing := self.passing.get(line)) is not None:
+            return passing, None
         written, _, value = line.partition(b":")
         name, is_noted, is_repeated = self._names.get(written) or self._name(line, written)
         value = value.strip(b" \t")

@@ -15,6 +15,7 @@ from tidegate.http.headers import HeaderField
 from tidegate.upstream.header_fields import via_field
 
 HEAD_BYTES_MAX: Final = 32 * 1024
+HEADER_FIELDS_MAX: Final = 100
 STATUS_LINES_MAX: Final = 256
 STATUS_LINE_BYTES_MAX: Final = 64
 
@@ -52,7 +53,7 @@ class StatusLines:
 
     def keep(self, line: bytes, said: StatusLine) -> None:
         """Remember a line that llhttp has accepted as well."""
-        if len(line) <= STATUS_LINE_BYTES_MAX:
+        if line not in self.kept and len(line) <= STATUS_LINE_BYTES_MAX:
             if len(self.kept) >= STATUS_LINES_MAX:
                 self.kept.clear()
             self.kept[line] = said

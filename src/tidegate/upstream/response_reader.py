@@ -4,12 +4,9 @@ The parser in use (llhttp) judges heads and reads chunks; where a message ends i
 because it cannot be told that a request was HEAD, sees no end of input, and lets other protocols,
 odd statuses and NUL pass. So the end of a head is found by its blank line, a parser of its own is
 fed exactly that, and bodies of known size are counted. RFC 9112, sections 4, 6.3 and 8.
-A final head is not judged again if each of its lines was accepted before and none says more than
-the length, once: llhttp reads line by line, and has nothing to say about lines that stay alone.
-Hot: a small answer is one search, a look-up for each line, and one slice.
+Most small answers never come here: see plain_answers.py.
 """
 
-from itertools import filterfalse
 from typing import Final
 
 from httptools import HttpResponseParser
@@ -24,19 +21,19 @@ from tidegate.http.framing import (
     response_framing,
 )
 from tidegate.http.headers import Headers, connection_options
-from tidegate.http.message import Informational
+from tidegate.http.message import Informational, Response
 from tidegate.upstream.chunked_body import ChunkedBody
-from tidegate.upstream.field_lines import IGNORED, FieldLines
+from tidegate.upstream.field_lines import IGNORED
 from tidegate.upstream.header_fields import add_via
+from tidegate.upstream.plain_answers import FIELD_LINES, STATUS_LINES, plain_answer
 from tidegate.upstream.response_head import (
     END_OF_HEAD,
+    HEADER_FIELDS_MAX,
     PartialHead,
     StatusLine,
-    StatusLines,
     judge,
 )
 
-HEADER_FIELDS_MAX: Final = 100
 INFORMATIONAL_MAX: Final = 16
 """1xx heads before the answer; more is a peer that never gets to the point."""
 
@@ -48,14 +45,6 @@ _AT_HEAD: Final = advance(_IDLE, Event.HEAD)
 _AT_END: Final = advance(_AT_HEAD, Event.END)
 _AT_REUSE: Final = advance(_AT_END, Event.REUSE)
 """Steps of the table that every response takes, looked up once; each is guarded by its state."""
-
-_FIELD_LINES: Final = FieldLines()
-_STATUS_LINES: Final = StatusLines()
-_known_field: Final = _FIELD_LINES.passing.get
-_is_passing: Final = _FIELD_LINES.passing.__contains__
-_known_note: Final = _FIELD_LINES.noted.get
-_known_status: Final = _STATUS_LINES.kept.get
-"""For all connections of the worker: what a line says does not depend on who sent it."""
 
 
 class ResponseReader:
@@ -112,6 +101,15 @@ class ResponseReader:
         self._informational_left = INFORMATIONAL_MAX
         self.pieces = []
 
+    def whole(self, received: bytes) -> Response | None:
+        """Return the response if `received` is all of it and a plain one; else nothing is read."""
+        if self.state is not _IDLE or self._partial is not None:
+            return None
+        response = plain_answer(received, self._method)
+        if response is not None:
+            self._on_informational = None
+        return response
+
     def feed(self, received: bytes) -> None:
         """Read on; raise BadGateway if this can be no proper response."""
         if self.state is _IDLE:
@@ -149,46 +147,32 @@ class ResponseReader:
                     self._partial = PartialHead()
                     self._partial.feed(received)
                 return b""
-            lines = head.split(b"\r\n")
-            line = lines.pop(0)
-            known = _known_status(line)
-            said = _STATUS_LINES.read(line) if known is None else known
+            line, *lines = head.split(b"\r\n")
+            said = STATUS_LINES.kept.get(line) or STATUS_LINES.read(line)
             if len(lines) > HEADER_FIELDS_MAX:
                 raise BadGateway("it sent more header fields than the bound")
-            notes = list(map(_known_note, filterfalse(_is_passing, lines)))
-            if self._partial is not None:
-                self._partial = None  # judged as it came
-                is_judged = True
-            elif is_judged := known is None or said[0] < 200 or None in notes:
+            if self._partial is None:
                 judge(head + END_OF_HEAD, HttpResponseParser(None))
-            if known is None:
-                _STATUS_LINES.keep(line, said)
+            self._partial = None  # judged as it came
+            STATUS_LINES.keep(line, said)
             if said[0] >= 200:
-                if not self._take_head(said, lines, notes) and not is_judged:
-                    # Together, such lines may contradict each other.
-                    judge(head + END_OF_HEAD, HttpResponseParser(None))
+                self._take_head(said, lines)
                 return rest
             self._take_informational(said, lines)
             received = rest
         return b""
 
-    def _take_head(self, said: StatusLine, lines: list[bytes], notes: list[int | None]) -> bool:
-        """Take a final head; return whether it is plain. `notes` are those of the lines that are
-        not passed on as they are, None of one that is not known.
-        """
+    def _take_head(self, said: StatusLine, lines: list[bytes]) -> None:
         status, self.reason, version, via = said
-        if None in notes:
-            headers, notes = _split(lines)
-        else:
-            headers = Headers(filter(None, map(_known_field, lines)))
+        headers = Headers()
         length = None
         is_plain = True
-        for note in notes:
-            if note is None or note == IGNORED:
-                continue
-            if note >= 0 and length is None:
+        for field, note in map(FIELD_LINES.split, lines):
+            if note is None:
+                headers.append(field)
+            elif note >= 0 and length is None:
                 length = note
-            else:
+            elif note != IGNORED:
                 is_plain = False
         # RFC 9112, section 6.1: chunked in HTTP/1.0 is read, but the connection is not trusted.
         is_kept = version == "1.1"
@@ -209,7 +193,6 @@ class ResponseReader:
             self._remaining = length
         elif framing is not _CLOSE:
             self.state = _AT_END
-        return is_plain
 
     def _take_informational(self, said: StatusLine, lines: list[bytes]) -> None:
         self._informational_left -= 1
@@ -217,7 +200,7 @@ class ResponseReader:
             raise BadGateway("it sent too many interim responses")
         status, _, version, _ = said
         if self._on_informational is not None and status != 100:
-            headers = Headers(f for f, note in map(_FIELD_LINES.split, lines) if note is None)
+            headers = Headers(f for f, note in map(FIELD_LINES.split, lines) if note is None)
             _finish_fields(headers, _aside(lines), version)
             self._on_informational(status, headers)
         self.state = advance(self.state, Event.INFORMATIONAL)
@@ -246,21 +229,9 @@ class ResponseReader:
         self.state = advance(self.state, Event.END)
 
 
-def _split(lines: list[bytes]) -> tuple[Headers, list[int | None]]:
-    """Return the fields that are passed on, and the notes of the others."""
-    headers = Headers()
-    notes: list[int | None] = []
-    for field, note in map(_FIELD_LINES.split, lines):
-        if note is None:
-            headers.append(field)
-        else:
-            notes.append(note)
-    return headers, notes
-
-
 def _aside(lines: list[bytes]) -> Headers:
     """Return the fields that are not passed on as they are."""
-    return Headers(f for f, note in map(_FIELD_LINES.split, lines) if note is not None)
+    return Headers(f for f, note in map(FIELD_LINES.split, lines) if note is not None)
 
 
 def _finish_fields(headers: Headers, aside: Headers, version: str) -> bool:

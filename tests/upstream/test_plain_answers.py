@@ -1,0 +1,112 @@
+"""What look-ups alone say of an answer is what the reader says, parser and rules and all."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tidegate.http.errors import BadGateway
+from tidegate.http.framing import State
+from tidegate.upstream import plain_answers
+from tidegate.upstream.plain_answers import plain_answer
+from tidegate.upstream.response_reader import ResponseReader
+
+FIELDS = st.sampled_from(
+    [
+        b"Server: a", b"server: a", b"date: today", b"age: 71", b"x-other: 1", b"set-cookie: a=b",
+        b"content-length: 0", b"content-length: 2", b"Content-Length:2", b"content-length: 02",
+        b"content-length: 3", b"transfer-encoding: chunked", b"transfer-encoding: gzip",
+        b"connection: keep-alive", b"connection: close", b"connection: age", b"keep-alive: 5",
+        b"via: 1.1 a", b"upgrade: h2c", b"trailer: age", b"bad name: x", b" folded", b"",
+    ]
+)  # fmt: skip
+LINES = st.sampled_from(
+    [b"HTTP/1.1 200 OK", b"HTTP/1.1 404 Gone missing", b"HTTP/1.1 204 No Content",
+     b"HTTP/1.1 304 Not Modified", b"HTTP/1.1 103 Early Hints", b"HTTP/1.0 200 OK",
+     b"HTTP/1.1 200"]
+)  # fmt: skip
+
+
+def read(received: bytes, method: str) -> ResponseReader:
+    reader = ResponseReader()
+    reader.start(method)
+    reader.feed(received)
+    return reader
+
+
+@given(
+    st.sampled_from(["GET", "HEAD", "POST"]),
+    LINES,
+    st.lists(FIELDS, max_size=6),
+    st.sampled_from([b"", b"ok", b"ok!", b"\r\n"]),
+)
+@example("GET", b"HTTP/1.1 200 OK", [b"content-length: 2", b"content-length: 2"], b"ok")
+@example("GET", b"HTTP/1.1 200 OK", [b"content-length: 2", b"transfer-encoding: chunked"], b"ok")
+@example("GET", b"HTTP/1.1 200 OK", [b"content-length: 2", b"connection: age", b"age: 71"], b"ok")
+@example("HEAD", b"HTTP/1.1 200 OK", [b"content-length: 0"], b"")
+def test_a_plain_answer_is_what_the_reader_reads(method, line, fields, body):
+    received = b"\r\n".join([line, *fields, b"", b""]) + body
+    try:
+        reader = read(received, method)
+    except BadGateway:
+        assert plain_answer(received, method) is None
+        return
+    answer = plain_answer(received, method)
+    if answer is None:
+        return
+    assert reader.state is State.DONE
+    assert reader.is_reusable
+    assert (answer.status, answer.reason) == (reader.status, reader.reason)
+    assert (answer.headers, answer.content_length) == (reader.headers, reader.length)
+    assert (answer.body, answer.ends_by_close) == (b"".join(reader.pieces), False)
+
+
+PLAIN = b"HTTP/1.1 200 Seen\r\nserver: seen\r\nage: 71\r\ncontent-length: 2\r\n\r\nok"
+
+
+def test_an_answer_of_lines_that_were_accepted_is_taken_whole():
+    assert plain_answer(PLAIN, "GET") is None
+    read(PLAIN, "GET")
+    reordered = b"HTTP/1.1 200 Seen\r\nage: 71\r\ncontent-length: 2\r\nserver: seen\r\n\r\nok"
+    reader = ResponseReader()
+    reader.start("GET", lambda status, headers: None)
+    answer = reader.whole(reordered)
+    assert answer.headers == [(b"age", b"71"), (b"server", b"seen"), (b"via", b"1.1 tidegate")]
+    assert answer.body == b"ok"
+    assert reader._on_informational is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        PLAIN.replace(b"age", b"X-New"),
+        PLAIN.replace(b"200 Seen", b"200 Unseen"),
+        PLAIN[:-1],
+        PLAIN + b"!",
+        PLAIN[:20],
+    ],
+)
+def test_whatever_is_new_or_not_whole_is_left_to_the_reader(changed):
+    read(PLAIN, "GET")
+    assert plain_answer(changed, "GET") is None
+
+
+def test_nothing_is_taken_whole_behind_a_part_of_a_head():
+    read(PLAIN, "GET")
+    reader = ResponseReader()
+    reader.start("GET")
+    reader.feed(b"HTTP/1.1 200 ")
+    assert reader.whole(PLAIN) is None
+
+
+def test_an_answer_with_more_fields_than_the_bound_is_left_to_the_reader(monkeypatch):
+    read(PLAIN, "GET")
+    assert plain_answer(PLAIN, "GET") is not None
+    monkeypatch.setattr(plain_answers, "HEADER_FIELDS_MAX", 2)
+    assert plain_answer(PLAIN, "GET") is None
+
+
+def test_a_status_line_that_was_refused_is_not_remembered():
+    refused = b"HTTP/1.1 200 Said here alone\r\nbad name: x\r\n\r\n"
+    with pytest.raises(BadGateway):
+        read(refused, "GET")
+    assert plain_answer(PLAIN.replace(b"Seen", b"Said here alone"), "GET") is None
