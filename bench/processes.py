@@ -9,12 +9,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 STOP_TIMEOUT_S = 10.0
+REST_LOOK_S, REST_LOOKS_MAX = 0.1, 50
 
 
 @contextmanager
@@ -77,6 +78,20 @@ def tree(pid: int) -> list[int]:
 def cpu_us(pid: int) -> int:
     """User and system time of the tree, and of the children it has reaped."""
     return sum(sum(_cpu_ticks(member)) for member in tree(pid)) * TICK_US
+
+
+def rested(
+    used_us: Callable[[], int], *, wait_s: float = REST_LOOK_S, looks_max: int = REST_LOOKS_MAX
+) -> bool:
+    """Wait until hardly anything is used: what a load left unanswered belongs to no round."""
+    before = used_us()
+    for _ in range(looks_max):
+        time.sleep(wait_s)
+        now = used_us()
+        if now - before <= TICK_US:
+            return True
+        before = now
+    return False
 
 
 def busiest(pid: int) -> int:

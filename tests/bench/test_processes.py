@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.processes import cpu_us, is_running, peak_memory_kib, pinned, tree
+from bench.processes import cpu_us, is_running, peak_memory_kib, pinned, rested, tree
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -47,3 +47,15 @@ def test_every_child_runs_on_the_core_of_its_gateway(tmp_path: Path) -> None:
             status = Path(f"/proc/{pid}/status").read_text()
             (allowed,) = (ln for ln in status.splitlines() if ln.startswith("Cpus_allowed_list"))
             assert allowed.split()[1] == "0"
+
+
+def test_what_a_load_leaves_behind_is_worked_off_before_another_is_measured() -> None:
+    used_us = iter((0, 90_000, 180_000, 190_000, 280_000))
+    assert rested(lambda: next(used_us), wait_s=0, looks_max=9)
+    assert next(used_us) == 280_000
+
+
+def test_a_gateway_that_never_rests_is_waited_for_no_longer_than_the_bound() -> None:
+    used_us = iter(range(0, 1_000_000, 90_000))
+    assert not rested(lambda: next(used_us), wait_s=0, looks_max=3)
+    assert next(used_us) == 4 * 90_000
