@@ -3,7 +3,8 @@
 Those that know keys and limits look up one key, ask the same store for one token and proxy to the
 same upstream; ours without access log and throttle of failed keys, which the peers have not, and
 once more with all that is on by default. Caddy and Envoy are plain proxies: they neither know keys
-nor ask the store, and show what proxying alone costs.
+nor ask the store, and show what proxying alone costs. LiteLLM compares with one master key and
+takes no token.
 """
 
 import os
@@ -30,6 +31,7 @@ from bench.surroundings import (
 
 LOG_SHOWN = 2000
 FASTIFY = Path(__file__).parent / "fastify"
+LITELLM = Path(__file__).parent / "litellm"
 KEYED = (ALLOWED, UNAUTHORIZED, LIMITED, LARGE)
 PLAIN = (ALLOWED, LARGE)
 
@@ -46,8 +48,8 @@ class Gateway:
     label: str
     start: Callable[[Surroundings, int], Start]
     jobs: tuple[Job, ...] = JOBS
-    is_plain: bool = False
-    """It proxies and does nothing else: no key is looked up, no store asked."""
+    asks_store: bool = True
+    """Whether it takes a token from the store; a plain proxy, or one with keys alone, does not."""
     cores: frozenset[int] = frozenset({GATEWAY_CORE})
 
 
@@ -88,6 +90,17 @@ def fastify(around: Surroundings, port: int) -> Start:
     env = {f"BENCH_{name}": str(number) for name, number in ports.items()}
     keys = {"BENCH_KEY": KEY, "BENCH_SPENT_KEY": SPENT_KEY}
     return Start([node, str(FASTIFY / "gateway.mjs")], {**env, **keys})
+
+
+def litellm(around: Surroundings, port: int) -> Start:
+    program = LITELLM / ".venv" / "bin" / "litellm"
+    if not program.is_file():
+        raise Unfit("LiteLLM is not installed (make peers)")
+    command = [str(program), "--config", str(around.written("litellm.yaml"))]
+    address = ["--num_workers", "1", "--host", "127.0.0.1", "--port", str(port)]
+    # Prices of models from the file it brings, and no access log.
+    env = {"LITELLM_LOCAL_MODEL_COST_MAP": "true", "LITELLM_LOG": "ERROR"}
+    return Start([*command, *address], env)
 
 
 def caddy(around: Surroundings, port: int) -> Start:
@@ -156,10 +169,11 @@ GATEWAYS = (
     ),
     Gateway("asgi", "Tidegate, ASGI door (uvicorn)", asgi),
     Gateway(PEER, "nginx + Lua + Redis", lua),
-    Gateway("envoy", "Envoy, plain proxy", envoy, PLAIN, is_plain=True),
-    Gateway("caddy", "Caddy, plain proxy", caddy, PLAIN, is_plain=True),
+    Gateway("envoy", "Envoy, plain proxy", envoy, PLAIN, asks_store=False),
+    Gateway("caddy", "Caddy, plain proxy", caddy, PLAIN, asks_store=False),
     Gateway("fastify", "fastify + http-proxy + rate-limit", fastify, KEYED),
     Gateway("seed", "FastAPI + httpx + redis-py", seed, KEYED),
+    Gateway("litellm", "LiteLLM, one key, no limit", litellm, (ALLOWED,), asks_store=False),
 )
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes requirements.txt, -dev and -bench anew from pyproject.toml: every file that a
+# Makes requirements.txt, -dev, -bench and LiteLLM's anew from pyproject.toml: every file that a
 # machine with Python 3.11 or newer may install, with its hashes, and no word on
 # where this machine fetched it. Called by `make lock`: lock.sh PYTHON
 set -eu
@@ -18,10 +18,12 @@ compile() {
     shift
     "$uv" pip compile --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
         --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-        pyproject.toml "$@" --output-file "$output"
+        "$@" --output-file "$output"
 }
 
-compile requirements.txt --group build
+compile requirements.txt pyproject.toml --group build
 # One environment holds both: what the run file pins, the other may not pin otherwise.
-compile requirements-dev.txt --group dev --constraints requirements.txt
-compile requirements-bench.txt --group bench --constraints requirements.txt
+compile requirements-dev.txt pyproject.toml --group dev --constraints requirements.txt
+compile requirements-bench.txt pyproject.toml --group bench --constraints requirements.txt
+# A peer in an environment of its own: no pin is shared, nothing of ours is in it.
+compile bench/litellm/requirements.txt --group litellm

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the virtual environment VENV if it is not there, installs the hashed FILE into it, and
-# the project itself (editable). Called by the Makefile: setup.sh VENV PYTHON FILE
+# the project itself (editable) unless told `alone`. Called by the Makefile:
+# setup.sh VENV PYTHON FILE [alone]
 # Says in one line what is missing, and what to do about it.
 set -eu
 venv=$1 python=$2 file=$3
@@ -52,4 +53,4 @@ if ! is_new_enough "$venv/bin/python"; then
 fi
 echo "tidegate: installing $file into $venv"
 install --require-hashes -r "$file"
-install --no-deps --no-build-isolation -e .
+[ "${4:-}" = alone ] || install --no-deps --no-build-isolation -e .

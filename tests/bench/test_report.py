@@ -87,8 +87,8 @@ def test_each_job_says_what_its_work_is(
     assert objections_to_round(seen, job, proxied=proxied, decided=decided) == expected
 
 
-def test_a_plain_proxy_is_not_asked_for_decisions() -> None:
-    said = objections_to_round(CLEAN, ALLOWED, proxied=1000, decided=0, is_plain=True)
+def test_a_proxy_without_a_store_is_not_asked_for_decisions() -> None:
+    said = objections_to_round(CLEAN, ALLOWED, proxied=1000, decided=0, asks_store=False)
     assert said == ()
 
 
