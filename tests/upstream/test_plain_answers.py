@@ -90,6 +90,16 @@ def test_whatever_is_new_or_not_whole_is_left_to_the_reader(changed):
     assert plain_answer(changed, "GET") is None
 
 
+@pytest.mark.parametrize("body", [b"", b"ok"])
+def test_no_part_of_an_answer_is_taken_for_the_whole(body):
+    line = b"HTTP/1.1 302 Found in parts\r\n"
+    plain = line + b"content-length: %d\r\nserver: seen\r\n\r\n" % len(body) + body
+    read(plain, "GET")
+    assert plain_answer(plain, "GET") is not None
+    for end in range(len(plain)):
+        assert plain_answer(plain[:end], "GET") is None
+
+
 def test_nothing_is_taken_whole_behind_a_part_of_a_head():
     read(PLAIN, "GET")
     reader = ResponseReader()

@@ -28,7 +28,9 @@ _BODILESS: Final = frozenset({204, 304})
 
 def plain_answer(received: bytes, method: str) -> Response | None:
     """Return the answer to `method` if `received` is a plain one and nothing else, else None."""
-    head, _, body = received.partition(END_OF_HEAD)
+    head, end, body = received.partition(END_OF_HEAD)
+    if not end:
+        return None
     line, *lines = head.split(b"\r\n")
     said = _status_of(line)
     if said is None or method == "HEAD" or len(lines) > HEADER_FIELDS_MAX:
