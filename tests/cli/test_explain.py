@@ -75,6 +75,25 @@ def test_the_running_gateway_is_asked_and_says_the_same(commands: Any) -> None:
     assert [one["status"] for one in from_store] == [None, 405, 404, 400, 400, 401, 401, None]
 
 
+@pytest.mark.parametrize(
+    "arguments, status",
+    [
+        (("GET", "/\udcff"), 400),
+        (("GET", "/open", "--host", "\udcff"), 400),
+        (("GET", "/api/v1/x", "--host", "api.example.com", "--key", "\udcff"), 401),
+    ],
+    ids=["path", "host", "key"],
+)
+def test_bytes_that_are_no_text_are_refused_as_the_gateway_would(
+    operated: Any, arguments: tuple[str, ...], status: int
+) -> None:
+    """As `$'/\\xff'` in a shell reaches a command."""
+    told = operated.run("explain", *arguments, "--json")
+    assert told.code == 0, told.err
+    assert (told.json["verdict"], told.json["status"]) == ("refused", status)
+    assert f"refused, {status}" in operated.run("explain", *arguments).out
+
+
 def test_hosts_that_have_the_path_are_named(operated: Any) -> None:
     told = operated.run("explain", "GET", "/api/v1/x")
     assert told.code == 0

@@ -46,6 +46,8 @@ def explain(
         raise typer.BadParameter("a path begins with /", param_hint="PATH")
     if key == "":
         raise typer.BadParameter("the key is empty", param_hint="--key")
+    method, path, host = _as_text(method), _as_text(path), _as_text(host)
+    key = key and _as_text(key)
     with explained(PolicyNotLoaded, TargetNotLoaded, GatewayError):
         _, explanation = done(
             config, data_dir, lambda operations: operations.explain(method, path, host, key)
@@ -54,6 +56,12 @@ def explain(
         print_json(explanation.as_dict())
     else:
         _print(explanation)
+
+
+def _as_text(argument: str) -> str:
+    """Return it with U+FFFD for bytes that are no UTF-8: as little allowed in a request as they
+    are, and the admin API can be asked for it and a terminal show it."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _no_route(told: "Explanation") -> str:
