@@ -20,7 +20,7 @@ from tidegate.gateway import own_answers
 from tidegate.gateway.debug import debug_field, may_debug
 from tidegate.gateway.observation import metrics_directory, pool_readings, telemetry_of
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot, largest_body_bytes
-from tidegate.http import GatewayError, Headers, Request, Response
+from tidegate.http import GatewayError, Headers, Outcome, Request, Response
 from tidegate.identity import KeyResolver
 from tidegate.policies import AuthThrottle, Context, Parts, RequestIdentity, is_cached
 from tidegate.policies.answer_fields import complete_answer
@@ -204,22 +204,25 @@ class Gateway:
             for ask in route.asks:
                 ask(request, context)
             answer = route.chain(request)
+            if isinstance(answer, Response) and not answer.needs_release:
+                return self._answered(answer, request, route)
         except BaseException as error:
             self._failed(error, request, route)
             raise
-        if isinstance(answer, Response):
-            return self._answered(answer, request, route)
         return self._awaited(answer, request, route)
 
     async def _awaited(
         self, answer: Awaitable[Response], request: Request, route: CompiledRoute
     ) -> Response:
+        response: Response | None = None
         try:
             response = await answer
+            return self._answered(response, request, route)
         except BaseException as error:
             self._failed(error, request, route)
+            if response is not None:
+                await response.aclose(Outcome.ABORTED)
             raise
-        return self._answered(response, request, route)
 
     def _answered(self, response: Response, request: Request, route: CompiledRoute) -> Response:
         """Complete an answer that has passed all layers, and record it."""

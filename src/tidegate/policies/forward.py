@@ -63,7 +63,7 @@ class Forward:
         auth_none: bool,
         reads_clock: bool,
     ) -> None:
-        """`reads_clock`: the time of sending on is not that of the limits' decision."""
+        """`reads_clock`: others stand between the limits' decision and the time of sending on."""
         self._upstream = upstream
         self._proxies = proxies
         self._auth_none = auth_none
@@ -78,7 +78,7 @@ class Forward:
         context = request.context
         context.source = "upstream"
         context.target = self._target
-        if self._reads_clock:
+        if self._reads_clock or not context.decided_at:
             context.forwarded_at = perf_counter()
         headers = request.headers
         names = tuple(map(_name, headers))

@@ -54,7 +54,7 @@ class Parts:
 def ordered(
     route: Route, service: Service, upstream: AnyUpstream, parts: Parts
 ) -> Iterator[tuple[str, Layer]]:
-    """Yield the name and the policy of each layer of `route`, outermost first."""
+    """Yield each layer of `route` with its name, outermost first."""
     proxies = TrustedProxies(parts.listen.trusted_proxies)
     yield "request_identity", request_identity.build()
     if route.auth:

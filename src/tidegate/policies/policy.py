@@ -3,6 +3,8 @@
 A policy is `async (request, call_next) -> response`. It may answer by itself, change the request
 before it calls `call_next`, and change the response after. It is made once for each route by a
 `build(settings)` function, so that per request only what depends on the request is left to do.
+A built-in one is a plain function that gives what is awaited: a response that is there, the next
+one's answer, or a coroutine of its own.
 
 A built-in policy may also have `ask(request, context)`: synchronous, called before any policy's
 coroutine runs, in order, to queue store commands that then leave together in one write. Asking

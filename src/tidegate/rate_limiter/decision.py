@@ -102,7 +102,7 @@ class Decision:
         return QuotaExceeded(
             f"Reached: {violation.words}. Try again in {self.retry_after_s} s",
             headers=((b"retry-after", b"%d" % self.retry_after_s),),
-            members=violation.members,
+            members={"violated-policies": violation.names},
         )
 
     def _never_detail(self) -> str:

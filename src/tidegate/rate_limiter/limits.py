@@ -23,14 +23,13 @@ SERVER_TIME: Final = b""
 
 
 class Violation(NamedTuple):
-    """The limits that refuse: their names, in words, and as members of a problem."""
+    """The limits that refuse: their names, and in words."""
 
     names: tuple[str, ...]
     words: str
-    members: dict[str, object]
 
 
-NO_VIOLATION: Final = Violation((), "", {})
+NO_VIOLATION: Final = Violation((), "")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +92,7 @@ def violation_of(subject: Subject, refuses: tuple[bool, ...]) -> Violation:
     """Return what is said of a refusal; `refuses` tells for each limit whether it does."""
     names = tuple(limit.name for limit in compress(subject.limits, refuses))
     words = ", ".join(compress(subject.words, refuses))
-    return Violation(names, words, {"violated-policies": list(names)})
+    return Violation(names, words)
 
 
 def described(limit: Limit) -> str:

@@ -137,7 +137,10 @@ class Upstream:
             if following is None and not _may_try_again(failure, tried):
                 break
             pool = following or pool
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # it would hold its own frame: a circle
 
 
 def _may_try_again(failure: GatewayError, tried: list[Pool]) -> bool:

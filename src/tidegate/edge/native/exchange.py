@@ -1,13 +1,14 @@
 """One request's life: hand it to the core, write the response, release it exactly once.
 
 The connection starts an exchange when its turn has come and is told when it has ended; parsing,
-queueing and flow control are the connection's. An exchange is one Task. Cancelling it (the client
-went away) cancels whatever the core awaits. A response that fails after its head has left cannot
-be mended, only cut: the connection is reset, so that nobody takes it for complete.
+queueing and flow control are the connection's. An exchange that has something to wait for is one
+Task. Cancelling it (the client went away) cancels whatever the core awaits. A response that fails
+after its head has left cannot be mended, only cut: the connection is reset, so that nobody takes it
+for complete.
 """
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from typing import Any, Final, Protocol
 
 from tidegate.edge.native.body import RequestBody, Source
@@ -114,11 +115,14 @@ class Exchange:
 
     def cancel(self) -> None:
         """The client went away."""
-        if self.task is not None and not self.is_releasing:
-            self.task.cancel()
-            if isinstance(self._answer, Coroutine):
-                # A Task that is cancelled before it has begun would leave it never awaited.
-                self._answer.close()
+        task = self.task
+        if task is None or self.is_releasing:
+            return
+        if self._answer is None:
+            task.cancel()
+        else:
+            # Cancelled before its first step, the Task would leave what it was to await.
+            task.get_loop().call_soon(self.cancel)
 
     async def _run(self, answer: Awaitable[Response] | None) -> None:
         response: Response | None = None
