@@ -1,7 +1,8 @@
 """A typed client of the admin API, for the commands: identity's own values come out of it.
 
 A request is sent once. What the API refuses becomes a Failure in the API's own words, which are
-those that the same act has straight on the store.
+those that the same act has straight on the store. A gateway of another version may run: what its
+API says beyond what is known here is passed over, and what it never heard of is not missed.
 """
 
 from types import TracebackType
@@ -131,7 +132,7 @@ def _key(told: dict[str, Any]) -> StoredKey:
         told["name"],
         told["origin"],
         told["created_at"],
-        told["rotated_at"],
-        told["older_secrets_end_at"],
-        told["in_force"],
+        told.get("rotated_at"),
+        told.get("older_secrets_end_at"),
+        told.get("in_force", True),
     )

@@ -9,9 +9,9 @@ would say is not asked: they are named in the chain.
 import time
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from time import perf_counter
-from typing import Any, Final, Self
+from typing import Any, Final, TypeVar
 
 from tidegate.cache.choice import chosen
 from tidegate.cache.memory import Copy
@@ -26,6 +26,8 @@ from tidegate.policies import Context
 from tidegate.policies.cache import CachePolicy
 from tidegate.policies.entitle import Entitlement
 from tidegate.telemetry import recent_decisions
+
+T = TypeVar("T", "Explanation", "ExplainedCaller", "ExplainedLimit")
 
 FORWARDED: Final = "forwarded"
 REFUSED: Final = "refused"
@@ -81,14 +83,19 @@ class Explanation:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> Self:
-        """Return what `as_dict` told, also as JSON."""
-        explanation = cls(**told)
-        explanation.limits = [ExplainedLimit(**limit) for limit in told["limits"]]
-        if told["caller"] is not None:
-            explanation.caller = ExplainedCaller(**told["caller"])
+    @staticmethod
+    def from_dict(told: dict[str, Any]) -> "Explanation":
+        """Return what `as_dict` told, also as JSON and by a gateway of another version."""
+        explanation = _known(Explanation, told)
+        explanation.limits = [_known(ExplainedLimit, limit) for limit in told.get("limits", ())]
+        if (caller := told.get("caller")) is not None:
+            explanation.caller = _known(ExplainedCaller, caller)
         return explanation
+
+
+def _known(kind: type[T], told: dict[str, Any]) -> T:
+    names = {known.name for known in fields(kind)}
+    return kind(**{name: value for name, value in told.items() if name in names})
 
 
 async def explain(
