@@ -22,6 +22,16 @@ def test_what_was_told_is_taken_back_even_if_serving_fails():
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before, frozen)
 
 
+def test_what_others_had_frozen_stays_frozen():
+    gc.freeze()
+    try:
+        with calm_collector():
+            pass
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+
+
 class Opened:
     async def __aenter__(self):
         return self

@@ -17,7 +17,7 @@ YOUNG_OBJECTS_MAX: Final = 20_000
 @contextmanager
 def calm_collector() -> Iterator[None]:
     """Leave what is there now to itself, and look at what is new twenty times less often."""
-    before = gc.get_threshold()
+    before, were_frozen = gc.get_threshold(), gc.get_freeze_count() > 0
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS_MAX, 20, 100)
@@ -25,4 +25,5 @@ def calm_collector() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-        gc.unfreeze()
+        if not were_frozen:  # there is no thawing of ours alone
+            gc.unfreeze()
