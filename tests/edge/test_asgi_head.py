@@ -1,5 +1,7 @@
 """The head of a scope: fields that are known are not sorted anew, and nobody can tell."""
 
+import asyncio
+
 import pytest
 
 from tests.edge.wire_cases import CASES
@@ -82,6 +84,22 @@ async def test_a_head_that_is_refused_is_forgotten_too(monkeypatch, eventually):
     with pytest.raises(BadRequest):
         reader.read(scope_of((b"x-api-key", b"k"), raw_path=b"/\x80"), 2048)
     await eventually(lambda: not reader.known)
+
+
+def test_what_was_known_is_forgotten_in_another_loop_too(monkeypatch, eventually):
+    monkeypatch.setattr(asgi_head, "KEPT_S", 0.01)
+    reader = HeadReader()
+
+    async def read(key):
+        reader.read(scope_of((b"x-api-key", key)), 2048)
+
+    async def read_and_wait():
+        await read(b"other")
+        assert len(reader.known) == 1
+        await eventually(lambda: not reader.known)
+
+    asyncio.run(read(b"one"))
+    asyncio.run(read_and_wait())
 
 
 async def test_what_is_known_is_bounded():

@@ -28,9 +28,11 @@ _USUAL_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELET
 class HeadReader:
     """Reads the heads of one door."""
 
-    __slots__ = ("known",)
+    __slots__ = ("_loop", "known")
 
     def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Whose timer will forget what is known."""
         self.known: dict[tuple[HeaderField, ...], SortedFields] = {}
         """By the fields as they came."""
 
@@ -64,12 +66,16 @@ class HeadReader:
 
     def _sorted(self, received: tuple[HeaderField, ...]) -> SortedFields:
         """Sort fields that were not known, and keep them while there is room."""
-        known = self.known
+        known, loop = self.known, asyncio.get_running_loop()
+        if loop is not self._loop:
+            # Another loop: the one before has ended, and its timer with it.
+            self._loop = loop
+            known.clear()
         fields = sorted_fields([(name, b":", value) for name, value in received])
         octets = b"".join(chain.from_iterable(received))
         if len(known) < BLOCKS_MAX and len(octets) <= BLOCK_BYTES_MAX:
             if not known:
-                asyncio.get_running_loop().call_later(KEPT_S, known.clear)
+                loop.call_later(KEPT_S, known.clear)
             known[received] = fields
         return fields
 
