@@ -60,6 +60,16 @@ async def test_the_asgi_door_tells_what_it_refused(connect, sent, expected):
     assert handler.refusals == expected
 
 
+async def test_a_client_that_leaves_amid_its_body_is_told_as_one_that_was_cut(connect, eventually):
+    handler = Handler(answer, {})
+    async with uvicorn_with(AsgiDoor(handler), "h11") as port:
+        client = await connect(port)
+        await client.send(POST % 9 + b"abc")
+        client.close()
+        await eventually(lambda: handler.refusals)
+    assert handler.refusals == [(400, True)]
+
+
 async def test_an_answer_of_the_core_is_no_refusal_of_the_door(connect):
     handler = Handler(refuse, {})
     async with native_door(handler) as server:

@@ -80,7 +80,8 @@ class AsgiExchange:
             try:
                 bounds = pipeline.config.listen.bounds
                 await self._settle_body(request, connection, pipeline.body_bytes_max, bounds)
-            except ClientGone:
+            except ClientGone as error:
+                pipeline.refused(error, is_cut=True)
                 return
             except GatewayError as error:
                 pipeline.refused(error)
