@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException
-from fastapi.responses import StreamingResponse
+from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
+from fastapi.responses import FileResponse, StreamingResponse
 
 from tests.end_to_end.test_fastapi_at_home import CONFIG, FREE, PREMIUM, running
 from tidegate.asgi import Gateway
@@ -137,8 +137,38 @@ async def test_a_stream_is_counted_whole_and_one_that_is_cut_as_aborted(shop: Sh
         assert shop.told("tidegate_requests") == {"shop stream 200 upstream": 2}
 
 
-async def asked_for(app: FastAPI, path: str) -> None:
-    """Ask as a server does, to meet what the app raises."""
+async def test_what_an_app_does_after_its_answer_is_no_part_of_it(shop: Shop) -> None:
+    told: list[dict[str, Any]] = []
+
+    @shop.app.get("/")
+    @limit("work")
+    async def work(tasks: BackgroundTasks) -> str:
+        tasks.add_task(lambda: told.append(shop.told("tidegate_requests")))
+        return "begun"
+
+    async with running(shop.app) as client:
+        await client.get("/", headers=PREMIUM)
+        counted = {"shop work 200 upstream": 1}
+        assert (told, shop.told("tidegate_requests")) == ([counted], counted)
+
+
+async def test_a_file_that_the_server_sends_is_counted_whole(shop: Shop, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+
+    @shop.app.get("/")
+    @limit("file")
+    async def file() -> FileResponse:
+        return FileResponse(path)
+
+    async with running(shop.app):
+        await asked_for(shop.app, "/", extensions={"http.response.pathsend": {}})
+        assert shop.told("tidegate_response_bytes") == {"shop file": 5}
+        assert shop.told("tidegate_requests_aborted") == {}
+
+
+async def asked_for(app: FastAPI, path: str, **more: Any) -> None:
+    """Ask as a server does, to meet what the app raises; `more` is of the scope."""
 
     async def receive() -> Any:
         await asyncio.Event().wait()
@@ -147,4 +177,4 @@ async def asked_for(app: FastAPI, path: str) -> None:
 
     headers = [(b"host", b"test"), (b"authorization", b"Bearer premium-key")]
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
-    await app(scope, receive, send)
+    await app(scope | more, receive, send)

@@ -1,5 +1,6 @@
 """Around the app: the limits' fields and the request's id on each answer of a request that asked,
-and its record when it has ended. What asked for nothing passes as it is."""
+and its record when it has ended, which is before the tasks that the app left for afterwards. What
+asked for nothing passes as it is."""
 
 from typing import Any
 
@@ -20,7 +21,12 @@ class Answers:
 
         async def send_on(message: Any) -> None:
             visit = visits.visit
-            await send(message if visit is None else visit.passed(message))
+            if visit is None:
+                await send(message)
+                return
+            await send(visit.passed(message))
+            if visit.is_whole:
+                visit.end()
 
         try:
             await self._app(scope, receive, send_on)

@@ -91,7 +91,11 @@ class Visit:
         self._status = 0
         self._answered_at = 0.0
         self._size = 0
-        self._is_whole = False
+        self._sent: list[HeaderField] = []
+        """The fields of the answer, as they left."""
+        self.is_whole = False
+        """Whether all of the answer has passed."""
+        self._is_recorded = False
         self.failure: GatewayError | None = None
         """What the gateway itself has answered."""
 
@@ -126,16 +130,25 @@ class Visit:
 
     def passed(self, message: Any) -> Any:
         """Return a message of the answer as it shall leave, and take note of it."""
-        if message["type"] == "http.response.start":
-            self._status, self._answered_at = message["status"], perf_counter()
-            return {**message, "headers": self._completed(message.get("headers", ()))}
-        if message["type"] == "http.response.body":
-            self._size += len(message.get("body", b""))
-            self._is_whole = not message.get("more_body", False)
+        match message["type"]:
+            case "http.response.start":
+                self._status, self._answered_at = message["status"], perf_counter()
+                self._sent = self._completed(message.get("headers", ()))
+                return {**message, "headers": self._sent}
+            case "http.response.body":
+                self._size += len(message.get("body", b""))
+                self.is_whole = not message.get("more_body", False)
+            case "http.response.pathsend":
+                # An extension of ASGI: the server sends a file, and that is the whole body.
+                self._size = _announced_size(self._sent)
+                self.is_whole = True
         return message
 
     def end(self) -> None:
-        """Record the request: nothing more will be answered."""
+        """Record the request, once: nothing more will be answered."""
+        if self._is_recorded:
+            return
+        self._is_recorded = True
         context, request, now = self._request.context, self._request, perf_counter()
         if self.failure is not None:
             self._recorder.failed(self._meter, context, request, self.failure)
@@ -147,7 +160,7 @@ class Visit:
             self._size,
             self._answered_at or now,
             now,
-            is_aborted=not self._is_whole,
+            is_aborted=not self.is_whole,
         )
 
     def _completed(self, fields: Iterable[HeaderField]) -> list[HeaderField]:
@@ -190,6 +203,11 @@ def failed(scope: Scope, error: GatewayError) -> None:
     visits: Visits | None = scope.get(_VISITS)
     if visits is not None and visits.visit is not None:
         visits.visit.failure = error
+
+
+def _announced_size(fields: list[HeaderField]) -> int:
+    """Return what Content-Length says; 0 if it is not there."""
+    return next((int(value) for name, value in fields if name.lower() == b"content-length"), 0)
 
 
 async def _nothing(_: Request[Context]) -> Response:
