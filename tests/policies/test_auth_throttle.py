@@ -1,6 +1,7 @@
 """Guessing is bounded by address, and nobody who has a key is locked out by it."""
 
 import asyncio
+import gc
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -255,6 +256,47 @@ async def test_who_hangs_up_on_a_look_up_has_guessed(opened, tidegate_store):
     assert await statuses(other, 1) == [429]
 
 
+async def hang_up(kit: Kit, key: str) -> None:
+    """Go away while the key is looked up, and let the look-up end."""
+    asked = asyncio.create_task(kit.get("/api/x", key=key))
+    await asyncio.sleep(0)
+    asked.cancel()
+    with suppress(asyncio.CancelledError):
+        await asked
+    turns = kit.gateway.parts.throttle._turns
+    assert turns
+    async with asyncio.timeout(1.0):
+        while turns:  # noqa: ASYNC110 the look-up goes on by itself
+            await asyncio.sleep(0)
+
+
+async def test_who_hangs_up_on_a_key_that_is_one_has_not_guessed(opened, monkeypatch):
+    kit = await opened(auth_failures="2/h")
+    for key in await good_keys(kit, 5):
+        await hang_up(kit, key)
+    assert await statuses(kit, 1) == [401]
+    await hang_up(kit, new_key())
+    assert await statuses(kit, 1) == [429]
+
+
+async def test_a_look_up_that_nobody_waits_for_may_fail(opened, monkeypatch):
+    kit = await opened(auth_failures="1/h")
+    told = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+
+    async def down(*_) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(kit.gateway.parts.resolver, "look_up", down)
+    await hang_up(kit, new_key())
+    gc.collect()
+    assert told == []
+    monkeypatch.undo()
+    assert await statuses(kit, 2) == [401, 429]
+
+
 async def test_an_ipv6_site_is_one_address(opened):
     kit = await opened()
     for number in range(20):
@@ -410,7 +452,7 @@ class _Throttle(AuthThrottle):
 
 
 @given(
-    st.lists(st.tuples(st.floats(0, 30), st.integers(1, 60), st.integers(0, 60)), max_size=40),
+    st.lists(st.tuples(st.floats(0, 30), st.integers(1, 60)), max_size=40),
     st.integers(1, 50),
     st.sampled_from(["second", "minute", "hour"]),
 )
@@ -420,7 +462,7 @@ def test_a_worker_alone_takes_no_more_than_burst_and_rate_allow(waves, count, pe
     throttle = _Throttle(rate, _Nowhere(), clock=lambda: now[0])
     taken: list[float] = []
 
-    async def guess(hangs_up: bool) -> None:
+    async def guess() -> None:
         try:
             await throttle.enter(b"a")
         except AuthThrottled as error:
@@ -430,13 +472,13 @@ def test_a_worker_alone_takes_no_more_than_burst_and_rate_allow(waves, count, pe
         taken.append(now[0])
         await asyncio.sleep(0)
         with suppress(StoreUnavailable):
-            throttle.hung_up(b"a") if hangs_up else await throttle.failed(b"a")
+            await throttle.failed(b"a")
         throttle.leave(b"a")
 
     async def play() -> None:
-        for pause, guesses, hung_up in waves:
+        for pause, guesses in waves:
             now[0] += pause
-            await asyncio.gather(*(guess(number < hung_up) for number in range(guesses)))
+            await asyncio.gather(*(guess() for _ in range(guesses)))
             assert not throttle._turns
 
     asyncio.run(play())

@@ -5,8 +5,10 @@ machines: of `20/m` 20 are answered with 401, then one in 3 s, and all others wi
 counts for itself too, which holds while the store is down, and learns with each failure of its own
 what the store has left. It runs no more look-ups at once than failures are left (auth_turns), so
 that guesses that come in parallel are bounded like others: each of W workers looks up at most 20,
-and one more in 3 s. A key that has been found before does not come here: it is no guess, and a
-wrong key somewhere in an office must not stop what works there.
+and one more in 3 s. Whoever hangs up on a look-up holds its place until it has ended, and has
+failed if it did: else keys could be tried without bound by hanging up on each. A key that has been
+found before does not come here: it is no guess, and a wrong key somewhere in an office must not
+stop what works there.
 """
 
 import asyncio
@@ -101,16 +103,6 @@ class AuthThrottle:
         self._keep(address, self._clock() + spent_s + next_s)
         if not decision.allowed:
             raise _throttled(state.reset_s)
-
-    def hung_up(self, address: bytes) -> None:
-        """Count whoever did not wait for the outcome as failed.
-
-        What he asked is found out all the same, and remembered if it was a key: were it free, keys
-        could be tried without bound by hanging up on each, and asking once more for those that
-        answer while all others are refused.
-        """
-        if self._left(address) > 0:
-            self._counted(address, self._subject_of(address))
 
     async def _turn(self, address: bytes, turns: Turns) -> int:
         waiter, wait_s = turns.queue(), None

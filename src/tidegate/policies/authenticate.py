@@ -8,7 +8,7 @@ is no key is auth_throttle's; here is only the order of steps.
 import asyncio
 from collections.abc import Awaitable
 
-from tidegate.http import Response
+from tidegate.http import GatewayError, Response
 from tidegate.http.errors import Unauthorized
 from tidegate.identity import Caller, KeyResolver, Stranger, presented_key, unauthorized
 from tidegate.policies.auth_throttle import AuthThrottle
@@ -53,14 +53,27 @@ class Recognition:
             return await self._resolver.look_up(stranger)
         counted = counted_by(address)
         await throttle.enter(counted)
+        # By itself, for a client may hang up: what it asked is counted all the same, by what comes
+        # of it, and its place is taken until then. Else keys could be tried without bound.
+        outcome = await asyncio.shield(
+            asyncio.create_task(self._outcome(stranger, throttle, counted))
+        )
+        if isinstance(outcome, GatewayError):
+            raise outcome
+        return outcome
+
+    async def _outcome(
+        self, stranger: Stranger, throttle: AuthThrottle, counted: bytes
+    ) -> Caller | GatewayError:
+        """Look up and count. A failure is a value, because nobody may be left to raise it to."""
         try:
-            return await self._resolver.look_up(stranger)
-        except Unauthorized:
-            await throttle.failed(counted)
-            raise
-        except asyncio.CancelledError:
-            throttle.hung_up(counted)
-            raise
+            try:
+                return await self._resolver.look_up(stranger)
+            except Unauthorized:
+                await throttle.failed(counted)
+                raise
+        except GatewayError as error:
+            return error
         finally:
             throttle.leave(counted)
 
