@@ -64,3 +64,21 @@ async def test_an_answer_from_the_cache_leaves_no_circle(tidegate_kit):
     kit = await tidegate_kit(route={"cache": {"default_ttl": 60}})
     assert await left_by(kit, 200) == []
     assert len(kit.upstream.requests) == 1
+
+
+async def test_an_upstream_that_is_not_there_leaves_no_circle(tidegate_kit):
+    kit = await tidegate_kit()
+    await kit.upstream.aclose()
+    assert await left_by(kit, 503) == []
+
+
+async def test_an_upstream_that_says_nonsense_leaves_no_circle(tidegate_kit):
+    kit = await tidegate_kit()
+    kit.upstream.script = [b"nonsense\r\n\r\n"]
+    assert await left_by(kit, 502) == []
+
+
+async def test_a_store_that_is_not_there_leaves_no_circle(tidegate_kit):
+    kit = await tidegate_kit(plan=[{"name": "steady", "rate": "9/s", "burst": 9}])
+    await kit.gateway.store.connection.aclose()
+    assert await left_by(kit, 503) == []

@@ -7,6 +7,8 @@ import pytest
 
 from tidegate.gateway import Gateway, GatewayNotOpen
 from tidegate.http import Headers, Request
+from tidegate.identity import resolver
+from tidegate.identity.key_format import digest, new_key
 from tidegate.policies import PolicyNotLoaded
 
 
@@ -68,3 +70,40 @@ async def test_an_upstreams_error_passes_unchanged(tidegate_kit):
     answer = await kit.get("/api/x")
     assert (answer.status, answer.body) == (503, b"the upstream's own words")
     assert answer.header("content-type") == "text/plain"
+
+
+@pytest.mark.parametrize("broken", ["response.headers = {}", "response.headers.append(None)"])
+async def test_an_answer_that_a_policy_broke_is_released_and_counted(
+    tidegate_kit, tmp_path, broken
+):
+    (tmp_path / "breaks.py").write_text(
+        "def build():\n"
+        "    async def breaks(request, call_next):\n"
+        "        response = await call_next(request)\n"
+        f"        {broken}\n"
+        "        return response\n"
+        "    return breaks\n"
+    )
+    policies = [{"use": "breaks.py", "before": "authenticate"}]
+    kit = await tidegate_kit(policies=policies, directory=tmp_path)
+    kit.upstream.script = [[b"HTTP/1.1 200 OK\r\ncontent-length: 400000\r\n\r\n", b"x" * 200_000]]
+    request = Request("GET", b"/api/x", Headers([(b"x-api-key", b"premium_user")]), host=b"a")
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the door makes a 500 of
+        await kit.gateway.handle(request)
+    (counts,) = kit.gateway.snapshot.upstreams[0].counts.values()
+    assert counts.held == 0
+    (meter,) = [m for m in kit.gateway.telemetry.recorder.folded() if m.route]
+    assert meter.statuses["gateway"] == {500: 1}
+
+
+async def test_a_key_is_hashed_once_on_its_way_to_a_401(tidegate_kit, monkeypatch):
+    hashed: list[bytes] = []
+
+    def noted(presented: bytes) -> bytes:
+        hashed.append(presented)
+        return digest(presented)
+
+    monkeypatch.setattr(resolver, "digest", noted)
+    kit = await tidegate_kit()
+    assert (await kit.get("/api/x", key=(key := new_key()))).status == 401
+    assert hashed == [key.encode()]

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tidegate.policies import forward
+
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 SPOOFS = {
@@ -117,3 +119,19 @@ async def test_a_field_spelt_with_underscores_is_no_way_around_its_rule(tidegate
     ):
         await kit.get("/api/x", headers=headers)
         assert b"evil" not in b"".join(name + value for name, value in received(kit))
+
+
+async def test_the_memory_of_names_and_of_ways_is_bounded(tidegate_kit, monkeypatch):
+    monkeypatch.setattr(forward, "NAMES_MAX", 4)
+    monkeypatch.setattr(forward, "WAYS_MAX", 4)
+    kit = await tidegate_kit()
+    last = dict(kit.gateway.snapshot.routes[0].policies)["forward"]
+    for number in range(12):
+        await kit.get("/api/x", headers={f"X-Name-{number}": "a"}, client=f"10.0.0.{number}")
+        assert values(kit, b"x-name-%d" % number) == [b"a"]
+        assert values(kit, b"x-forwarded-for") == [b"10.0.0.%d" % number]
+        assert 1 <= len(last._selections) <= 4
+        assert 1 <= len(last._ready) <= 4
+    remembered = len(last._selections)
+    await kit.get("/api/x", headers={"X-" + "long" * 300: "a"})
+    assert len(last._selections) == remembered

@@ -91,6 +91,22 @@ def test_a_limit_that_could_take_the_cost_is_not_named() -> None:
     ]
 
 
+def test_each_refusal_names_the_limits_that_refuse_it() -> None:
+    subject = compiled_subject("acme", "k", (STEADY, DAILY))
+    for _ in range(2):  # the second time from memory
+        for reply, names in (
+            ([0, 0, 1, 5, 500], ("steady",)),
+            ([0, 9, 1, 0, 500], ("daily",)),
+            ([0, 0, 1, 0, 500], ("steady", "daily")),
+        ):
+            refused = decision(subject, 1, reply)
+            assert refused.violated == names
+            error = refused.error()
+            assert error.members == {"violated-policies": names}
+            assert all(f'"{name}"' in error.detail for name in names)
+    assert decision(subject, 1, [1, 9, 1, 5, 500]).violated == ()
+
+
 def test_a_cost_that_no_wait_makes_possible_is_not_answered_with_one() -> None:
     refused = decided((STEADY, DAILY), [0, 200, 0, 0, 500], cost=201)
     error = refused.error()

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from asyncio import CancelledError
 
-from tidegate.http import GatewayError, Outcome, Response
+from tidegate.http import GatewayError, Headers, Outcome, Response
 from tidegate.http.errors import PolicyFailed
 from tidegate.policies.policy import Next, Policy, Request
 
@@ -82,6 +82,8 @@ class _Run:
             raise
         if not isinstance(response, Response):
             raise TypeError(f"a policy must return a Response, not {type(response).__name__}")
+        if not isinstance(response.headers, Headers):
+            raise TypeError(f"its headers must be Headers, not {type(response.headers).__name__}")
         if self._spent() > self._remaining_s:
             # It never gave the loop a chance to stop it: blocking calls are the usual cause.
             self.overran = True

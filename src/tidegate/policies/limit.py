@@ -48,6 +48,7 @@ class Limit:
 
     async def _decided(self, request: Request, context: Context, call_next: Next) -> Response:
         subject, answer = context.pending_limits
+        context.pending_limits = None
         try:
             reply = await answer
         except CommandFailed as error:
@@ -56,6 +57,8 @@ class Limit:
             raise StoreUnavailable(
                 "The limits cannot be decided now", headers=((b"retry-after", b"1"),)
             ) from error
+        finally:
+            del answer  # it holds what it failed with, which leads back here: a circle
         context.decided_at = perf_counter()
         context.decision = decision = self._limiter.decision(subject, self._cost, reply)
         if not decision.allowed:

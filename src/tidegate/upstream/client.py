@@ -78,6 +78,7 @@ class Upstream:
                 raise
         except BaseException:
             connection.abandon(reply)
+            del reply  # it holds what it failed with, which leads back here: a circle
             raise
         return await self._send_anew(request, pool, on_informational, ready, is_fresh=True)
 
@@ -118,6 +119,7 @@ class Upstream:
             return await reply
         except BaseException:
             connection.abandon(reply)
+            del reply
             raise
 
     async def _connect(self, pool: Pool, *, is_fresh: bool = False) -> tuple[Pool, Connection]:
