@@ -42,12 +42,14 @@ class Gateway(gateway.Gateway):
         return made
 
     async def __aenter__(self) -> Self:
-        await super().__aenter__()
-        self._stack = AsyncExitStack()
-        if self._file is not None:
-            self._stack.enter_context(_told_of(self._file, self.config, self._data_dir.absolute()))
-        node = Node.here("asgi", __version__, self.config)
-        await self._stack.enter_async_context(announced(self.store, node))
+        async with AsyncExitStack() as stack:
+            await super().__aenter__()
+            stack.push_async_callback(super().__aexit__, None, None, None)
+            if self._file is not None:
+                stack.enter_context(_told_of(self._file, self.config, self._data_dir.absolute()))
+            node = Node.here("asgi", __version__, self.config)
+            await stack.enter_async_context(announced(self.store, node))
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -56,10 +58,7 @@ class Gateway(gateway.Gateway):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            await self._stack.aclose()
-        finally:
-            await super().__aexit__(kind, error, traceback)
+        await self._stack.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._door(scope, receive, send)

@@ -1,10 +1,13 @@
 """`tidegate.asgi:app`, as an ASGI server starts it."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
-from tidegate.asgi import app
+from tests.edge.conftest import config_with
+from tidegate.asgi import Gateway, app
+from tidegate.gateway import GatewayNotOpen
 
 
 async def started() -> dict[str, str]:
@@ -39,3 +42,18 @@ async def test_a_variable_that_names_no_file_is_said_with_the_file(monkeypatch):
     said = await started()
     assert said["type"] == "lifespan.startup.failed"
     assert "nowhere.yaml" in said["message"]
+
+
+async def test_a_gateway_that_cannot_be_opened_to_the_end_is_closed(valkey, monkeypatch):
+    def fail():
+        raise OSError("this machine has no name")
+
+    gateway = Gateway(config_with({}), data_dir=Path(), store=valkey)
+    with monkeypatch.context() as machine:
+        machine.setattr(socket, "gethostname", fail)
+        with pytest.raises(OSError, match="no name"):
+            await gateway.__aenter__()
+    with pytest.raises(GatewayNotOpen):
+        assert gateway.store
+    async with gateway:
+        assert gateway.store is valkey
