@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 
 from tidegate.config.schema import Config, Redis
-from tidegate.identity import Repository
+from tidegate.identity import Caller, KeyResolver, Repository, Stranger
 from tidegate.store import EmbeddedServer, Store, open_store
 
 OpenStore = Callable[..., Awaitable[Store]]
+
+
+def known(resolver: KeyResolver, presented: bytes) -> Caller | None:
+    found = resolver.recognise(presented)
+    return None if isinstance(found, Stranger) else found
 
 
 class Proxy:

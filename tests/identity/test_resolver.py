@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.identity.conftest import known
 from tidegate.config.schema import Config, TokenBucket
 from tidegate.http.errors import StoreUnavailable, Unauthorized
 from tidegate.identity import (
@@ -77,7 +78,7 @@ async def test_a_key_of_the_file_needs_no_store(
     store = await open_another(proxy.url)
     resolver = KeyResolver(config, store)
     await proxy.cut()
-    caller = resolver.known(b"demo_key")
+    caller = known(resolver, b"demo_key")
     assert caller is not None
     assert await resolver.resolve(b"demo_key") is caller
     assert (caller.tenant, caller.plan, caller.key_name) == ("demo", "free", "user_1")
@@ -123,10 +124,10 @@ async def test_the_verdict_is_that_of_the_constant_time_comparison(
     if which == "store":
         presented = (await create(repository, "demo/laptop", store.tracking)).key.encode()
         await resolver.resolve(presented)
-    assert resolver.known(presented) is not None
+    assert known(resolver, presented) is not None
     compared: list[tuple[bytes, bytes]] = []
     monkeypatch.setattr(hmac, "compare_digest", lambda *pair: bool(compared.append(pair)))
-    assert resolver.known(presented) is None
+    assert known(resolver, presented) is None
     # Whole hashes: of the file's keys the marks of this process, which nobody can predict.
     [(held, asked)] = compared
     assert held == asked
@@ -191,12 +192,12 @@ async def test_a_created_key_works_at_once_and_is_then_known(
 ) -> None:
     created = await create(repository, "demo/laptop", store.tracking)
     presented = created.key.encode()
-    assert resolver.known(presented) is None
+    assert known(resolver, presented) is None
     before = await reads(store)
     caller = await resolver.resolve(presented)
     assert (caller.key_id, caller.key_name) == (created.stored.key_id, "laptop")
     assert await resolver.resolve(presented) is caller
-    assert resolver.known(presented) is caller
+    assert known(resolver, presented) is caller
     assert await reads(store) == before + 1
 
 
@@ -222,9 +223,9 @@ async def test_a_changed_plan_and_a_moved_tenant_are_seen_without_asking(
         (repository.tenants.put("acme", "free"), "free", 1),
     ):
         await resolver.resolve(presented)
-        assert resolver.known(presented) is not None
+        assert known(resolver, presented) is not None
         await change
-        await eventually(lambda: resolver.known(presented) is None, 1.0)
+        await eventually(lambda: known(resolver, presented) is None, 1.0)
         caller = await resolver.resolve(presented)
         assert (caller.plan, len(caller.limits)) == (plan, count)
 
@@ -298,10 +299,10 @@ async def test_a_revoked_key_stops_in_another_gateway_within_a_second(
         )
         presented = created.key.encode()
         for resolver in resolvers:
-            assert await resolver.resolve(presented) is resolver.known(presented)
+            assert await resolver.resolve(presented) is known(resolver, presented)
         revoking = asyncio.create_task(repository.revoke_key(created.stored.key_id))
         started_at = loop.time()
-        while any(resolver.known(presented) for resolver in resolvers):
+        while any(known(resolver, presented) for resolver in resolvers):
             assert loop.time() - started_at < 1.0
             await asyncio.sleep(0.001)
         for resolver in resolvers:
@@ -316,7 +317,7 @@ async def test_deleting_a_tenant_stops_its_keys(
     presented = (await create(repository, "acme/laptop", store.tracking)).key.encode()
     await resolver.resolve(presented)
     await repository.delete_tenant("acme")
-    await eventually(lambda: resolver.known(presented) is None, 1.0)
+    await eventually(lambda: known(resolver, presented) is None, 1.0)
     await refused(resolver, presented)
 
 
@@ -350,7 +351,7 @@ async def test_a_reading_that_a_revocation_overtook_is_not_kept(
     proxy.flows.set()
 
     assert (await early).key_name == "laptop"
-    assert resolver.known(created.key.encode()) is None
+    assert known(resolver, created.key.encode()) is None
     with pytest.raises(Unauthorized):
         await late
 
@@ -370,13 +371,13 @@ async def test_copies_are_read_again_while_tracking_is_not_live(
     created = await create(repository, "demo/laptop", deaf.tracking)
     presented = created.key.encode()
     await resolver.resolve(presented)
-    assert resolver.known(presented) is not None
+    assert known(resolver, presented) is not None
 
     await proxy.cut()
     await eventually(lambda: not deaf.tracking.is_live)
-    assert resolver.known(presented) is None
+    assert known(resolver, presented) is None
     assert (await resolver.resolve(presented)).key_name == "laptop"
-    assert resolver.known(presented) is None
+    assert known(resolver, presented) is None
     await repository.revoke_key(created.stored.key_id)
     await refused(resolver, presented)
     await store.execute(
@@ -411,7 +412,7 @@ async def test_what_was_copied_before_tracking_broke_is_read_again_after_it_is_b
     )
     await proxy.start()
     await eventually(lambda: deaf.tracking.is_live)
-    assert resolver.known(presented) is None
+    assert known(resolver, presented) is None
     await refused(resolver, presented)
     assert (await resolver.resolve(refused_before)).key_name == "new"
 
@@ -421,9 +422,9 @@ async def test_a_process_that_was_stopped_wakes_up_with_nothing_verified(
 ) -> None:
     presented = (await create(repository, "demo/laptop", store.tracking)).key.encode()
     await resolver.resolve(presented)
-    assert resolver.known(presented) is not None
+    assert known(resolver, presented) is not None
     time.sleep(0.6)  # noqa: ASYNC251 that the loop stands still is the point
-    assert resolver.known(presented) is None
+    assert known(resolver, presented) is None
     assert (await resolver.resolve(presented)).key_name == "laptop"
 
 
@@ -511,7 +512,7 @@ async def test_a_known_key_serves_sixty_seconds_of_an_outage(
     caller = await resolver.resolve(presented)
     await proxy.cut()
     await eventually(lambda: not store.is_up and not store.tracking.is_live)
-    assert resolver.known(presented) is None
+    assert known(resolver, presented) is None
     clock.now += 60.0
     assert await resolver.resolve(presented) is caller
     clock.now += 0.1
@@ -555,11 +556,11 @@ async def test_a_copy_is_read_again_after_its_lifetime(
     presented = (await create(repository, "demo/laptop", store.tracking)).key.encode()
     await resolver.resolve(presented)
     clock.now += 29.9
-    assert resolver.known(presented) is not None
+    assert known(resolver, presented) is not None
     clock.now += 0.2
-    assert resolver.known(presented) is None
+    assert known(resolver, presented) is None
     assert (await resolver.resolve(presented)).key_name == "laptop"
-    assert resolver.known(presented) is not None
+    assert known(resolver, presented) is not None
 
 
 async def test_a_missing_plan_is_no_401(

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.identity.conftest import known
 from tidegate.config import Config, Rate
 from tidegate.gateway import Gateway
 from tidegate.http.errors import StoreUnavailable
@@ -105,7 +106,7 @@ async def test_a_key_that_works_here_goes_on_working_beside_one_that_does_not(
     assert await statuses(kit, 1, key="premium_user") == [200]
     # Its copy is too old to be taken unseen: it is read again, throttled or not.
     kit.gateway.parts.resolver._on_change(None)
-    assert kit.gateway.parts.resolver.known(laptop.encode()) is None
+    assert known(kit.gateway.parts.resolver, laptop.encode()) is None
     assert await statuses(kit, 1, key=laptop) == [200]
     # One that this worker has never met cannot be told from a guess.
     assert await statuses(kit, 1, key=phone) == [429]

@@ -4,8 +4,8 @@ Known are the keys of the file, and copies of what the store said, for as long a
 and unbroken since they were read (DESIGN, decision 5). Anything else is read from the store, once
 for all who wait for it, and not kept if a change overtook it. While the store cannot be reached a
 copy serves for 60 s after its reading; whom nobody knows then gets 503, never 401. Only keys with
-a valid checksum reach the store at all. Hot: `known` costs about 1.3 µs, most of it hashing; of
-what it does not know it keeps the digest at hand, so that nothing else hashes.
+a valid checksum reach the store at all. Hot: `recognise` costs about 1.3 µs, most of it hashing;
+of a stranger it keeps the digest at hand, so that nothing else hashes.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ _NOT_KNOWN: Final = "The API key is not known"
 
 
 class Stranger:
-    """A key that `known` does not know, with its digest: empty where it was not worth hashing."""
+    """A key that was not recognised, with its digest: empty where it was not worth hashing."""
 
     __slots__ = ("digest", "presented")
 
@@ -103,13 +103,8 @@ class KeyResolver:
         for end_watch in self._watches:
             end_watch()
 
-    def known(self, presented: bytes) -> Caller | None:
-        """Return the caller if that takes no I/O: a key of the file, or a verified copy."""
-        found = self.recognise(presented)
-        return None if isinstance(found, Stranger) else found
-
     def recognise(self, presented: bytes) -> Caller | Stranger:
-        """Return what `known` does, or what was found out about a key that it does not know."""
+        """Return the caller if that takes no I/O: of a key of the file, or of a verified copy."""
         if len(presented) > PRESENTED_BYTES_MAX:
             return Stranger(presented, _NO_DIGEST)
         # The mark's key is secret: nobody can steer towards a mark, so its look-up tells nothing.
@@ -156,7 +151,7 @@ class KeyResolver:
         return await self.look_up(found) if isinstance(found, Stranger) else found
 
     async def look_up(self, stranger: Stranger) -> Caller:
-        """Do what `resolve` does with a key that `known` did not know; it may have waited since."""
+        """Do what `resolve` does with a key that was not recognised; it may have waited since."""
         hashed = stranger.digest
         held = self._verified(self._copies, hashed, COPY_LIFETIME_S)
         if held is None:
