@@ -65,7 +65,7 @@ def chosen(given: Path | None, settings: "Settings", data_dir: Path | None) -> C
 
     running = running_gateway(data_directory(data_dir, settings))
     if running is None or given or settings.config:
-        path = config_path(given, settings)
+        path = config_path(given, settings, data_dir)
         is_its = running is not None and running.config == str(path.absolute())
         return Chosen(path, running if is_its else None)
     if CONFIG_DEFAULT.exists() and running.config != str(CONFIG_DEFAULT.absolute()):
@@ -73,17 +73,28 @@ def chosen(given: Path | None, settings: "Settings", data_dir: Path | None) -> C
     return Chosen(Path(running.config), running, is_found=True)
 
 
-def config_path(given: Path | None, settings: "Settings") -> Path:
+def config_path(given: Path | None, settings: "Settings", data_dir: Path | None = None) -> Path:
     """Return the configuration's file: as given, by TIDEGATE_CONFIG, or ./tidegate.yaml."""
     path = given or settings.config
     if path is not None:
         return path
     if not CONFIG_DEFAULT.exists():
         raise Failure(
-            f"There is no configuration: ./{CONFIG_DEFAULT} does not exist. "
-            "Name a file with --config FILE or TIDEGATE_CONFIG, or write one with `tidegate init`."
+            f"There is no configuration: ./{CONFIG_DEFAULT} does not exist. Name a file with "
+            "--config FILE or TIDEGATE_CONFIG, or write one with `tidegate init`; "
+            "`tidegate serve --to URL` needs none." + _left_by_serve_to(data_dir, settings)
         )
     return CONFIG_DEFAULT
+
+
+def _left_by_serve_to(data_dir: Path | None, settings: "Settings") -> str:
+    """Return where the file is that a `serve --to` wrote which runs no longer, if there is one."""
+    from tidegate.cli.one_line import FILE
+
+    path = (data_dir or settings.data_dir) / FILE
+    if not path.exists():
+        return ""
+    return f" The last `tidegate serve --to` here ran on {path}: name it with -c {path}."
 
 
 def loaded(path: Path) -> "Config":

@@ -109,7 +109,7 @@ def serve(
         _without(config, dev)
     settings = read_settings()
     place = data_directory(data_dir, settings)
-    path = config_path(config, settings) if said is None else place / FILE
+    path = config_path(config, settings, data_dir) if said is None else place / FILE
     run = GatewayRun(
         path=path,
         written="" if said is None else text_of(said, path),
