@@ -108,7 +108,7 @@ class Fetch:
         headers = updated_by_304(stale.headers, response.headers)
         response_time = time.time()
         reason = self._why_not_kept("GET", stale.status, headers, response_time)
-        is_shared = entry is self._question.place.public
+        is_shared = entry == self._question.place.public
         if reason is None and is_shared and not is_explicitly_public(headers):
             reason = "not public any more"
         if reason is not None:

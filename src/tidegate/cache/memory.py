@@ -103,10 +103,6 @@ class Memory:
     def __len__(self) -> int:
         return len(self._copies)
 
-    @property
-    def bytes_held(self) -> int:
-        return self._bytes
-
     def get(self, key: Key, headers: Headers, now: float) -> Copy | None:
         """Return the copy that answers the request at `now`, if it is fresh and verified."""
         copy = self._copies.get(key)

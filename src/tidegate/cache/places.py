@@ -64,7 +64,7 @@ class Place:
 
     def rests_on(self, entry: bytes) -> list[bytes]:
         """Return the generations beside which what lies at `entry`, one of the two, is valid."""
-        return self.generations[:2] if entry is self.public else self.generations
+        return self.generations[:2] if entry == self.public else self.generations
 
 
 class Generations:

@@ -142,7 +142,7 @@ class Storage:
             return
         valid = found.generations
         assert valid is not None  # noqa: S101 - see found
-        if stored.generation == (valid.public if key is found.public else valid.own):
+        if stored.generation == (valid.public if key == found.public else valid.own):
             found.entries.append((key, stored))
 
     def commit(
