@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from tidegate.http.errors import BadGateway
 from tidegate.http.framing import State
 from tidegate.upstream import plain_answers
-from tidegate.upstream.plain_answers import plain_answer
+from tidegate.upstream.plain_answers import KnownLines
 from tidegate.upstream.response_reader import ResponseReader
+
+KNOWN = KnownLines()
 
 FIELDS = st.sampled_from(
     [
@@ -27,7 +29,7 @@ LINES = st.sampled_from(
 
 
 def read(received: bytes, method: str) -> ResponseReader:
-    reader = ResponseReader()
+    reader = ResponseReader(KNOWN)
     reader.start(method)
     reader.feed(received)
     return reader
@@ -48,9 +50,9 @@ def test_a_plain_answer_is_what_the_reader_reads(method, line, fields, body):
     try:
         reader = read(received, method)
     except BadGateway:
-        assert plain_answer(received, method) is None
+        assert KNOWN.plain_answer(received, method) is None
         return
-    answer = plain_answer(received, method)
+    answer = KNOWN.plain_answer(received, method)
     if answer is None:
         return
     assert reader.state is State.DONE
@@ -64,10 +66,10 @@ PLAIN = b"HTTP/1.1 200 Seen\r\nserver: seen\r\nage: 71\r\ncontent-length: 2\r\n\
 
 
 def test_an_answer_of_lines_that_were_accepted_is_taken_whole():
-    assert plain_answer(PLAIN, "GET") is None
+    assert KNOWN.plain_answer(PLAIN, "GET") is None
     read(PLAIN, "GET")
     reordered = b"HTTP/1.1 200 Seen\r\nage: 71\r\ncontent-length: 2\r\nserver: seen\r\n\r\nok"
-    reader = ResponseReader()
+    reader = ResponseReader(KNOWN)
     reader.start("GET", lambda status, headers: None)
     answer = reader.whole(reordered)
     assert answer.headers == [(b"age", b"71"), (b"server", b"seen"), (b"via", b"1.1 tidegate")]
@@ -87,7 +89,7 @@ def test_an_answer_of_lines_that_were_accepted_is_taken_whole():
 )
 def test_whatever_is_new_or_not_whole_is_left_to_the_reader(changed):
     read(PLAIN, "GET")
-    assert plain_answer(changed, "GET") is None
+    assert KNOWN.plain_answer(changed, "GET") is None
 
 
 @pytest.mark.parametrize("body", [b"", b"ok"])
@@ -95,14 +97,14 @@ def test_no_part_of_an_answer_is_taken_for_the_whole(body):
     line = b"HTTP/1.1 302 Found in parts\r\n"
     plain = line + b"content-length: %d\r\nserver: seen\r\n\r\n" % len(body) + body
     read(plain, "GET")
-    assert plain_answer(plain, "GET") is not None
+    assert KNOWN.plain_answer(plain, "GET") is not None
     for end in range(len(plain)):
-        assert plain_answer(plain[:end], "GET") is None
+        assert KNOWN.plain_answer(plain[:end], "GET") is None
 
 
 def test_nothing_is_taken_whole_behind_a_part_of_a_head():
     read(PLAIN, "GET")
-    reader = ResponseReader()
+    reader = ResponseReader(KNOWN)
     reader.start("GET")
     reader.feed(b"HTTP/1.1 200 ")
     assert reader.whole(PLAIN) is None
@@ -110,13 +112,13 @@ def test_nothing_is_taken_whole_behind_a_part_of_a_head():
 
 def test_an_answer_with_more_fields_than_the_bound_is_left_to_the_reader(monkeypatch):
     read(PLAIN, "GET")
-    assert plain_answer(PLAIN, "GET") is not None
+    assert KNOWN.plain_answer(PLAIN, "GET") is not None
     monkeypatch.setattr(plain_answers, "HEADER_FIELDS_MAX", 2)
-    assert plain_answer(PLAIN, "GET") is None
+    assert KNOWN.plain_answer(PLAIN, "GET") is None
 
 
 def test_a_status_line_that_was_refused_is_not_remembered():
     refused = b"HTTP/1.1 200 Said here alone\r\nbad name: x\r\n\r\n"
     with pytest.raises(BadGateway):
         read(refused, "GET")
-    assert plain_answer(PLAIN.replace(b"Seen", b"Said here alone"), "GET") is None
+    assert KNOWN.plain_answer(PLAIN.replace(b"Seen", b"Said here alone"), "GET") is None

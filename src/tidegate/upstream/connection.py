@@ -37,6 +37,7 @@ class Connection(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         timeouts: Timeouts,
         service: str,
+        reader: ResponseReader,
         *,
         on_free: Told,
         on_closed: Told,
@@ -47,7 +48,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._first_byte_s, self._progress_s = timeouts.first_byte, timeouts.body_progress
         self._service = service
-        self._reader = ResponseReader()
+        self._reader = reader
         self._transport: asyncio.Transport | None = None
         self._reply: asyncio.Future[Response] | None = None
         """The exchange under way, from sending its head to the last byte of its response."""
@@ -115,8 +116,6 @@ class Connection(asyncio.Protocol):
             self._fail(failures.overdue(self._service, "did not go on reading the request"))
         else:
             self._fail(failures.overdue(self._service, "did not answer"))
-
-    # The sink of an upload.
 
     def write(self, piece: bytes) -> None:
         if self._transport is not None:

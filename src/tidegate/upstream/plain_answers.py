@@ -15,40 +15,45 @@ from tidegate.http.message import Response
 from tidegate.upstream.field_lines import IGNORED, SAYING, FieldLines
 from tidegate.upstream.response_head import END_OF_HEAD, HEADER_FIELDS_MAX, StatusLines
 
-FIELD_LINES: Final = FieldLines()
-STATUS_LINES: Final = StatusLines()
-"""For all connections of the worker: what a line says does not depend on who sent it."""
-
-_status_of: Final = STATUS_LINES.kept.get
-_field_of: Final = FIELD_LINES.passing.get
-_is_passing: Final = FIELD_LINES.passing.__contains__
-_note_of: Final = FIELD_LINES.noted.get
 _BODILESS: Final = frozenset({204, 304})
 
 
-def plain_answer(received: bytes, method: str) -> Response | None:
-    """Return the answer to `method` if `received` is a plain one and nothing else, else None."""
-    head, end, body = received.partition(END_OF_HEAD)
-    if not end:
-        return None
-    line, *lines = head.split(b"\r\n")
-    said = _status_of(line)
-    if said is None or method == "HEAD" or len(lines) > HEADER_FIELDS_MAX:
-        return None
-    status, reason, version, via = said
-    if status < 200 or status in _BODILESS or version != "1.1":
-        return None
-    length = None
-    for note in map(_note_of, filterfalse(_is_passing, lines)):
-        if note == IGNORED:
-            continue
-        if note is None or note == SAYING or length is not None:
+class KnownLines:
+    """What lines of heads said, for all connections of a pool: it does not depend on which."""
+
+    __slots__ = ("_field_of", "_is_passing", "_note_of", "_status_of", "fields", "statuses")
+
+    def __init__(self) -> None:
+        self.fields = FieldLines()
+        self.statuses = StatusLines()
+        self._status_of = self.statuses.kept.get
+        self._field_of = self.fields.passing.get
+        self._is_passing = self.fields.passing.__contains__
+        self._note_of = self.fields.noted.get
+
+    def plain_answer(self, received: bytes, method: str) -> Response | None:
+        """Return the answer to `method` if `received` is a plain one and nothing else."""
+        head, end, body = received.partition(END_OF_HEAD)
+        if not end:
             return None
-        length = note
-    if length != len(body):
-        return None
-    headers = Headers(filter(None, map(_field_of, lines)))
-    headers.append(via)
-    response = Response(status, headers, body)
-    response.content_length, response.reason = length, reason  # keywords cost more
-    return response
+        line, *lines = head.split(b"\r\n")
+        said = self._status_of(line)
+        if said is None or method == "HEAD" or len(lines) > HEADER_FIELDS_MAX:
+            return None
+        status, reason, version, via = said
+        if status < 200 or status in _BODILESS or version != "1.1":
+            return None
+        length = None
+        for note in map(self._note_of, filterfalse(self._is_passing, lines)):
+            if note == IGNORED:
+                continue
+            if note is None or note == SAYING or length is not None:
+                return None
+            length = note
+        if length != len(body):
+            return None
+        headers = Headers(filter(None, map(self._field_of, lines)))
+        headers.append(via)
+        response = Response(status, headers, body)
+        response.content_length, response.reason = length, reason  # keywords cost more
+        return response

@@ -16,6 +16,8 @@ from tidegate.config.schema import Pool as Bounds
 from tidegate.config.schema import Timeouts
 from tidegate.upstream import failures
 from tidegate.upstream.connection import Connection
+from tidegate.upstream.plain_answers import KnownLines
+from tidegate.upstream.response_reader import ResponseReader
 from tidegate.upstream.sweep import Pace, Sweep
 from tidegate.upstream.target import Target
 
@@ -64,6 +66,7 @@ class Pool:
         self._bounds = bounds
         self._timeouts = timeouts
         self._service = service
+        self._known = KnownLines()
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
         self._waiters: deque[tuple[float, asyncio.Future[Slot]]] = deque()
@@ -154,8 +157,9 @@ class Pool:
     async def _open(self, loop: asyncio.AbstractEventLoop) -> Connection:
         """Connect, in a slot that is already counted; the slot is freed if that fails."""
         target = self.target
+        reader = ResponseReader(self._known)
         connection = Connection(
-            loop, self._timeouts, self._service, on_free=self.release, on_closed=self.lost
+            loop, self._timeouts, self._service, reader, on_free=self.release, on_closed=self.lost
         )
         try:
             async with asyncio.timeout(self._timeouts.connect):

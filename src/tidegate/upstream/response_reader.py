@@ -23,9 +23,9 @@ from tidegate.http.framing import (
 from tidegate.http.headers import Headers, connection_options
 from tidegate.http.message import Informational, Response
 from tidegate.upstream.chunked_body import ChunkedBody
-from tidegate.upstream.field_lines import IGNORED
+from tidegate.upstream.field_lines import IGNORED, FieldLines
 from tidegate.upstream.header_fields import add_via
-from tidegate.upstream.plain_answers import FIELD_LINES, STATUS_LINES, plain_answer
+from tidegate.upstream.plain_answers import KnownLines
 from tidegate.upstream.response_head import (
     END_OF_HEAD,
     HEADER_FIELDS_MAX,
@@ -57,6 +57,7 @@ class ResponseReader:
     __slots__ = (
         "_chunked",
         "_informational_left",
+        "_known",
         "_method",
         "_on_informational",
         "_partial",
@@ -71,7 +72,8 @@ class ResponseReader:
         "status",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, known: KnownLines) -> None:
+        self._known = known
         self.state = _IDLE
         self.pieces: list[bytes] = []
         self.status = 0
@@ -105,7 +107,7 @@ class ResponseReader:
         """Return the response if `received` is all of it and a plain one; else nothing is read."""
         if self.state is not _IDLE or self._partial is not None:
             return None
-        response = plain_answer(received, self._method)
+        response = self._known.plain_answer(received, self._method)
         if response is not None:
             self._on_informational = None
         return response
@@ -137,6 +139,7 @@ class ResponseReader:
 
     def _read_heads(self, received: bytes) -> bytes:
         """Read informational heads and the final one; return what follows the final one."""
+        statuses = self._known.statuses
         while received:
             if self._partial is None:
                 head, found, rest = received.partition(END_OF_HEAD)
@@ -148,13 +151,13 @@ class ResponseReader:
                     self._partial.feed(received)
                 return b""
             line, *lines = head.split(b"\r\n")
-            said = STATUS_LINES.kept.get(line) or STATUS_LINES.read(line)
+            said = statuses.kept.get(line) or statuses.read(line)
             if len(lines) > HEADER_FIELDS_MAX:
                 raise BadGateway("it sent more header fields than the bound")
             if self._partial is None:
                 judge(head + END_OF_HEAD, HttpResponseParser(None))
             self._partial = None  # judged as it came
-            STATUS_LINES.keep(line, said)
+            statuses.keep(line, said)
             if said[0] >= 200:
                 self._take_head(said, lines)
                 return rest
@@ -167,7 +170,7 @@ class ResponseReader:
         headers = Headers()
         length = None
         is_plain = True
-        for field, note in map(FIELD_LINES.split, lines):
+        for field, note in map(self._known.fields.split, lines):
             if note is None:
                 headers.append(field)
             elif note >= 0 and length is None:
@@ -180,7 +183,7 @@ class ResponseReader:
             headers.append(via)
             framing = plain_response_framing(self._method, status, length)
         else:
-            aside = _aside(lines)
+            aside = _aside(self._known.fields, lines)
             framing, length = response_framing(self._method, status, aside)
             is_kept = _finish_fields(headers, aside, version) and is_kept
         self.status, self.headers, self.framing, self.length = status, headers, framing, length
@@ -200,8 +203,8 @@ class ResponseReader:
             raise BadGateway("it sent too many interim responses")
         status, _, version, _ = said
         if self._on_informational is not None and status != 100:
-            headers = Headers(f for f, note in map(FIELD_LINES.split, lines) if note is None)
-            _finish_fields(headers, _aside(lines), version)
+            headers = Headers(f for f, note in map(self._known.fields.split, lines) if note is None)
+            _finish_fields(headers, _aside(self._known.fields, lines), version)
             self._on_informational(status, headers)
         self.state = advance(self.state, Event.INFORMATIONAL)
 
@@ -229,9 +232,9 @@ class ResponseReader:
         self.state = advance(self.state, Event.END)
 
 
-def _aside(lines: list[bytes]) -> Headers:
+def _aside(fields: FieldLines, lines: list[bytes]) -> Headers:
     """Return the fields that are not passed on as they are."""
-    return Headers(f for f, note in map(FIELD_LINES.split, lines) if note is not None)
+    return Headers(f for f, note in map(fields.split, lines) if note is not None)
 
 
 def _finish_fields(headers: Headers, aside: Headers, version: str) -> bool:

@@ -169,8 +169,6 @@ class Connection(asyncio.BufferedProtocol):
         self.last_request_read()
         self._has_ignored = True
 
-    # What bodies and exchanges call.
-
     @property
     def has_followers(self) -> bool:
         return bool(self._waiting)
@@ -213,8 +211,6 @@ class Connection(asyncio.BufferedProtocol):
             self._go_on_reading()
         elif self.current is None and self.phase is _LAST:
             self._close()
-
-    # Own steps.
 
     def _parse(self, buffer: bytes | bytearray, view: memoryview, end: int) -> int:
         """Parse as far as the bounds allow; return where it stopped."""
