@@ -28,6 +28,80 @@ def test_every_problem_of_a_wrong_file_is_printed(run: Any, tmp_path: Path) -> N
     assert {problem["line"] for problem in told.json["problems"]} == {3, 4}
 
 
+OWN = """\
+from pydantic import BaseModel
+
+print("imported")
+
+class Settings(BaseModel):
+    name: str
+
+def build(settings: Settings):
+    async def policy(request, call_next):
+        return await call_next(request)
+    return policy
+"""
+NAMES_CODE = """\
+version: 1
+services:
+  - name: away
+    targets: ["asgi:no_such_module_here:app"]
+    routes:
+      - name: one
+        auth: none
+        policies:
+          - {use: own.py, settings: {nme: x-a}}
+          - {use: own.py, settings: {name: x-a}}
+          - {use: torn.py}
+"""
+
+
+def test_what_serve_would_refuse_of_the_users_own_code_is_a_problem(
+    run: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "names_code.yaml"
+    path.write_text(NAMES_CODE)
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "torn.py").write_text("boom(\n")
+    checked = run("config", "check", str(path))
+    assert (checked.code, checked.out) == (1, "")
+    assert "3 problems" in checked.err
+    told = run("config", "check", str(path), "--json")
+    assert told.code == 1
+    found = {problem["line"]: problem for problem in told.json["problems"]}
+    assert set(found) == {4, 9, 11}
+    assert found[4]["field"] == "services[0].targets[0]"
+    assert "there is no module no_such_module_here" in found[4]["message"]
+    assert found[9]["field"] == "services[0].routes[0].policies[0]"
+    assert "settings.name: Field required" in found[9]["message"]
+    assert "settings.nme" in found[9]["message"]
+    assert "'(' was never closed" in found[11]["message"]
+
+
+def test_code_that_serve_takes_is_valid_and_what_it_prints_is_no_answer(
+    run: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "names_code.yaml"
+    text = NAMES_CODE.replace("{nme:", "{name:").replace("          - {use: torn.py}\n", "")
+    path.write_text(text.replace("asgi:no_such_module_here:app", "http://127.0.0.1:9000"))
+    (tmp_path / "own.py").write_text(OWN)
+    assert run("config", "check", str(path), "--json").json == {"ok": True, "problems": []}
+
+
+def test_a_ca_file_that_holds_no_certificate_is_a_problem(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "gate.yaml"
+    path.write_text(
+        "version: 1\nservices:\n"
+        "  - {name: a, targets: [https://a.example], tls: {ca_file: ca.pem},\n"
+        "     routes: [{name: r, auth: none}]}\n"
+    )
+    (tmp_path / "ca.pem").write_text("nothing")
+    checked = run("config", "check", str(path))
+    assert checked.code == 1
+    assert "gate.yaml:3" in checked.err
+    assert "ca.pem is not usable" in checked.err
+
+
 def test_the_file_is_found_by_argument_environment_or_name(
     run: Any, commands: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,9 @@ def test_a_store_that_is_away_and_a_wrong_file_are_broken(
     assert checked.code == 1
     assert findings(checked)["store"] == {"broken"}
     assert "secret" not in checked.out
+    route = "{name: open, policies: [{use: no_such_module_here}], "
+    commands.config.write_text(commands.config.read_text().replace("{name: open, ", route))
+    assert findings(commands.run("doctor", "--json"))["configuration"] == {"broken"}
     commands.config.write_text("version: 2\n")
     assert findings(commands.run("doctor", "--json"))["configuration"] == {"broken"}
 

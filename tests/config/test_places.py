@@ -24,6 +24,9 @@ services:
       - {name: open, paths: [/open], auth: none}
       - name: api
         paths: [/api]
+        policies:
+          - {use: a.b}
+          - use: c.d
 """
 
 
@@ -45,6 +48,9 @@ def config(tmp_path: Path) -> Config:
         ("service", "things", 13),
         ("route", "open", 16),
         ("route", "api", 17),
+        ("target", "things/0", 14),
+        ("policy", "api/0", 20),
+        ("policy", "api/1", 21),
     ],
 )
 def test_every_object_of_the_file_has_its_line(

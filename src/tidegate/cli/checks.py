@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from tidegate.cli.failure import Failure
 from tidegate.cli.inputs import chosen, opened_store
+from tidegate.cli.own_code import check_own_code
 from tidegate.config import Config, ConfigError, Settings, load
 from tidegate.supervisor import ListenFailed, open_listener, open_listeners, port_holder
 from tidegate.supervisor.open_files import files_needed, raise_open_files
@@ -57,6 +58,7 @@ def config_found(
     try:
         path = chosen(given, settings, data_dir).path
         config = load(path)
+        check_own_code(config)
     except (Failure, ConfigError) as error:
         return [Finding("configuration", "broken", str(error))], None
     return [Finding("configuration", "ok", f"{path} is valid")], config

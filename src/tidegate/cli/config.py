@@ -26,17 +26,21 @@ def check(
 ) -> None:
     """Load a configuration just as `serve` does, and say everything that is wrong.
 
+    Policies and `asgi:` applications are imported, so their code runs; none is started.
+
     Examples:
 
       tidegate config check
 
       tidegate config check staging.yaml --json
     """
+    from tidegate.cli.own_code import check_own_code
     from tidegate.config import ConfigError, load
 
     path = config_path(file, read_settings())
     try:
         config = load(path)
+        check_own_code(config)
     except ConfigError as error:
         if not as_json:
             count = len(error.problems)

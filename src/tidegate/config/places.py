@@ -1,7 +1,8 @@
 """Where the file defines what, so that whoever may not change it is told where to.
 
-Told of tenants, plans, keys (as `tenant/name`), services and routes. Kept beside the checked
-values, not among them: a configuration is the same wherever its lines stand.
+Told of tenants, plans, keys (as `tenant/name`), services, routes, and what names code of the
+user's own: policies (as `route/0`) and targets (as `service/0`). Kept beside the checked values,
+not among them: a configuration is the same wherever its lines stand.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,10 +23,12 @@ class Places:
 
     def of(self, kind: str, name: str) -> str:
         """Return `gate.yaml:12`, or words for it where that is not known."""
-        mark = self.marks.get((kind, name))
-        if mark is None:
-            return SOMEWHERE
+        mark = self.mark(kind, name)
         return f"{mark.file}:{mark.line}" if mark.line else mark.file
+
+    def mark(self, kind: str, name: str) -> Mark:
+        """Return the place for a Problem; the line is 0 where it is not known."""
+        return self.marks.get((kind, name), Mark(SOMEWHERE))
 
 
 def places_of(root: nodes.Mapping) -> Places:
@@ -44,6 +47,16 @@ def _named(root: nodes.Mapping) -> Iterator[tuple[tuple[str, str], Mark]]:
         for key in nodes.each(tenant, "keys", "*"):
             yield ("key", f"{owner}/{nodes.text_of(key, 'name')}"), key.mark
     for service in nodes.each(root, "services", "*"):
-        yield ("service", nodes.text_of(service, "name") or ""), service.mark
+        name = nodes.text_of(service, "name") or ""
+        yield ("service", name), service.mark
+        for index, target in enumerate(nodes.each(service, "targets", "*")):
+            yield ("target", f"{name}/{index}"), target.mark
         for route in nodes.each(service, "routes", "*"):
-            yield ("route", nodes.text_of(route, "name") or ""), route.mark
+            yield from _of_route(route)
+
+
+def _of_route(route: nodes.Node) -> Iterator[tuple[tuple[str, str], Mark]]:
+    name = nodes.text_of(route, "name") or ""
+    yield ("route", name), route.mark
+    for index, policy in enumerate(nodes.each(route, "policies", "*")):
+        yield ("policy", f"{name}/{index}"), policy.mark

@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ValidationError
 
 from tidegate.config import CustomPolicy
+from tidegate.config.problems import did_you_mean
 from tidegate.policies.guard import Guarded
 from tidegate.policies.policy import Policy
 
@@ -88,8 +89,25 @@ def _settings(build: Callable[..., Any], entry: CustomPolicy) -> tuple[BaseModel
     try:
         return (annotation.model_validate(entry.settings),)
     except ValidationError as error:
-        problems = "; ".join(
+        problems = [
             f"settings.{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
             for problem in error.errors(include_input=False, include_url=False)
-        )
-        raise PolicyNotLoaded(f"policy `{entry.use}`: {problems}") from error
+        ]
+        problems += _unread(annotation, entry)
+        raise PolicyNotLoaded(f"policy `{entry.use}`: {'; '.join(problems)}") from error
+
+
+def _unread(model: type[BaseModel], entry: CustomPolicy) -> list[str]:
+    """Name what the model passes over: beside a field that is missing, it is likely a slip of it.
+
+    Told only where something else is wrong, since whether a model allows more is its own affair.
+    """
+    if model.model_config.get("extra", "ignore") != "ignore":
+        return []
+    fields = model.model_fields
+    known = {*fields, *(field.alias for field in fields.values() if field.alias)}
+    return [
+        f"settings.{name}: there is no such setting{did_you_mean(name, known)}"
+        for name in entry.settings
+        if name not in known
+    ]
