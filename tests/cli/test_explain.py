@@ -97,9 +97,42 @@ def test_bytes_that_are_no_text_are_refused_as_the_gateway_would(
 def test_hosts_that_have_the_path_are_named(operated: Any) -> None:
     told = operated.run("explain", "GET", "/api/v1/x")
     assert told.code == 0
-    assert "Route:   none for Host localhost, but for api.example.com (see --host)\n" in told.out
+    assert (
+        "Route:   none for Host 127.0.0.1:8000, but for api.example.com (see --host)\n" in told.out
+    )
     assert operated.run("explain", "GET", "/api/v1/x", "--json").json["hosts"] == [
         "api.example.com"
     ]
     elsewhere = operated.run("explain", "GET", "/nowhere")
     assert "Route:   none\n" in elsewhere.out
+
+
+def test_the_host_is_that_of_the_running_gateway_unless_another_is_given(commands: Any) -> None:
+    def host(*more: str) -> str:
+        return str(commands.run("explain", "GET", "/open", "--json", *more).json["host"])
+
+    assert host() == "127.0.0.1:8000"
+    for url, sent in (
+        ("http://127.0.0.1:8765", "127.0.0.1:8765"),
+        ("http://127.0.0.1:80", "127.0.0.1"),
+        ("http://[::1]:8000", "[::1]:8000"),
+    ):
+        told = Advertised(str(commands.config), 1, traffic_url=url)
+        with advertised(commands.data_dir, told):
+            assert host() == sent
+            assert host("--host", "api.example.com") == "api.example.com"
+
+
+def test_records_carry_a_date_and_who_answers_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    from tidegate.cli.explain import _print
+    from tidegate.gateway import Explanation
+
+    record = {"time": 0.25, "status": 200, "verdict": "admitted", "source": "cache"}
+    _print(
+        Explanation("GET", "h", "/", "answered", cache="hit: fresh for 9 s more", recent=[record])
+    )
+    shown = capsys.readouterr().out
+    assert "Verdict: answered from the cache\n" in shown
+    assert "1970-01-01 00:00:00Z  200" in shown
+    _print(Explanation("GET", "h", "/health", "answered"))
+    assert "Verdict: answered by the gateway itself\n" in capsys.readouterr().out

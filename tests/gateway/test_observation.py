@@ -8,7 +8,6 @@ from pydantic import SecretStr
 
 from tidegate.cache.places import LAST_USE
 from tidegate.gateway import explain
-from tidegate.gateway.explain import RECORDS_SEARCHED
 from tidegate.http.errors import BadRequest, ServiceUnavailable
 from tidegate.telemetry import read_usage, recent_decisions
 from tidegate.telemetry.decisions import STREAM
@@ -145,6 +144,7 @@ async def test_explaining_says_what_the_cache_holds_and_changes_nothing(
 
     async def said(method, target):
         told = await explain(kit.gateway, method, target, host="gateway.test", key="premium_user")
+        assert told.verdict == ("answered" if told.cache.startswith("hit") else "forwarded")
         return told.cache
 
     assert await said("GET", "/api/x?a=1") == "miss: nothing is stored"
@@ -176,14 +176,15 @@ async def test_a_refused_request_is_not_looked_up(tidegate_kit):
 async def test_explaining_reads_no_further_than_it_shows(tidegate_kit, tidegate_store, monkeypatch):
     kit = await tidegate_kit(plan=TWO)
     caller = (await explain(kit.gateway, "GET", "/api/x", key="premium_user")).caller
-    record = json.dumps({"key_id": caller.key_id, "route": "test"})
-    for _ in range(RECORDS_SEARCHED):
-        tidegate_store.execute("XADD", STREAM, "*", "r", record)
+    record = {"key_id": caller.key_id, "route": "test"}
+    for at in (*range(1000, 2000 - 5), 9, 7, 8, 5, 6):
+        tidegate_store.execute("XADD", STREAM, "*", "r", json.dumps(record | {"time": at}))
     await tidegate_store.execute("CONFIG", "RESETSTAT")
     parsed = []
     loads = json.loads
     monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
     explained = await explain(kit.gateway, "GET", "/api/x", key="premium_user")
     stats = (await tidegate_store.execute("INFO", "commandstats")).decode()
-    assert len(explained.recent) == len(parsed) == 5
+    assert len(parsed) == 5
+    assert [record["time"] for record in explained.recent] == [9, 8, 7, 6, 5]
     assert "cmdstat_xrevrange:calls=1," in stats

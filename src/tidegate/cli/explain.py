@@ -7,8 +7,9 @@ import typer
 
 from tidegate.cli.failure import explained
 from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
-from tidegate.cli.operations import done
-from tidegate.cli.output import print_json, print_line, print_table
+from tidegate.cli.operations import Operations, Where, done_there
+from tidegate.cli.output import print_json, print_line, print_table, when
+from tidegate.cli.urls import host_of
 
 if TYPE_CHECKING:
     from tidegate.gateway import Explanation
@@ -21,8 +22,13 @@ def explain(
         str | None, typer.Option("--key", "-k", metavar="KEY", help="The API key to present.")
     ] = None,
     host: Annotated[
-        str, typer.Option("--host", metavar="HOST", help="The Host of the request.")
-    ] = "localhost",
+        str | None,
+        typer.Option(
+            "--host",
+            metavar="HOST",
+            help="The Host of the request. Default: where the gateway listens, as 127.0.0.1:8000.",
+        ),
+    ] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -46,12 +52,15 @@ def explain(
         raise typer.BadParameter("a path begins with /", param_hint="PATH")
     if key == "":
         raise typer.BadParameter("the key is empty", param_hint="--key")
-    method, path, host = _as_text(method), _as_text(path), _as_text(host)
+    method, path = _as_text(method), _as_text(path)
     key = key and _as_text(key)
+
+    async def run(operations: Operations, where: Where) -> "Explanation":
+        asked_host = _as_text(host_of(where.traffic_url) if host is None else host)
+        return await operations.explain(method, path, asked_host, key)
+
     with explained(PolicyNotLoaded, TargetNotLoaded, GatewayError):
-        _, explanation = done(
-            config, data_dir, lambda operations: operations.explain(method, path, host, key)
-        )
+        _, explanation = done_there(config, data_dir, run)
     if as_json:
         print_json(explanation.as_dict())
     else:
@@ -72,6 +81,8 @@ def _no_route(told: "Explanation") -> str:
 
 def _print(told: "Explanation") -> None:
     verdict = told.verdict if told.status is None else f"{told.verdict}, {told.status}"
+    if verdict == "answered":
+        verdict += " from the cache" if told.cache.startswith("hit") else " by the gateway itself"
     caller = told.caller
     rows = [
         ("Request", f"{told.method} {told.host}{told.path}"),
@@ -110,8 +121,5 @@ def _print(told: "Explanation") -> None:
         print_line()
         print_table(
             ("RECORDED", "STATUS", "VERDICT", "SOURCE"),
-            [
-                (f"{r['time']:.3f}", str(r["status"]), r["verdict"], r["source"])
-                for r in told.recent
-            ],
+            [(when(r["time"]), str(r["status"]), r["verdict"], r["source"]) for r in told.recent],
         )

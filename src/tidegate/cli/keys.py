@@ -3,15 +3,13 @@
 Running gateways hear of a change from the store itself, within a second.
 """
 
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
 from tidegate.cli.operations import Operations, Where, checked, done, keys_named
-from tidegate.cli.output import RICH_HELP, print_json, print_line, print_table
-from tidegate.cli.urls import reachable, url_of
+from tidegate.cli.output import RICH_HELP, print_json, print_line, print_table, when
 
 if TYPE_CHECKING:
     from tidegate.identity import CreatedKey, RevokedKey, StoredKey
@@ -73,7 +71,7 @@ def list_keys(
         print_json([_members(key) for key in keys])
         return
     rows = [
-        (key.tenant, key.name, key.key_id, key.origin, _when(key.created_at), _state(key))
+        (key.tenant, key.name, key.key_id, key.origin, when(key.created_at), _state(key))
         for key in keys
     ]
     print_table(("TENANT", "NAME", "ID", "ORIGIN", "CREATED", "STATE"), rows)
@@ -183,17 +181,10 @@ def _state(key: "StoredKey") -> str:
     return "in force" if key.in_force else "opens nothing: there is no such tenant"
 
 
-def _when(created_at_s: int | None) -> str:
-    if created_at_s is None:
-        return "-"
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(created_at_s))
-
-
 def _url(where: Where) -> str:
     """A URL that the new key opens, if a route tells its path, at the port that is served."""
     route = next(
         (route for service in where.config.services for route in service.routes if route.auth), None
     )
     path = next(iter((*route.exact_paths, *route.paths)), "/") if route else "/"
-    listen = where.config.listen
-    return reachable(where.traffic_url or url_of((listen.host, listen.port))) + path
+    return where.traffic_url + path

@@ -22,6 +22,7 @@ from tidegate.cli.inputs import (
     read_settings,
     require_its_store,
 )
+from tidegate.cli.urls import reachable, url_of
 
 if TYPE_CHECKING:
     from tidegate.cli.admin_client import AdminClient
@@ -111,23 +112,33 @@ class Where:
     """Where a command did what it was told."""
 
     config: "Config"
-    traffic_url: str | None
-    """Where the gateway on this configuration takes requests, if one runs."""
+    traffic_url: str
+    """At which clients reach the gateway that runs on it; else the one that would."""
 
 
 def done(
     config: Path | None, data_dir: Path | None, act: Callable[[Operations], Awaitable[T]]
 ) -> "tuple[Where, T]":
     """Do `act`, and return where with what came of it."""
+    return done_there(config, data_dir, lambda operations, _: act(operations))
+
+
+def done_there(
+    config: Path | None, data_dir: Path | None, act: Callable[[Operations, Where], Awaitable[T]]
+) -> "tuple[Where, T]":
+    """As `done`, for an act that asks where it is done."""
     settings = read_settings()
     found = chosen(config, settings, data_dir)
     configured = loaded(found.path)
     place = data_directory(data_dir, settings)
+    address = (configured.listen.host, configured.listen.port)
+    running_at = found.running.traffic_url if found.running is not None else ""
+    where = Where(configured, reachable(running_at or url_of(address)))
 
     async def on_the_store() -> T:
         require_its_store(found, configured, place)
         async with opened_store(configured, place) as store:
-            return await act(StoreOperations(configured, place, store))
+            return await act(StoreOperations(configured, place, store), where)
 
     async def run() -> T:
         client = _client(found, configured, place, settings)
@@ -137,12 +148,11 @@ def done(
 
         try:
             async with client:
-                return await act(client)
+                return await act(client, where)
         except AdminUnreachable:
             return await on_the_store()
 
-    traffic_url = found.running.traffic_url if found.running is not None else ""
-    return Where(configured, traffic_url or None), asyncio.run(run())
+    return where, asyncio.run(run())
 
 
 def _client(

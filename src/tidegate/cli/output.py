@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -50,3 +51,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def print_json_line(value: Any) -> None:
     """For programs that wait for a line."""
     print_line(json.dumps(value, ensure_ascii=False))
+
+
+def when(at_s: float | None) -> str:
+    """Return a time as tables show it, in UTC."""
+    if at_s is None:
+        return "-"
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at_s))

@@ -1,4 +1,4 @@
-"""The URL of a port that is listened on, and the one to try from here."""
+"""URLs of a port: as listened on, to try from here, and the Host that clients of one send."""
 
 from typing import Final
 
@@ -15,3 +15,8 @@ def reachable(url: str) -> str:
     for every, one in _EVERY_NETWORK:
         url = url.replace(every, one)
     return url
+
+
+def host_of(url: str) -> str:
+    """Return the Host that a client sends which is given `url`."""
+    return url.removeprefix("http://").removesuffix(":80")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass, field, fields
+from operator import itemgetter
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
@@ -29,8 +30,11 @@ from tidegate.telemetry import recent_decisions
 
 T = TypeVar("T", "Explanation", "ExplainedCaller", "ExplainedLimit")
 
+ANSWERED: Final = "answered"
+"""By the gateway: out of the cache, or as its own."""
 FORWARDED: Final = "forwarded"
 REFUSED: Final = "refused"
+HIT: Final = "hit"
 RECORDS_SEARCHED: Final = 1000
 RECORDS_SHOWN: Final = 5
 HOSTS_SHOWN: Final = 10
@@ -57,7 +61,7 @@ class ExplainedLimit:
 
 @dataclass(slots=True)
 class Explanation:
-    """`status` and `reason` are of the gateway's own refusal; None where it would forward."""
+    """`status` and `reason` are of the gateway's own refusal; None where there is none."""
 
     method: str
     host: str
@@ -108,27 +112,25 @@ async def explain(
     started_at = perf_counter()
     explanation = Explanation(method.upper(), host, target)
     try:
-        await _walk(gateway, explanation, key)
+        explanation.verdict = await _walk(gateway, explanation, key)
     except GatewayError as error:
         if error.status >= 500:
             raise
         explanation.status = error.status
         explanation.reason = error.detail or error.title
-    else:
-        explanation.verdict = FORWARDED
     explanation.timings_ms["total"] = _ms_since(started_at)
     return explanation
 
 
-async def _walk(gateway: Gateway, explanation: Explanation, key: str | None) -> None:
-    """Fill in what is met on the way; raise what would be refused."""
+async def _walk(gateway: Gateway, explanation: Explanation, key: str | None) -> str:
+    """Fill in what is met on the way, and return the verdict; raise what would be refused."""
     host, path, query = parse_target(
         explanation.path.encode("utf-8"), [explanation.host.encode("utf-8")], "1.1"
     )
     explanation.host, explanation.path = host.decode(), path.decode()
     if gateway.answers_itself(path):
         explanation.chain = ("the gateway's own answer",)
-        return
+        return ANSWERED
     try:
         compiled, prefix_bytes = gateway.snapshot.table.find(explanation.method, host, path)
     except RouteNotFound:
@@ -154,6 +156,7 @@ async def _walk(gateway: Gateway, explanation: Explanation, key: str | None) -> 
     for _, policy in compiled.policies:
         if isinstance(policy, CachePolicy):
             explanation.cache = await _cache_verdict(gateway, policy, request)
+    return ANSWERED if explanation.cache.startswith(HIT) else FORWARDED
 
 
 def _other_hosts(gateway: Gateway, explanation: Explanation, path: bytes) -> list[str]:
@@ -205,7 +208,7 @@ def _verdict_of(found: Found, headers: Headers, now: float) -> str:
 
 
 def _fresh(ttl_s: float) -> str:
-    return f"hit: fresh for {ttl_s:.0f} s more"
+    return f"{HIT}: fresh for {ttl_s:.0f} s more"
 
 
 async def _caller(gateway: Gateway, explanation: Explanation, key: str | None) -> Caller:
@@ -238,6 +241,7 @@ async def _look_at_limits(
 
 
 async def _recent(gateway: Gateway, key_id: str, route: str) -> list[dict[str, Any]]:
+    """Return the latest records, the last first: each worker writes its own, some later."""
     recent: list[dict[str, Any]] = []
     async with aclosing(recent_decisions(gateway.store, RECORDS_SEARCHED)) as records:
         async for record in records:
@@ -245,7 +249,7 @@ async def _recent(gateway: Gateway, key_id: str, route: str) -> list[dict[str, A
                 recent.append(record)
                 if len(recent) == RECORDS_SHOWN:
                     break
-    return recent
+    return sorted(recent, key=itemgetter("time"), reverse=True)
 
 
 def _ms_since(started_at: float) -> float:

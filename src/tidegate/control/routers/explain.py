@@ -23,6 +23,7 @@ class RequestBody(Body):
     target: Target
     """A path with its query, or a whole URL."""
     host: Host = "localhost"
+    """As clients send it, with the port where they do: it selects what the cache holds."""
     key: Secret | None = None
     """The key that the request would present. It is in no log and no answer."""
 
@@ -47,9 +48,10 @@ class ShownExplanation(Shown):
     method: str
     host: str
     path: str
-    verdict: Literal["forwarded", "refused"]
+    verdict: Literal["answered", "forwarded", "refused"]
+    """Answered: by the gateway, out of the cache or as its own."""
     status: int | None
-    """Of the gateway's own refusal; null where it would forward."""
+    """Of the gateway's own refusal; null where there is none."""
     reason: str | None
     service: str | None
     route: str | None
