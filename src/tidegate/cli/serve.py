@@ -1,7 +1,7 @@
 """`tidegate serve`: a supervisor in this process, its workers and the control process."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,10 @@ from tidegate.cli.one_line import (
     said_on_the_command_line,
     text_of,
 )
+
+if TYPE_CHECKING:
+    from tidegate.cli.running import GatewayRun
+    from tidegate.config.one_line import OneLine
 
 ServedConfigOption = Annotated[
     Path | None,
@@ -99,9 +103,6 @@ def serve(
 
       tidegate serve --workers 4 --port 8080 --host 0.0.0.0
     """
-    import asyncio
-
-    from tidegate.cli.dev import Watch
     from tidegate.cli.running import GatewayRun
 
     said = said_on_the_command_line(to, rate=rate, burst=burst, quota=quota, auth=auth)
@@ -109,18 +110,20 @@ def serve(
         _without(config, dev)
     settings = read_settings()
     place = data_directory(data_dir, settings)
-    path = config_path(config, settings, data_dir) if said is None else place / FILE
+    path = config_path(config, settings) if said is None else place / FILE
+    written = "" if said is None else text_of(said, path)
+    workers = workers or settings.workers or (1 if dev else None)
     run = GatewayRun(
-        path=path,
-        written="" if said is None else text_of(said, path),
-        workers=workers or settings.workers or (1 if dev else None),
-        host=host,
-        port=port,
-        admin_port=admin_port,
-        admin_host=admin_host,
-        data_dir=place,
-        settings=settings,
+        path, place, settings, workers, host, port, admin_host, admin_port, written=written
     )
+    _run(run, said, dev, as_json)
+
+
+def _run(run: "GatewayRun", said: "OneLine | None", dev: bool, as_json: bool) -> None:
+    import asyncio
+
+    from tidegate.cli.dev import Watch
+
     announce = run.announce_as_json if as_json else run.announce
     if said is not None:
         announce = FirstKey(run, said.auth == "none", as_json).announce
