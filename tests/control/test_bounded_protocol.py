@@ -2,71 +2,31 @@
 application behind uvicorn with the bounded protocol."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import pytest
-import uvicorn
 
 from tests.control.conftest import TOKEN, MakeApplication
+from tests.control.served_protocol import (
+    SERVED_WITHIN_S,
+    Connect,
+    Impatient,
+    Stream,
+    answer,
+    ended,
+    serving,
+)
 from tidegate.control import BoundedProtocol
 from tidegate.control.bounded_protocol import HEAD_BYTES_MAX
 
-SERVED_WITHIN_S: Final = 10.0
 SOCKETS_HOLD: Final = 16 * 1024 * 1024
 """More than two loopback sockets hold of what nobody reads."""
-FEW_BYTES: Final = 8 * 1024
-"""Of each socket's buffers, so that an answer that nobody reads soon waits in the server."""
 HEALTH: Final = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PUT: Final = (
     b"PUT /v1/plans/gold HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     b"Authorization: Bearer " + TOKEN.encode() + b"\r\n"
 )
-
-Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-Connect = Callable[[], Awaitable[Stream]]
-
-
-class Impatient(BoundedProtocol):
-    head_wait_s = 0.3
-    unread_wait_s = 0.3
-    connections_max = 4
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@asynccontextmanager
-async def serving(app: object, protocol: type[BoundedProtocol]) -> AsyncIterator[Connect]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, FEW_BYTES)
-    server = _Server(uvicorn.Config(app, http=protocol, log_config=None, lifespan="on"))  # type: ignore[arg-type]
-    running = asyncio.create_task(server.serve([listener]))
-    while not server.started and not running.done():  # noqa: ASYNC110 uvicorn sets no event
-        await asyncio.sleep(0.01)
-    opened: list[asyncio.StreamWriter] = []
-
-    async def connect() -> Stream:
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, FEW_BYTES)
-        sock.connect(listener.getsockname())
-        stream = await asyncio.open_connection(sock=sock, limit=FEW_BYTES)
-        opened.append(stream[1])
-        return stream
-
-    try:
-        async with asyncio.timeout(SERVED_WITHIN_S):
-            yield connect
-    finally:
-        for writer in opened:
-            writer.close()
-        server.should_exit = True
-        await running
 
 
 @pytest.fixture
@@ -79,16 +39,6 @@ async def connect(make_application: MakeApplication) -> AsyncIterator[Connect]:
 async def connect_impatient(make_application: MakeApplication) -> AsyncIterator[Connect]:
     async with serving(make_application(), Impatient) as connect:
         yield connect
-
-
-async def answer(reader: asyncio.StreamReader) -> int:
-    """Read one answer whole and return its status."""
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    length = next(
-        (line for line in head.split(b"\r\n") if line.startswith(b"content-length:")), b":0"
-    )
-    await reader.readexactly(int(length.partition(b":")[2]))
-    return int(head.split(b" ", 2)[1])
 
 
 async def sent_until_cut(stream: Stream, piece: bytes) -> int:
@@ -104,13 +54,6 @@ async def sent_until_cut(stream: Stream, piece: bytes) -> int:
     except ConnectionError:
         pass
     return sent
-
-
-async def ended(reader: asyncio.StreamReader) -> bytes:
-    try:
-        return await reader.read()
-    except ConnectionError:
-        return b""
 
 
 @pytest.mark.parametrize(
@@ -166,9 +109,10 @@ async def test_fields_that_trickle_do_not_buy_time(connect_impatient: Connect) -
     reader, writer = await connect_impatient()
     writer.write(b"GET /health HTTP/1.1\r\n")
     closed = asyncio.create_task(ended(reader))
-    while not closed.done():
-        writer.write(b"X-Field: v\r\n")
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(SERVED_WITHIN_S):
+        while not closed.done():
+            writer.write(b"X-Field: v\r\n")
+            await asyncio.sleep(0.02)
     assert await closed == b""
 
 
@@ -239,60 +183,12 @@ async def test_connections_are_bounded_and_free_again_when_they_end(
     assert await ended(reader) == b""
     held[0][1].close()
     await held[0][1].wait_closed()
-    while True:
-        reader, writer = await connect_impatient()
-        writer.write(HEALTH)
-        try:
-            assert await answer(reader) == 200
-            break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            continue  # the server has not seen the end of the other one yet
-
-
-async def answer_as_long_as_asked(
-    scope: dict[str, str], receive: object, send: Callable[..., Awaitable[None]]
-) -> None:
-    """Answer `/N` with a body of N bytes."""
-    if scope["type"] == "http":
-        count = int(scope["path"][1:])
-        length = [(b"content-length", b"%d" % count)]
-        await send({"type": "http.response.start", "status": 200, "headers": length})
-        await send({"type": "http.response.body", "body": b"x" * count})
-
-
-def asking_for(count: int) -> bytes:
-    return b"GET /%d HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % count
-
-
-async def all_places_are_free(connect: Connect) -> bool:
-    held = [await connect() for _ in range(Impatient.connections_max)]
-    try:
-        for reader, writer in held:
-            writer.write(asking_for(0))
-            assert await answer(reader) == 200
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return False
-    return True
-
-
-@pytest.mark.parametrize("kib", [32, 64, 96, 128, 160, 1024])
-async def test_who_reads_nothing_holds_no_place(kib: int) -> None:
-    """Some answers wait in the server with less than the 64 KiB of which a transport tells."""
-    async with serving(answer_as_long_as_asked, Impatient) as connect:
-        for _ in range(Impatient.connections_max):
-            _, writer = await connect()
-            writer.write(asking_for(kib * 1024))
-        while not await all_places_are_free(connect):
-            pass
-
-
-async def test_who_reads_slowly_is_answered_whole() -> None:
-    async with serving(answer_as_long_as_asked, Impatient) as connect:
-        reader, writer = await connect()
-        writer.write(asking_for(2**18))
-        await reader.readuntil(b"\r\n\r\n")
-        read = 0
-        while part := await reader.read(2**13):
-            read += len(part)
-            await asyncio.sleep(Impatient.unread_wait_s / 6)  # the pace is what is tested
-        assert read == 2**18
+    async with asyncio.timeout(SERVED_WITHIN_S):
+        while True:
+            reader, writer = await connect_impatient()
+            writer.write(HEALTH)
+            try:
+                assert await answer(reader) == 200
+                break
+            except (asyncio.IncompleteReadError, ConnectionError):
+                continue  # the server has not seen the end of the other one yet

@@ -3,8 +3,8 @@ how long an answer may go unread.
 
 The guard runs once a head is complete, and bounds bodies alone. Here end fields without end (those
 of a head, and trailers and chunk extensions as well), heads that stop half way, connections that
-say nothing, clients that read nothing, and more connections than an admin API has use for. None of
-that needs a token.
+say nothing, clients that read nothing or next to it, and more connections than an admin API has
+use for. None of that needs a token.
 """
 
 from asyncio import BaseTransport, TimerHandle
@@ -15,8 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_BYTES_MAX: Final = 32 * 1024
 HEAD_WAIT_S: Final = 10.0
 UNREAD_WAIT_S: Final = 30.0
-"""As long as the traffic port waits for a body to go on (`listen.bounds.body_timeout`). Each time
-must bring something: a slow line goes on for as long as it takes."""
+"""As long as the traffic port waits for a body to go on (`listen.bounds.body_timeout`)."""
+UNREAD_RATE_MIN: Final = 240
+"""Bytes a second over each such time, as the traffic port asks of uploads (`body_rate_min`): a slow
+line goes on for as long as it takes, and nobody holds a place by a byte now and then."""
 CONNECTIONS_MAX: Final = 256
 PIECE_BYTES: Final = 4096
 """What the parser gets at once, and so by how much a head may be over."""
@@ -31,6 +33,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     head_wait_s: float = HEAD_WAIT_S
     unread_wait_s: float = UNREAD_WAIT_S
+    unread_rate_min: int = UNREAD_RATE_MIN
     connections_max: int = CONNECTIONS_MAX
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -129,7 +132,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _expire_unread(self, unread_bytes: int) -> None:
         # Nothing is added while a transport is paused, so less is what the client has taken.
-        if self.transport.get_write_buffer_size() < unread_bytes:
+        taken_bytes = unread_bytes - self.transport.get_write_buffer_size()
+        if taken_bytes >= self.unread_wait_s * self.unread_rate_min:
             self._start_unread_deadline()
         else:
             self.transport.abort()
