@@ -36,6 +36,7 @@ def served_admin_api(config_file: Path, data_dir: Path, **told: str) -> Iterator
     gateway = {
         "url": f"http://{host}:{port}",
         "config": str(config_file),
+        "traffic_url": "http://127.0.0.1:8000",
         "store": shown_store(load(config_file).redis, data_dir),
     }
     try:

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from tidegate.cli.failure import Failure
 from tidegate.cli.purge import Purge
+from tidegate.cli.urls import first_path
 from tidegate.identity import CreatedKey, RevokedKey, StoredKey
 
 if TYPE_CHECKING:
@@ -52,6 +53,15 @@ class AdminClient:
         traceback: TracebackType | None,
     ) -> None:
         await self._client.__aexit__(kind, error, traceback)
+
+    async def path_to_try(self) -> str:
+        """Asked before a key is made: what fails after it would keep it from being shown."""
+        try:
+            told = await self._asked("GET", "/v1/routes")
+            routes = [route for route in told["items"] if route["auth"]]
+            return first_path((*route["exact_paths"], *route["paths"]) for route in routes)
+        except (Failure, KeyError):
+            return "/"
 
     async def keys(self, tenant: str | None) -> list[StoredKey]:
         found: list[StoredKey] = []

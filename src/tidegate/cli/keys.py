@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
-from tidegate.cli.operations import Operations, Where, checked, done, keys_named
+from tidegate.cli.operations import Operations, checked, done, keys_named
 from tidegate.cli.output import RICH_HELP, print_json, print_line, print_table, when
 
 if TYPE_CHECKING:
@@ -41,8 +41,13 @@ def create(
 
     checked("tenant", tenant)
     checked("key", name)
-    where, created = done(config, data_dir, lambda operations: operations.create_key(tenant, name))
-    _show(_url(where), created, as_json)
+
+    async def run(operations: Operations) -> "tuple[str, CreatedKey]":
+        path = await operations.path_to_try()
+        return path, await operations.create_key(tenant, name)
+
+    where, (path, created) = done(config, data_dir, run)
+    _show(where.traffic_url + path, created, as_json)
 
 
 @app.command("list")
@@ -104,12 +109,13 @@ def rotate(
     overlap_s = _seconds(overlap)
     checked("tenant", tenant)
 
-    async def run(operations: Operations) -> "CreatedKey":
+    async def run(operations: Operations) -> "tuple[str, CreatedKey]":
         key, *_ = await keys_named(operations, tenant, name)
-        return await operations.rotate_key(key.key_id, overlap_s)
+        path = await operations.path_to_try()
+        return path, await operations.rotate_key(key.key_id, overlap_s)
 
-    where, created = done(config, data_dir, run)
-    _show(_url(where), created, as_json)
+    where, (path, created) = done(config, data_dir, run)
+    _show(where.traffic_url + path, created, as_json)
     if not as_json:
         print_line(
             f"The key before it works for another {overlap}."
@@ -179,12 +185,3 @@ def _members(key: "StoredKey") -> dict[str, Any]:
 
 def _state(key: "StoredKey") -> str:
     return "in force" if key.in_force else "opens nothing: there is no such tenant"
-
-
-def _url(where: Where) -> str:
-    """A URL that the new key opens, if a route tells its path, at the port that is served."""
-    route = next(
-        (route for service in where.config.services for route in service.routes if route.auth), None
-    )
-    path = next(iter((*route.exact_paths, *route.paths)), "/") if route else "/"
-    return where.traffic_url + path

@@ -2,12 +2,13 @@
 gateway that runs on the data directory, or straight on the store where none can be asked. Both say
 the same.
 
-The API is asked only where it means what the command means: a gateway on the same configuration
-and the same store.
+The API is asked wherever the command means that gateway, without a look at its file: what is in
+force is the gateway's to say, whatever the file holds by now and whatever it needs to be read.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -22,7 +23,7 @@ from tidegate.cli.inputs import (
     read_settings,
     require_its_store,
 )
-from tidegate.cli.urls import reachable, url_of
+from tidegate.cli.urls import first_path, reachable, url_of
 
 if TYPE_CHECKING:
     from tidegate.cli.admin_client import AdminClient
@@ -36,6 +37,10 @@ T = TypeVar("T")
 
 
 class Operations(Protocol):
+    async def path_to_try(self) -> str:
+        """Return a path that a key opens, if a route tells one."""
+        ...
+
     async def keys(self, tenant: str | None) -> "list[StoredKey]": ...
 
     async def create_key(self, tenant: str, name: str) -> "CreatedKey": ...
@@ -63,6 +68,10 @@ class StoreOperations:
         self._config, self._data_dir, self._store = config, data_dir, store
         self._repository = Repository(config, store)
         self._limiter = Limiter(store)
+
+    async def path_to_try(self) -> str:
+        routes = (route for service in self._config.services for route in service.routes)
+        return first_path((*one.exact_paths, *one.paths) for one in routes if one.auth)
 
     async def keys(self, tenant: str | None) -> "list[StoredKey]":
         found: list[StoredKey] = []
@@ -111,9 +120,8 @@ class StoreOperations:
 class Where:
     """Where a command did what it was told."""
 
-    config: "Config"
     traffic_url: str
-    """At which clients reach the gateway that runs on it; else the one that would."""
+    """At which clients reach the gateway that runs there; else the one that would."""
 
 
 def done(
@@ -129,46 +137,47 @@ def done_there(
     """As `done`, for an act that asks where it is done."""
     settings = read_settings()
     found = chosen(config, settings, data_dir)
-    configured = loaded(found.path)
     place = data_directory(data_dir, settings)
-    address = (configured.listen.host, configured.listen.port)
-    running_at = found.running.traffic_url if found.running is not None else ""
-    where = Where(configured, reachable(running_at or url_of(address)))
-
-    async def on_the_store() -> T:
-        require_its_store(found, configured, place)
-        async with opened_store(configured, place) as store:
-            return await act(StoreOperations(configured, place, store), where)
-
-    async def run() -> T:
-        client = _client(found, configured, place, settings)
-        if client is None:
-            return await on_the_store()
+    its_url = found.running.traffic_url if found.running is not None else ""
+    client = admin_client(found, place, settings)
+    if client is not None:
         from tidegate.cli.admin_client import AdminUnreachable
 
-        try:
-            async with client:
-                return await act(client, where)
-        except AdminUnreachable:
-            return await on_the_store()
+        where = Where(reachable(its_url))
+        with suppress(AdminUnreachable):
+            return where, asyncio.run(_by_the_api(client, where, act))
+    configured = loaded(found.path)
+    require_its_store(found, configured, place)
+    where = Where(reachable(its_url or url_of((configured.listen.host, configured.listen.port))))
+    return where, asyncio.run(_on_the_store(configured, place, where, act))
 
-    return where, asyncio.run(run())
+
+async def _by_the_api(
+    client: "AdminClient", where: Where, act: Callable[[Operations, Where], Awaitable[T]]
+) -> T:
+    async with client:
+        return await act(client, where)
 
 
-def _client(
-    found: Chosen, config: "Config", data_dir: Path, settings: "Settings"
-) -> "AdminClient | None":
+async def _on_the_store(
+    config: "Config",
+    data_dir: Path,
+    where: Where,
+    act: Callable[[Operations, Where], Awaitable[T]],
+) -> T:
+    async with opened_store(config, data_dir) as store:
+        return await act(StoreOperations(config, data_dir, store), where)
+
+
+def admin_client(found: Chosen, data_dir: Path, settings: "Settings") -> "AdminClient | None":
+    """Return the API of the gateway that was found, if it has told of one and a token is known."""
     from tidegate.cli.admin_token import known_admin_token
-    from tidegate.store.gateways import shown_store
 
     running = found.running
-    if running is None or not running.url:
+    if running is None or not (running.url and running.traffic_url):
         return None
     token = known_admin_token(data_dir, settings)
-    # A file that was named says which store is meant.
-    if token is None or not (
-        found.is_found or running.store == shown_store(config.redis, data_dir)
-    ):
+    if token is None:
         return None
     from tidegate.cli.admin_client import AdminClient
 

@@ -110,7 +110,7 @@ def serve(
         _without(config, dev)
     settings = read_settings()
     place = data_directory(data_dir, settings)
-    path = config_path(config, settings) if said is None else place / FILE
+    path = config_path(config, settings, data_dir) if said is None else place / FILE
     written = "" if said is None else text_of(said, path)
     workers = workers or settings.workers or (1 if dev else None)
     run = GatewayRun(
