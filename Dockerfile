@@ -1,6 +1,6 @@
 # The gateway as a container: built in one stage, run without compiler, pip or root in another.
 #   docker build -t tidegate .
-#   docker run --init -p 8000:8000 -v ./gateway.yaml:/etc/tidegate/gateway.yaml:ro tidegate
+#   docker run --init -p 8000:8000 -v ./tidegate.yaml:/etc/tidegate/tidegate.yaml:ro tidegate
 ARG PYTHON=3.13-slim-bookworm
 
 FROM python:${PYTHON} AS build
@@ -21,11 +21,11 @@ RUN useradd --uid 10001 --home-dir /var/lib/tidegate --create-home \
         --shell /usr/sbin/nologin tidegate \
     && chmod 700 /var/lib/tidegate
 COPY --from=build /opt/tidegate /opt/tidegate
-COPY examples/gateway.yaml /etc/tidegate/gateway.yaml
+COPY examples/tidegate.yaml /etc/tidegate/tidegate.yaml
 # In a container, loopback is reached by nobody; what is published is the runner's choice.
 ENV PATH=/opt/tidegate/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    TIDEGATE_CONFIG=/etc/tidegate/gateway.yaml \
+    TIDEGATE_CONFIG=/etc/tidegate/tidegate.yaml \
     TIDEGATE_DATA_DIR=/var/lib/tidegate \
     TIDEGATE_LISTEN_HOST=0.0.0.0 \
     TIDEGATE_ADMIN_HOST=0.0.0.0

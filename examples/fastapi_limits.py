@@ -1,6 +1,6 @@
 """Keys, plans and limits on your own FastAPI routes: `uvicorn fastapi_limits:app`.
 
-Beside it, the gateway.yaml that says who may call, and how much. The same keys work for the
+Beside it, the tidegate.yaml that says who may call, and how much. The same keys work for the
 gateway's own routes, which `mount="/"` serves for every path that no route here takes.
 """
 
@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from tidegate.fastapi import CurrentCaller, install, limit
 
 app = FastAPI()
-install(app, os.environ.get("TIDEGATE_CONFIG", "gateway.yaml"), mount="/")
+install(app, os.environ.get("TIDEGATE_CONFIG", "tidegate.yaml"), mount="/")
 
 
 @app.get("/whoami")

@@ -1,4 +1,4 @@
-"""The gateway inside your own FastAPI app: `uvicorn fastapi_mount:app` beside a gateway.yaml.
+"""The gateway inside your own FastAPI app: `uvicorn fastapi_mount:app` beside a tidegate.yaml.
 
 Your routes come first; whatever none of them takes goes to the gateway.
 """
@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from tidegate import Gateway
 
-CONFIG = os.environ.get("TIDEGATE_CONFIG", "gateway.yaml")
+CONFIG = os.environ.get("TIDEGATE_CONFIG", "tidegate.yaml")
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "gateway.yaml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "tidegate.yaml"
 
 
 def on_a_terminal(*arguments: str) -> tuple[int, str]:

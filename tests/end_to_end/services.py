@@ -60,11 +60,11 @@ async def served(
 @asynccontextmanager
 async def asgi_gateway(folder: Path, config: str) -> AsyncIterator[int]:
     """Run a gateway of this configuration in `folder` behind uvicorn; yield its port."""
-    (folder / "gateway.yaml").write_text(config)
+    (folder / "tidegate.yaml").write_text(config)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     server = (sys.executable, "-m", "uvicorn", "tidegate.asgi:app", "--port", str(port))
-    variables = {"TIDEGATE_CONFIG": "gateway.yaml", "REDIS_URL": ""}
+    variables = {"TIDEGATE_CONFIG": "tidegate.yaml", "REDIS_URL": ""}
     async with served(port, folder / "uvicorn.log", *server, **variables):
         yield port

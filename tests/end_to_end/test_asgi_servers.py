@@ -31,9 +31,9 @@ services:
 
 @pytest.fixture
 def run_uvicorn(short_dir: Path, echo_url: str, free_port: int) -> Iterator[Any]:
-    """`run_uvicorn(app, workers)` starts `uvicorn app` beside a gateway.yaml; returns its pid."""
-    (short_dir / "gateway.yaml").write_text(GATEWAY)
-    environ = os.environ | {"UPSTREAM": echo_url, "TIDEGATE_CONFIG": "gateway.yaml"}
+    """`run_uvicorn(app, workers)` starts `uvicorn app` beside a tidegate.yaml; returns its pid."""
+    (short_dir / "tidegate.yaml").write_text(GATEWAY)
+    environ = os.environ | {"UPSTREAM": echo_url, "TIDEGATE_CONFIG": "tidegate.yaml"}
     environ["PYTHONPATH"] = os.pathsep.join([str(EXAMPLES), environ["PYTHONPATH"]])
     environ.pop("REDIS_URL", None)
     running: list[subprocess.Popen[bytes]] = []

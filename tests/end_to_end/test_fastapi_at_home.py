@@ -314,7 +314,7 @@ def test_a_cost_below_one_is_told_where_it_is_written() -> None:
 async def test_the_example_of_limits_on_routes_of_ones_own(
     monkeypatch: pytest.MonkeyPatch, short_dir: Path
 ) -> None:
-    config = short_dir / "gateway.yaml"
+    config = short_dir / "tidegate.yaml"
     config.write_text(
         "version: 1\n"
         "plans: {exact: {rate: 1/h, burst: 10}}\n"

@@ -101,6 +101,6 @@ async def test_behind_an_asgi_server_a_gateway_is_found_and_kept_apart_too(
         assert (code, [key["name"] for key in json.loads(out)]) == (0, ["user_1"])
         code, _, err = await run(short_dir, "serve", "--to", echo_url, "--port", "0")
         assert code == 1
-        assert f"configuration {short_dir / 'gateway.yaml'}" in err
+        assert f"configuration {short_dir / 'tidegate.yaml'}" in err
     async with one_line_gateway(short_dir, echo_url), asgi_gateway(short_dir, config):
         assert "Another gateway runs on" in (short_dir / "uvicorn.log").read_text()

@@ -30,7 +30,7 @@ def init(
 
       tidegate init
 
-      tidegate init gateway.yaml && tidegate serve --config gateway.yaml --dev
+      tidegate init api.yaml && tidegate serve --config api.yaml --dev
     """
     from importlib.resources import files
 

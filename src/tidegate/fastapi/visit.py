@@ -30,7 +30,7 @@ from tidegate.telemetry.recorder import CLIENT_GONE, Observed
 
 _VISITS: Final = "tidegate.visits"
 _NOT_INSTALLED: Final = (
-    'the gateway is not open: write `tidegate.fastapi.install(app, "gateway.yaml")` where the app '
+    'the gateway is not open: write `tidegate.fastapi.install(app, "tidegate.yaml")` where the app '
     "is made, and let the server run its lifespan (in tests: `with TestClient(app)`)"
 )
 
