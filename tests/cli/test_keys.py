@@ -10,9 +10,10 @@ from tidegate.store.gateways import Advertised, advertised
 def test_a_key_is_shown_once_with_a_line_to_try_it(operated: Any) -> None:
     made = operated.run("keys", "create", "--tenant", operated.tenant, "--name", "ci")
     assert made.code == 0
-    assert made.out.count("tg_live_") == 2  # the key, and the curl line
-    assert 'curl -H "X-API-Key: tg_live_' in made.out
-    assert "http://127.0.0.1:8000/api/v1" in made.out
+    is_served = made.err == ""
+    assert made.out.count("tg_live_") == (2 if is_served else 1)
+    assert ('curl -H "X-API-Key: tg_live_' in made.out) == is_served
+    assert ("http://127.0.0.1:8000/api/v1" in made.out) == is_served
     assert "tg_live_" not in operated.run("keys", "list").out
 
 
@@ -68,7 +69,7 @@ def test_a_rotated_key_keeps_its_id_and_gets_another_secret(operated: Any) -> No
     assert rotated["durable"] is True
     said = operated.run("keys", "rotate", "-t", operated.tenant, "-n", "ci", "--overlap", "0s").out
     assert "works no longer" in said
-    assert said.count("tg_live_") == 2
+    assert "tg_live_" in said
     wrong = operated.run("keys", "rotate", "-t", operated.tenant, "-n", "ci", "--overlap", "soon")
     assert (wrong.code, wrong.out) == (2, "")
 
@@ -100,8 +101,16 @@ def test_the_line_to_try_names_the_port_that_is_served(commands: Any) -> None:
     assert "http://127.0.0.1:8765/api/v1\n" in made.out
 
 
-def test_a_gateway_on_another_file_says_nothing_about_the_port(commands: Any) -> None:
+def test_where_no_gateway_runs_no_line_is_shown_that_cannot_work(commands: Any) -> None:
+    create = ("keys", "create", "-t", commands.tenant, "-n")
+    alone = commands.run(*create, "ci")
+    assert "curl" not in alone.out
+    assert f"No gateway runs on {commands.data_dir}: the key lies in the store" in alone.err
+    assert f"(embedded, in {commands.data_dir.resolve()})" in alone.err
+    assert "--data-dir" in alone.err
+    assert commands.run(*create, "for-programs", "--json").json["name"] == "for-programs"
     told = Advertised("/other.yaml", os.getpid(), traffic_url="http://127.0.0.1:8765")
     with advertised(commands.data_dir, told):
-        made = commands.run("keys", "create", "-t", commands.tenant, "-n", "ci")
-    assert "http://127.0.0.1:8000/api/v1\n" in made.out
+        beside = commands.run(*create, "beside")
+    assert "curl" not in beside.out
+    assert f"No gateway runs on {commands.data_dir} with the configuration" in beside.err

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
-from tidegate.cli.operations import Operations, checked, done, keys_named
-from tidegate.cli.output import RICH_HELP, print_json, print_line, print_table, when
+from tidegate.cli.operations import Operations, Where, checked, done, keys_named
+from tidegate.cli.output import RICH_HELP, print_json, print_line, print_note, print_table, when
 
 if TYPE_CHECKING:
     from tidegate.identity import CreatedKey, RevokedKey, StoredKey
@@ -47,7 +47,7 @@ def create(
         return path, await operations.create_key(tenant, name)
 
     where, (path, created) = done(config, data_dir, run)
-    _show(where.traffic_url + path, created, as_json)
+    _show(where, path, created, as_json)
 
 
 @app.command("list")
@@ -115,7 +115,7 @@ def rotate(
         return path, await operations.rotate_key(key.key_id, overlap_s)
 
     where, (path, created) = done(config, data_dir, run)
-    _show(where.traffic_url + path, created, as_json)
+    _show(where, path, created, as_json)
     if not as_json:
         print_line(
             f"The key before it works for another {overlap}."
@@ -151,14 +151,20 @@ def revoke(
     print_line(f"Revoked key {name} of {tenant} ({revoked.stored.key_id}).")
 
 
-def _show(url: str, created: "CreatedKey", as_json: bool) -> None:
+def _show(where: Where, path: str, created: "CreatedKey", as_json: bool) -> None:
     stored = created.stored
+    if where.nobody:
+        print_note(
+            f"{where.nobody}: the key lies in the store ({where.store}), for gateways on it. "
+            "One that runs on another directory is named by --data-dir."
+        )
     if as_json:
         print_json({"key": created.key, **_members(stored), "durable": created.durable})
         return
     print_line(f"Key {stored.name} of {stored.tenant} ({stored.key_id}), shown this once:")
     print_line(f"  {created.key}")
-    print_line(f'  curl -H "X-API-Key: {created.key}" {url}')
+    if where.is_served:
+        print_line(f'  curl -H "X-API-Key: {created.key}" {where.traffic_url}{path}')
     if not created.durable:
         print_line("The store cannot confirm that the key is on disk: `tidegate doctor` says why.")
 

@@ -122,6 +122,12 @@ class Where:
 
     traffic_url: str
     """At which clients reach the gateway that runs there; else the one that would."""
+    is_served: bool = True
+    """A gateway has told that it listens there."""
+    nobody: str = ""
+    """Says that no gateway runs there, where none does."""
+    store: str = ""
+    """Where it was done if not by a gateway, as it may be shown."""
 
 
 def done(
@@ -135,6 +141,8 @@ def done_there(
     config: Path | None, data_dir: Path | None, act: Callable[[Operations, Where], Awaitable[T]]
 ) -> "tuple[Where, T]":
     """As `done`, for an act that asks where it is done."""
+    from tidegate.store.gateways import shown_store
+
     settings = read_settings()
     found = chosen(config, settings, data_dir)
     place = data_directory(data_dir, settings)
@@ -148,8 +156,22 @@ def done_there(
             return where, asyncio.run(_by_the_api(client, where, act))
     configured = loaded(found.path)
     require_its_store(found, configured, place)
-    where = Where(reachable(its_url or url_of((configured.listen.host, configured.listen.port))))
+    where = Where(
+        reachable(its_url or url_of((configured.listen.host, configured.listen.port))),
+        is_served=its_url != "",
+        nobody=_nobody(found, place) if found.running is None else "",
+        store=shown_store(configured.redis, place),
+    )
     return where, asyncio.run(_on_the_store(configured, place, where, act))
+
+
+def _nobody(found: Chosen, data_dir: Path) -> str:
+    from tidegate.store.gateways import running_gateway
+
+    nobody = f"No gateway runs on {data_dir}"
+    if running_gateway(data_dir) is None:
+        return nobody
+    return f"{nobody} with the configuration {found.path}"
 
 
 async def _by_the_api(
