@@ -176,10 +176,9 @@ class AsgiExchange:
 
     async def _watch(self) -> None:
         """Cancel the handling when the client goes away."""
-        if self._body is not None:
-            await self._body.ended()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        if self._body is None or not await self._body.ended():
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
         self._is_gone = True
         if self._handling is not None:
             self._handling.cancel()
