@@ -7,15 +7,13 @@ The edge alone turns errors into responses: a GatewayError into its problem, any
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable
-from operator import itemgetter
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from tidegate.config import Config
 from tidegate.http import GatewayError, Outcome, Request, Response, problem_response
+from tidegate.http.headers import name_of
 
 logger = logging.getLogger("tidegate.edge")
-
-_name: Final = itemgetter(0)
 
 
 class Pipeline(Protocol):
@@ -54,7 +52,7 @@ def answer_to(error: Exception, request: Request[Any] | None = None) -> Response
     """
     if isinstance(error, GatewayError):
         response = problem_response(error)
-        if b"x-request-id" not in map(_name, response.headers):
+        if b"x-request-id" not in map(name_of, response.headers):
             response.headers.append((b"x-request-id", _request_id(request)))
         return response
     request_id = _request_id(request)

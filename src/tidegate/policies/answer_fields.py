@@ -5,10 +5,10 @@ those of a refusal and of a later failure too. Written once, when the answer has
 so that no layer has to look at what it passes on. Hot: one pass over the names, in C.
 """
 
-from operator import itemgetter
 from typing import Final
 
 from tidegate.http import Headers
+from tidegate.http.headers import name_of
 from tidegate.policies.policy import Context
 
 LIMIT_FIELDS: Final = frozenset(
@@ -22,7 +22,6 @@ LIMIT_FIELDS: Final = frozenset(
 )
 _REQUEST_ID: Final = frozenset({b"x-request-id"})
 _ALL: Final = LIMIT_FIELDS | _REQUEST_ID
-_name: Final = itemgetter(0)
 
 
 def complete_answer(headers: Headers, context: Context) -> None:
@@ -32,7 +31,7 @@ def complete_answer(headers: Headers, context: Context) -> None:
     """
     decision = context.decision
     written = _REQUEST_ID if decision is None else _ALL
-    if not written.isdisjoint(map(_name, headers)):
+    if not written.isdisjoint(map(name_of, headers)):
         headers.remove_all(written)
     if decision is not None:
         headers += decision.headers

@@ -10,12 +10,12 @@ passes over its own, in C; the rules themselves are identity's and upstream's pu
 from collections.abc import Awaitable
 from enum import Enum, auto
 from itertools import compress
-from operator import itemgetter
 from time import perf_counter
 from typing import Final
 
 from tidegate.config import Route
 from tidegate.http import Headers, Response
+from tidegate.http.headers import name_of
 from tidegate.identity import Caller, is_gateways_own, without_credentials
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.policy import Next, Policy, Request
@@ -49,8 +49,6 @@ class Kind(Enum):
 Selection = tuple[bool, ...]
 """Which fields of a request pass, by their place; empty: the rules must be asked."""
 
-_name: Final = itemgetter(0)
-
 
 class Forward:
     """Ends the chain: answers with what the service answers."""
@@ -81,7 +79,7 @@ class Forward:
         if self._reads_clock or not context.decided_at:
             context.forwarded_at = perf_counter()
         headers = request.headers
-        names = tuple(map(_name, headers))
+        names = tuple(map(name_of, headers))
         selection = self._selections.get(names)
         if selection is None:
             selection = self._selection(names)

@@ -8,10 +8,10 @@ some hundred at a time: one system call for each would be one more for every req
 
 import os
 import re
-from operator import itemgetter
 from typing import Final
 
 from tidegate.http import HeaderField, Headers
+from tidegate.http.headers import name_of
 from tidegate.policies.policy import Asking, Context, Request
 
 IDS_AT_ONCE: Final = 256
@@ -20,7 +20,6 @@ Identity = tuple[bytes, HeaderField, HeaderField]
 """A request's id, and the two fields that carry it."""
 
 _READ: Final = frozenset({b"tidegate-debug", b"traceparent", b"x-request-id"})
-_name: Final = itemgetter(0)
 
 # The last half is the span's id, and neither may be all zeros (section 3.2.2.3 and 3.2.2.4).
 _TRACE_ID: Final = re.compile(rb"[0-9a-f]{16}(?!0{16})[0-9a-f]{16}")
@@ -40,7 +39,7 @@ class RequestIdentity:
     def ask(self, request: Request, context: Context) -> None:
         """Nothing to ask of the store; the ids are set here, so that later asks may use them."""
         headers = request.headers
-        if _READ.isdisjoint(map(_name, headers)):
+        if _READ.isdisjoint(map(name_of, headers)):
             if not self._unused:
                 self._unused = _fresh_ids()
             context.request_id, *made = self._unused.pop()
