@@ -163,7 +163,9 @@ def _show(where: Where, path: str, created: "CreatedKey", as_json: bool) -> None
         return
     print_line(f"Key {stored.name} of {stored.tenant} ({stored.key_id}), shown this once:")
     print_line(f"  {created.key}")
-    if where.is_served:
+    if not stored.in_force:
+        print_line(f"It {_state(stored)}.")
+    elif where.is_served:
         print_line(f'  curl -H "X-API-Key: {created.key}" {where.traffic_url}{path}')
     if not created.durable:
         print_line("The store cannot confirm that the key is on disk: `tidegate doctor` says why.")
