@@ -86,7 +86,7 @@ def test_a_key_of_a_tenant_that_left_the_file_is_not_listed_as_if_live(commands:
         (key,) = commands.run("keys", "list", "-t", commands.tenant, "--json").json
         rotated = commands.run("keys", "rotate", "-t", commands.tenant, "-n", "ci").out
     assert (key["name"], key["in_force"]) == ("ci", False)
-    assert f"It opens nothing: there is no such tenant." in rotated
+    assert "It opens nothing: there is no such tenant." in rotated
     assert "curl" not in rotated
 
 
