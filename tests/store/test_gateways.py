@@ -96,3 +96,34 @@ def test_where_nothing_can_be_written_a_gateway_runs_all_the_same(place: Path) -
     with advertised(place, FIRST) as record:
         record.tell(FIRST)
         assert running_gateway(place) is None
+
+
+def test_what_somebody_else_may_have_written_is_not_believed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with advertised(place, FIRST):
+        (record,) = records(place)
+        for path in (place, place / FOLDER, record):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            for others in (0o020, 0o002):
+                path.chmod(mode | others)
+                assert running_gateway(place) is None, path
+            path.chmod(mode)
+        assert running_gateway(place) == FIRST
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        assert running_gateway(place) is None
+
+
+@pytest.mark.parametrize("what", ["link", "pipe"])
+def test_a_name_that_leads_elsewhere_is_passed_over(place: Path, what: str) -> None:
+    elsewhere = place.parent / "elsewhere"
+    with advertised(elsewhere, FIRST):
+        (place / FOLDER).mkdir(parents=True, mode=0o700)
+        place.chmod(0o700)
+        name = place / FOLDER / "1.json"
+        if what == "link":
+            (record,) = records(elsewhere)
+            name.symlink_to(record)
+        else:
+            os.mkfifo(name)
+        assert running_gateway(place) is None

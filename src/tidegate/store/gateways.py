@@ -10,6 +10,7 @@ import fcntl
 import json
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -123,14 +124,24 @@ def _refuse_beside_another(data_dir: Path, gateway: Advertised) -> None:
 
 
 def _gateways(data_dir: Path, *, forget_the_dead: bool = False) -> list[Advertised]:
-    """Return those that live, the oldest first."""
+    """Return those that live, the oldest first; none where somebody else could have written them.
+
+    What a record names is loaded, and its API is sent the admin token.
+    """
     found = []
-    for path in sorted((data_dir / FOLDER).glob("*.json")):
+    folder = data_dir / FOLDER
+    if not (_is_private(data_dir) and _is_private(folder)):
+        return []
+    for path in sorted(folder.glob("*.json")):
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            # Nor does a link or a pipe of that name lead anywhere, or hold anybody up.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             continue
         try:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode) or not _is_ours(about):
+                continue
             if not is_taken(descriptor, fcntl.LOCK_SH):
                 found += _read(descriptor)
             elif forget_the_dead:
@@ -138,6 +149,18 @@ def _gateways(data_dir: Path, *, forget_the_dead: bool = False) -> list[Advertis
         finally:
             os.close(descriptor)
     return found
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether it is a directory of this user that nobody else may write into."""
+    try:
+        return _is_ours(folder.stat())
+    except OSError:
+        return False
+
+
+def _is_ours(about: os.stat_result) -> bool:
+    return about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _read(descriptor: int) -> list[Advertised]:
