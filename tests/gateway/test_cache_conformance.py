@@ -189,7 +189,10 @@ async def test_the_second_request_gets(case: Case, tidegate_kit: Any) -> None:
 async def test_without_anything_stored_only_if_cached_is_a_504(tidegate_kit: Any) -> None:
     kit = await tidegate_kit(route={"cache": {"enabled": True, "default_ttl": 60.0}})
     only = {"Cache-Control": "only-if-cached"}
-    assert (await kit.get("/api/x", headers=only)).status == 504
+    refused = await kit.get("/api/x", headers=only)
+    assert refused.status == 504
+    assert refused.header("cache-status") == 'tidegate; detail="only-if-cached"'
+    assert refused.header("x-cache") == "MISS"
     assert kit.upstream.requests == []
     await kit.get("/api/x")
     assert (await kit.get("/api/x", headers=only)).status == 200

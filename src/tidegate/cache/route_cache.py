@@ -26,7 +26,7 @@ from tidegate.cache.lookup import JUDGED, Kind, decide, wants_stored_only, why_b
 from tidegate.cache.memory import Copy, Key
 from tidegate.cache.places import Place
 from tidegate.cache.question import Question
-from tidegate.cache.status_field import Forwarded, forwarded_fields
+from tidegate.cache.status_field import Forwarded, forwarded_fields, unanswered_fields
 from tidegate.cache.storage import Found
 from tidegate.cache.stored import Stored
 from tidegate.cache.vary import selecting_values
@@ -100,7 +100,11 @@ class RouteCache:
                 return answer
             choice = None
         if wants_stored_only(question.headers):
-            raise NotStored("Nothing stored can answer, and the request says only-if-cached")
+            question.told("miss", "only-if-cached", is_from_cache=False)
+            raise NotStored(
+                "Nothing stored can answer, and the request says only-if-cached",
+                headers=unanswered_fields("only-if-cached"),
+            )
         flight = None
         if found.generations is not None and not question.has_directives:
             # Who asks after a change has another key: he never waits for what was there before.

@@ -63,6 +63,11 @@ def forwarded_fields(
     return (b"cache-status", _with_detail(value, detail)), (b"x-cache", x_cache)
 
 
+def unanswered_fields(detail: str) -> tuple[HeaderField, HeaderField]:
+    """Return the two fields where nothing stored answers and the service was not asked either."""
+    return (b"cache-status", _with_detail(_NAME, detail)), (b"x-cache", b"MISS")
+
+
 def appended(upstream_values: Iterable[bytes], own: bytes) -> bytes:
     """Return one field value: caches nearer to the service come first (RFC 9211, section 2)."""
     return b", ".join((*upstream_values, own))
