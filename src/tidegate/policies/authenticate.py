@@ -58,9 +58,12 @@ class Recognition:
         outcome = await asyncio.shield(
             asyncio.create_task(self._outcome(stranger, throttle, counted))
         )
-        if isinstance(outcome, GatewayError):
+        if not isinstance(outcome, GatewayError):
+            return outcome
+        try:
             raise outcome
-        return outcome
+        finally:
+            del outcome  # its traceback holds this frame: together they would be a circle
 
     async def _outcome(
         self, stranger: Stranger, throttle: AuthThrottle, counted: bytes
