@@ -1,11 +1,16 @@
 """`tidegate doctor` finds what is broken and what is only worth a warning."""
 
+import os
 import shutil
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tidegate.config.schema import Redis
+from tidegate.store.gateways import Advertised, advertised, shown_store
 
 
 def findings(result: Any) -> dict[str, set[str]]:
@@ -98,3 +103,55 @@ def test_a_data_directory_open_to_others_is_broken(commands: Any, tmp_path: Path
     assert findings(checked)["data directory"] == {"broken"}
     assert "chmod 700" in checked.out
     shutil.rmtree(commands.data_dir)
+
+
+def test_looking_leaves_no_file_behind(commands: Any, run: Any) -> None:
+    use_free_port(commands.config)
+    before = set(Path(tempfile.gettempdir()).glob("tidegate-doctor-*"))
+    checked = run("doctor", "--json", "--config", str(commands.config))
+    assert (checked.code, findings(checked)["store"]) == (0, {"ok"})
+    assert f"can be started in {Path.cwd()}/.tidegate; AOF on" in checked.out
+    assert not Path(".tidegate").exists()
+    assert set(Path(tempfile.gettempdir()).glob("tidegate-doctor-*")) == before
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_beside_a_gateway_its_own_store_and_ports_are_told(
+    commands: Any, run: Any, redis_server: str, tmp_path: Path, is_named: bool
+) -> None:
+    place = tmp_path / "its"
+    where = ["--data-dir", str(place)] + (["-c", str(commands.config)] if is_named else [])
+    told = Advertised(
+        str(commands.config),
+        os.getpid(),
+        url="http://127.0.0.1:8765",
+        store=redis_server,
+        traffic_url="http://127.0.0.1:8764",
+    )
+    with advertised(place, told):
+        checked = run("doctor", "--json", *where)
+        commands.config.write_text("oops: 1\n")
+        locked_out = run("doctor", "--json", *where)
+    assert checked.code == 0
+    assert f" at {redis_server}; " in checked.out
+    assert f"this gateway runs: pid {os.getpid()}, http://127.0.0.1:8764" in checked.out
+    assert "this gateway runs: http://127.0.0.1:8765" in checked.out
+    assert locked_out.code == 1
+    assert "The gateway that runs keeps what it has loaded before." in locked_out.out
+    assert f" at {redis_server}; " in locked_out.out
+    assert [path.name for path in place.iterdir()] == ["gateways"]
+
+
+def test_a_store_whose_password_only_the_gateway_knows_is_no_other_one(
+    commands: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "redis://:secret@127.0.0.1:1"
+    shown = shown_store(Redis(url=url), commands.data_dir)
+    told = Advertised(str(commands.config), os.getpid(), store=shown)
+    with advertised(commands.data_dir, told):
+        checked = commands.run("doctor", "--json")
+        monkeypatch.setenv("REDIS_URL", url)
+        known = commands.run("doctor", "--json")
+    assert findings(checked)["store"] == {"warning"}
+    assert f"uses {shown}: to have it examined, set REDIS_URL" in checked.out
+    assert findings(known)["store"] == {"broken"}

@@ -1,12 +1,17 @@
 """What `doctor` looks at: each check returns findings, and one that is not good says what to do.
 
-Looking changes nothing, but for the embedded store: it is joined, or started for the moment.
+Looking changes nothing and leaves nothing behind: the embedded store is joined where it lies, and
+where it never ran it is started for the moment in a directory that goes with it.
 """
 
+import fcntl
 import os
 import platform
 import stat
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -14,9 +19,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from tidegate.cli.failure import Failure
-from tidegate.cli.inputs import chosen, opened_store
+from tidegate.cli.inputs import Chosen, chosen, opened_store
 from tidegate.cli.own_code import check_own_code
 from tidegate.config import Config, ConfigError, Settings, load
+from tidegate.config.schema import Redis
+from tidegate.store.gateways import Advertised, shown_store
 from tidegate.supervisor import ListenFailed, open_listener, open_listeners, port_holder
 from tidegate.supervisor.open_files import files_needed, raise_open_files
 
@@ -54,14 +61,18 @@ def wheels_found() -> Finding:
 
 def config_found(
     given: Path | None, settings: Settings, data_dir: Path | None
-) -> tuple[list[Finding], Config | None]:
+) -> tuple[Finding, Config | None, Advertised | None]:
+    """Return what is found, with the configuration and with the gateway that runs on it."""
+    found: Chosen | None = None
     try:
-        path = chosen(given, settings, data_dir).path
-        config = load(path)
+        found = chosen(given, settings, data_dir)
+        config = load(found.path)
         check_own_code(config)
     except (Failure, ConfigError) as error:
-        return [Finding("configuration", "broken", str(error))], None
-    return [Finding("configuration", "ok", f"{path} is valid")], config
+        running = None if found is None else found.running
+        kept = "" if running is None else "\nThe gateway that runs keeps what it has loaded before."
+        return Finding("configuration", "broken", f"{error}{kept}"), None, running
+    return Finding("configuration", "ok", f"{found.path} is valid"), config, found.running
 
 
 def data_dir_found(data_dir: Path) -> Finding:
@@ -85,21 +96,68 @@ def data_dir_found(data_dir: Path) -> Finding:
     return Finding("data directory", "ok", f"{data_dir} is private")
 
 
-async def store_found(config: Config, data_dir: Path) -> list[Finding]:
-    try:
-        async with opened_store(config, data_dir) as store:
-            facts = await store.describe()
-    except Failure as failure:
-        return [Finding("store", "broken", str(failure))]
+async def its_store_found(
+    running: Advertised, config: Config | None, data_dir: Path
+) -> list[Finding]:
+    """Look at the store that a running gateway has told of, whatever would be chosen from here."""
+    redis = _its_store(running, config, data_dir)
+    if redis is not None:
+        return await store_found(redis, data_dir)
+    text = f"the gateway that runs uses {running.store or 'one that it has not told of yet'}"
+    if running.store:
+        text += ": to have it examined, set REDIS_URL as the gateway has it"
+    return [Finding("store", "warning", text)]
+
+
+def _its_store(running: Advertised, config: Config | None, data_dir: Path) -> Redis | None:
+    """Return the store; None if nobody here knows its password."""
+    known = [Redis()] if config is None else [config.redis, Redis()]
+    if "***" not in running.store:
+        with suppress(ValueError):  # it is embedded, or of a version that knows other kinds
+            known.append(Redis(url=running.store))
+    return next((one for one in known if shown_store(one, data_dir) == running.store), None)
+
+
+async def store_found(redis: Redis, data_dir: Path) -> list[Finding]:
+    is_new = redis.url == "embedded" and not (data_dir / "users.lock").exists()
+    with _passing_directory() if is_new else nullcontext(data_dir) as place:
+        try:
+            async with opened_store(redis, place) as store:
+                facts = await store.describe()
+        except Failure as failure:
+            return [Finding("store", "broken", str(failure))]
+    where = f"can be started in {data_dir}" if is_new else f"at {facts.address}"
     aof = f"AOF on, fsync {facts.fsync or 'unknown'}" if facts.is_aof_on else "AOF off"
     found = Finding(
         "store",
         "ok",
-        f"{facts.product} {facts.version} at {facts.address}; {aof}; "
+        f"{facts.product} {facts.version} {where}; {aof}; "
         f"WAITAOF {'there' if facts.has_waitaof else 'absent'}; "
         f"maxmemory-policy {facts.maxmemory_policy or 'unknown'}",
     )
     return [found, *(Finding("store", "warning", text) for text in facts.warnings)]
+
+
+@contextmanager
+def _passing_directory() -> Iterator[Path]:
+    """A data directory for the moment: it goes once the store in it has ended."""
+    with tempfile.TemporaryDirectory(prefix="tidegate-doctor-") as name:
+        yield Path(name)
+        guard = Path(name, "guard.lock")
+        if guard.exists():
+            with guard.open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # the guard holds it until its server is gone
+
+
+def served_ports_found(running: Advertised) -> list[Finding]:
+    """Tell whose the ports are: they need not be free."""
+    if not running.traffic_url:
+        return [Finding("port", "ok", f"this gateway runs: pid {running.pid}")]
+    admin = f"this gateway runs: {running.url}" if running.url else "the admin API is switched off"
+    return [
+        Finding("port", "ok", f"this gateway runs: pid {running.pid}, {running.traffic_url}"),
+        Finding("admin port", "ok", admin),
+    ]
 
 
 def port_found(config: Config) -> Finding:

@@ -24,8 +24,8 @@ def doctor(
 ) -> None:
     """Check whether a gateway can run here.
 
-    Exit code 1 if something is broken; warnings alone are 0. The embedded store is started for
-    the check unless a gateway runs it.
+    Exit code 1 if something is broken; warnings alone are 0. Beside a gateway that runs, its own
+    store is looked at; otherwise the embedded one is started for the check. No file is left behind.
 
     Examples:
 
@@ -40,14 +40,18 @@ def doctor(
 
     settings = read_settings()
     place: Path = data_directory(data_dir, settings)
-    findings = [checks.python_found(), checks.wheels_found()]
-    config_findings, loaded = checks.config_found(config, settings, data_dir)
-    findings += config_findings
-    if loaded is not None:
+    found, loaded, running = checks.config_found(config, settings, data_dir)
+    findings = [checks.python_found(), checks.wheels_found(), found]
+    if running is not None:
+        findings.append(checks.data_dir_found(place))
+        findings += asyncio.run(checks.its_store_found(running, loaded, place))
+        findings += checks.served_ports_found(running)
+    elif loaded is not None:
         if loaded.redis.url == "embedded" or loaded.admin.enabled:
             findings.append(checks.data_dir_found(place))
-        findings += asyncio.run(checks.store_found(loaded, place))
+        findings += asyncio.run(checks.store_found(loaded.redis, place))
         findings += [checks.port_found(loaded), checks.admin_port_found(loaded)]
+    if loaded is not None:
         findings.append(checks.open_files_found(loaded))
     _print(findings, as_json)
     if any(finding.level == "broken" for finding in findings):

@@ -13,6 +13,7 @@ from tidegate.cli.output import print_note
 
 if TYPE_CHECKING:
     from tidegate.config import Config, Settings
+    from tidegate.config.schema import Redis
     from tidegate.store import Store
     from tidegate.store.gateways import Advertised
 
@@ -123,13 +124,13 @@ def data_directory(given: Path | None, settings: "Settings") -> Path:
 
 
 @asynccontextmanager
-async def opened_store(config: "Config", data_dir: Path) -> AsyncIterator["Store"]:
-    """The store of a configuration; the embedded one is joined, or started for the time being."""
+async def opened_store(redis: "Redis", data_dir: Path) -> AsyncIterator["Store"]:
+    """The store that is named; the embedded one is joined, or started for the time being."""
     from tidegate.http import GatewayError
     from tidegate.store import StoreRefused, open_store
 
     with explained(GatewayError, StoreRefused):
-        store = await open_store(config.redis, data_dir)
+        store = await open_store(redis, data_dir)
         try:
             yield store
         finally:

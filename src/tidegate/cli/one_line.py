@@ -136,7 +136,7 @@ class FirstKey:
         from tidegate.config.one_line import TENANT
         from tidegate.identity import NameTaken, Repository
 
-        async with opened_store(self.run.config, self.run.data_dir) as store:
+        async with opened_store(self.run.config.redis, self.run.data_dir) as store:
             try:
                 created = await Repository(self.run.config, store).create_key(TENANT, KEY_NAME)
             except NameTaken:

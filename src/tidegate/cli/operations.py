@@ -187,7 +187,7 @@ async def _on_the_store(
     where: Where,
     act: Callable[[Operations, Where], Awaitable[T]],
 ) -> T:
-    async with opened_store(config, data_dir) as store:
+    async with opened_store(config.redis, data_dir) as store:
         return await act(StoreOperations(config, data_dir, store), where)
 
 
