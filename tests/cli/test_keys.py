@@ -1,9 +1,11 @@
 """`tidegate keys`, by the admin API and straight on the store."""
 
 import os
+import time
 from typing import Any
 
 from tests.cli.served_admin_api import served_admin_api
+from tidegate.cli.output import when
 from tidegate.store.gateways import Advertised, advertised
 
 
@@ -49,7 +51,10 @@ def test_what_cannot_be_done_is_one_line_on_standard_error(operated: Any) -> Non
     tenant = operated.tenant
     operated.run("keys", "create", "-t", tenant, "-n", "ci")
     for arguments, said in (
-        (("create", "-t", "nobody", "-n", "ci"), "Error: There is no tenant nobody\n"),
+        (("create", "-t", "nobody", "-n", "ci"), "Error: There is no tenant nobody: there "),
+        (("list", "-t", "nobody"), "Error: There is no tenant nobody: there "),
+        (("revoke", "-t", "nobody", "-n", "ci"), "Error: There is no tenant nobody: there "),
+        (("create", "-t", f"{tenant}x", "-n", "ci"), f'{tenant}x, did you mean "{tenant}"?\n'),
         (("create", "-t", tenant, "-n", "ci"), "has a key ci"),
         (("revoke", "-t", tenant, "-n", "none"), f"Error: Tenant {tenant} has no key none: see"),
         (("revoke", "-t", tenant, "-n", "in_file"), "change it there"),
@@ -117,3 +122,25 @@ def test_where_no_gateway_runs_no_line_is_shown_that_cannot_work(commands: Any) 
         beside = commands.run(*create, "beside")
     assert "curl" not in beside.out
     assert f"No gateway runs on {commands.data_dir} with the configuration" in beside.err
+
+
+def test_the_list_says_until_when_older_secrets_work(operated: Any) -> None:
+    def ci() -> Any:
+        keys = operated.run("keys", "list", "-t", operated.tenant, "--json").json
+        return next(key for key in keys if key["name"] == "ci")
+
+    operated.run("keys", "create", "-t", operated.tenant, "-n", "ci")
+    assert ci()["older_secrets_end_at"] is None
+    operated.run("keys", "rotate", "-t", operated.tenant, "-n", "ci", "--overlap", "24h")
+    assert 0 < ci()["older_secrets_end_at"] - time.time() <= 86_401  # whole seconds
+    until = when(ci()["older_secrets_end_at"])
+    listed = operated.run("keys", "list", "-t", operated.tenant).out
+    assert f"in force; secrets before it until {until}\n" in listed
+    operated.run("keys", "rotate", "-t", operated.tenant, "-n", "ci", "--overlap", "0s")
+    assert "secrets before it" not in operated.run("keys", "list", "-t", operated.tenant).out
+
+
+def test_an_overlap_that_is_too_long_is_refused_in_its_own_unit(commands: Any) -> None:
+    refused = commands.run("keys", "rotate", "-t", "x", "-n", "ci", "--overlap", "400d")
+    assert (refused.code, refused.out) == (2, "")
+    assert "400d is too long: at most 30d" in refused.err

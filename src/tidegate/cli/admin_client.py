@@ -29,6 +29,10 @@ class AdminUnreachable(Exception):
     """Nothing was done: nobody listens there, or it does not take the token."""
 
 
+class NotThere(Failure):
+    """There is no such object."""
+
+
 class AdminClient:
     """Does at the admin API what StoreOperations does on the store (operations.py)."""
 
@@ -57,23 +61,32 @@ class AdminClient:
     async def path_to_try(self) -> str:
         """Asked before a key is made: what fails after it would keep it from being shown."""
         try:
-            told = await self._asked("GET", "/v1/routes")
-            routes = [route for route in told["items"] if route["auth"]]
+            routes = [route for route in await self.routes() if route["auth"]]
             return first_path((*route["exact_paths"], *route["paths"]) for route in routes)
         except (Failure, KeyError):
             return "/"
 
+    async def has_tenant(self, name: str) -> bool:
+        try:
+            await self._asked("GET", f"/v1/tenants/{name}")
+        except NotThere:
+            return False
+        return True
+
+    async def tenants(self) -> list[str]:
+        return [tenant["name"] for tenant in (await self._asked("GET", "/v1/tenants"))["items"]]
+
+    async def routes(self) -> list[dict[str, Any]]:
+        """As the API tells them, whose words are the file's."""
+        items: list[dict[str, Any]] = (await self._asked("GET", "/v1/routes"))["items"]
+        return items
+
+    async def plans(self) -> list[dict[str, Any]]:
+        """Of the file and of the API."""
+        return await self._listed("/v1/plans")
+
     async def keys(self, tenant: str | None) -> list[StoredKey]:
-        found: list[StoredKey] = []
-        query: dict[str, str | int] = {"limit": PAGE_ITEMS}
-        if tenant is not None:
-            query["tenant"] = tenant
-        while True:
-            page = await self._asked("GET", "/v1/keys", query=query)
-            found += map(_key, page["items"])
-            if page["next_cursor"] is None:
-                return found
-            query["cursor"] = page["next_cursor"]
+        return list(map(_key, await self._listed("/v1/keys", tenant=tenant)))
 
     async def create_key(self, tenant: str, name: str) -> CreatedKey:
         return _created(await self._asked("POST", "/v1/keys", {"tenant": tenant, "name": name}))
@@ -100,6 +113,18 @@ class AdminClient:
         asked = {"method": method, "target": target, "host": host, "key": key}
         return Explanation.from_dict(await self._asked("POST", "/v1/explain", asked))
 
+    async def _listed(self, path: str, **narrowed: str | None) -> list[dict[str, Any]]:
+        """Return the items of all pages."""
+        found: list[dict[str, Any]] = []
+        query: dict[str, str | int] = {"limit": PAGE_ITEMS}
+        query |= {name: value for name, value in narrowed.items() if value is not None}
+        while True:
+            page = await self._asked("GET", path, query=query)
+            found += page["items"]
+            if page["next_cursor"] is None:
+                return found
+            query["cursor"] = page["next_cursor"]
+
     async def _asked(
         self,
         method: str,
@@ -118,6 +143,8 @@ class AdminClient:
             ) from error
         if answer.status_code == 401:
             raise AdminUnreachable("it does not take the token")
+        if answer.status_code == 404:
+            raise NotThere(_refusal(answer))
         if answer.status_code >= 400:
             raise Failure(_refusal(answer))
         return answer.json()

@@ -1,13 +1,15 @@
 """`tidegate cache`: forget what is cached."""
 
+import re
 from typing import Annotated
 
 import typer
 
 from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
-from tidegate.cli.operations import checked, done
+from tidegate.cli.operations import Operations, checked, done
 from tidegate.cli.output import RICH_HELP, print_json, print_line
 from tidegate.cli.purge import Purge
+from tidegate.cli.tenants import require_tenant
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=RICH_HELP, help="Forget what is cached.")
 
@@ -46,9 +48,30 @@ def purge(
         raise typer.BadParameter("it is one of --url, --tenant and --all")
     if tenant is not None:
         checked("tenant", tenant)
-    what = Purge(tuple(url or ()), tenant)
-    done(config, data_dir, lambda operations: operations.purge_cache(what))
+    what = Purge(tuple(map(_whole, url or ())), tenant)
+
+    async def run(operations: Operations) -> None:
+        if tenant is not None:
+            await require_tenant(operations, tenant)
+        await operations.purge_cache(what)
+
+    done(config, data_dir, run)
     if as_json:
         print_json({"purged": what.body})
         return
     print_line(f"Purged {what.in_words}.")
+
+
+def _whole(url: str) -> str:
+    """Return `url` if it is one as the admin API takes it, else say how to write it."""
+    if url.startswith("/"):
+        example = f"http://127.0.0.1:8000{url}"
+        reason = f"{url} is a path: write the whole URL as clients ask for it, such as {example}"
+        raise typer.BadParameter(reason, param_hint="--url")
+    if re.fullmatch("https?://[!-~]{1,4096}", url) is None:
+        reason = (
+            f"{url} is no URL: write it as clients ask for it, such as "
+            "http://127.0.0.1:8000/api/v1/things, with what is not ASCII percent-encoded"
+        )
+        raise typer.BadParameter(reason, param_hint="--url")
+    return url

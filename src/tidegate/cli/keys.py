@@ -3,6 +3,7 @@
 Running gateways hear of a change from the store itself, within a second.
 """
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
 from tidegate.cli.operations import Operations, Where, checked, done, keys_named
 from tidegate.cli.output import RICH_HELP, print_json, print_line, print_note, print_table, when
+from tidegate.cli.tenants import require_tenant
 
 if TYPE_CHECKING:
     from tidegate.identity import CreatedKey, RevokedKey, StoredKey
@@ -43,6 +45,7 @@ def create(
     checked("key", name)
 
     async def run(operations: Operations) -> "tuple[str, CreatedKey]":
+        await require_tenant(operations, tenant)
         path = await operations.path_to_try()
         return path, await operations.create_key(tenant, name)
 
@@ -71,7 +74,15 @@ def list_keys(
     """
     if tenant is not None:
         checked("tenant", tenant)
-    _, keys = done(config, data_dir, lambda operations: operations.keys(tenant))
+
+    async def run(operations: Operations) -> "list[StoredKey]":
+        found = await operations.keys(tenant)
+        # One that has left the file may have left keys.
+        if tenant is not None and not found:
+            await require_tenant(operations, tenant)
+        return found
+
+    _, keys = done(config, data_dir, run)
     if as_json:
         print_json([_members(key) for key in keys])
         return
@@ -172,12 +183,17 @@ def _show(where: Where, path: str, created: "CreatedKey", as_json: bool) -> None
 
 
 def _seconds(text: str) -> int:
-    from tidegate.config.units import parse_duration_s
+    from tidegate.config.units import PERIOD_S, parse_duration_s
+    from tidegate.identity.repository import OVERLAP_S_MAX
 
     try:
-        return round(parse_duration_s(text))
+        seconds = round(parse_duration_s(text))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--overlap") from None
+    if seconds > OVERLAP_S_MAX:
+        reason = f"{text} is too long: at most {OVERLAP_S_MAX // PERIOD_S['day']}d"
+        raise typer.BadParameter(reason, param_hint="--overlap")
+    return seconds
 
 
 def _members(key: "StoredKey") -> dict[str, Any]:
@@ -187,9 +203,14 @@ def _members(key: "StoredKey") -> dict[str, Any]:
         "name": key.name,
         "origin": key.origin,
         "created_at": key.created_at,
+        "older_secrets_end_at": key.older_end_at,
         "in_force": key.in_force,
     }
 
 
 def _state(key: "StoredKey") -> str:
-    return "in force" if key.in_force else "opens nothing: there is no such tenant"
+    if not key.in_force:
+        return "opens nothing: there is no such tenant"
+    if key.older_end_at is not None and key.older_end_at > time.time():
+        return f"in force; secrets before it until {when(key.older_end_at)}"
+    return "in force"

@@ -7,6 +7,7 @@ import typer
 from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
 from tidegate.cli.operations import Operations, checked, done, keys_named
 from tidegate.cli.output import RICH_HELP, print_json, print_line
+from tidegate.cli.tenants import require_tenant
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=RICH_HELP, help="Forget what tenants have spent."
@@ -41,6 +42,7 @@ def reset(
 
     async def run(operations: Operations) -> int:
         if key is None:
+            await require_tenant(operations, tenant)
             return await operations.reset_limits(tenant, None)
         named = await keys_named(operations, tenant, key)
         return sum([await operations.reset_limits(tenant, one.key_id) for one in named])
@@ -49,5 +51,10 @@ def reset(
     if as_json:
         print_json({"tenant": tenant, "key": key, "states": states})
         return
-    whose = f"tenant {tenant}" if key is None else f"key {key} of {tenant}"
-    print_line(f"Reset the limits of {whose}: {states or 'none'} had been spent from.")
+    whose, what = f"tenant {tenant}", "all buckets and quotas are"
+    if key is not None:
+        whose, what = f"key {key} of {tenant}", "what it spends from alone is"
+    if states:
+        print_line(f"Reset the limits of {whose}: {what} full again.")
+    else:
+        print_line(f"Nothing had been spent of the limits of {whose}.")

@@ -23,6 +23,7 @@ from tidegate.cli.inputs import (
     read_settings,
     require_its_store,
 )
+from tidegate.cli.tenants import require_tenant
 from tidegate.cli.urls import first_path, reachable, url_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ T = TypeVar("T")
 class Operations(Protocol):
     async def path_to_try(self) -> str:
         """Return a path that a key opens, if a route tells one."""
+        ...
+
+    async def has_tenant(self, name: str) -> bool: ...
+
+    async def tenants(self) -> list[str]:
+        """Return the names of the first ones."""
         ...
 
     async def keys(self, tenant: str | None) -> "list[StoredKey]": ...
@@ -73,6 +80,18 @@ class StoreOperations:
         routes = (route for service in self._config.services for route in service.routes)
         return first_path((*one.exact_paths, *one.paths) for one in routes if one.auth)
 
+    async def has_tenant(self, name: str) -> bool:
+        from tidegate.identity import ObjectNotFound
+
+        try:
+            await self._repository.tenants.get(name)
+        except ObjectNotFound:
+            return False
+        return True
+
+    async def tenants(self) -> list[str]:
+        return [tenant.name for tenant in (await self._repository.tenants.page()).items]
+
     async def keys(self, tenant: str | None) -> "list[StoredKey]":
         found: list[StoredKey] = []
         after: str | None = ""
@@ -92,8 +111,6 @@ class StoreOperations:
         return await self._repository.revoke_key(key.key_id)
 
     async def reset_limits(self, tenant: str, key_id: str | None) -> int:
-        if key_id is None:
-            await self._repository.tenants.get(tenant)
         return await self._limiter.reset(tenant, key_id)
 
     async def purge_cache(self, what: "Purge") -> None:
@@ -220,5 +237,6 @@ async def keys_named(operations: Operations, tenant: str, name: str) -> "list[St
     one."""
     found = [key for key in await operations.keys(tenant) if key.name == name]
     if not found:
+        await require_tenant(operations, tenant)
         raise Failure(f"Tenant {tenant} has no key {name}: see `tidegate keys list`.")
     return sorted(found, key=lambda key: key.origin != "file")
