@@ -61,7 +61,10 @@ async def read_slowly(connect: Connect, count: int) -> int:
 
 
 async def test_who_reads_slowly_is_answered_whole() -> None:
-    async with serving(answer_as_long_as_asked, Impatient) as connect:
+    class Lenient(Impatient):
+        unread_wait_s = 1.0  # less than reading takes, and twenty times a pause of the reader
+
+    async with serving(answer_as_long_as_asked, Lenient) as connect:
         assert await read_slowly(connect, 2**18) == 2**18
 
 

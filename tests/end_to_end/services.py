@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -31,13 +31,20 @@ async def run(*arguments: str | Path, cwd: Path, env: dict[str, str]) -> str:
 
 @asynccontextmanager
 async def served(
-    port: int, log: Path, *arguments: str | Path, **variables: str
+    port: int,
+    log: Path,
+    *arguments: str | Path,
+    inherited: Sequence[int] = (),
+    **variables: str,
 ) -> AsyncIterator[str]:
-    """Run a server until the block ends; yield its URL when it listens."""
+    """Run a server until the block ends; yield its URL when it listens.
+
+    It has the `inherited` descriptors, by the same numbers.
+    """
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *map(str, arguments), env=environment(**variables), cwd=log.parent,
-            stdout=output, stderr=output,
+            stdout=output, stderr=output, pass_fds=inherited,
         )  # fmt: skip
     try:
         async with asyncio.timeout(START_S_MAX):
@@ -61,10 +68,12 @@ async def served(
 async def asgi_gateway(folder: Path, config: str) -> AsyncIterator[int]:
     """Run a gateway of this configuration in `folder` behind uvicorn; yield its port."""
     (folder / "tidegate.yaml").write_text(config)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    server = (sys.executable, "-m", "uvicorn", "tidegate.asgi:app", "--port", str(port))
     variables = {"TIDEGATE_CONFIG": "tidegate.yaml", "REDIS_URL": ""}
-    async with served(port, folder / "uvicorn.log", *server, **variables):
-        yield port
+    with socket.socket() as bound:
+        # The server inherits it and listens: nobody else takes the port meanwhile.
+        bound.bind(("127.0.0.1", 0))
+        port: int = bound.getsockname()[1]
+        server = (sys.executable, "-m", "uvicorn", "tidegate.asgi:app", "--fd", str(bound.fileno()))
+        log = folder / "uvicorn.log"
+        async with served(port, log, *server, inherited=(bound.fileno(),), **variables):
+            yield port
