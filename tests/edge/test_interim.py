@@ -50,6 +50,16 @@ async def test_an_early_hint_arrives_before_the_answer_is_made(gateway, connect,
         assert (answer.status, answer.interim, answer.body) == (200, [], b"hi")
 
 
+async def test_a_hint_does_not_speak_for_the_gateway(gateway, connect):
+    forged = b"X-Request-ID: forged\r\nX-RateLimit-Remaining: 999\r\nTidegate-Debug: {}\r\n"
+    hints = HINTS.replace(b"Link", forged + b"Link")
+    client = await connect(gateway.port)
+    gateway.upstream.script = [hints + OK + b"hi"]
+    await client.send(request())
+    async with asyncio.timeout(5):
+        assert await client.reader.readuntil(b"\r\n\r\n") == FORWARDED
+
+
 async def test_several_arrive_in_their_order_but_never_100(gateway, connect):
     others = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 199 Odd\r\n\r\n"
     gateway.upstream.script = [HINTS + others + HINTS + OK + b"hi"]

@@ -28,7 +28,16 @@ def test_the_limits_of_the_service_pass_where_nothing_was_limited():
     assert headers == [(b"ratelimit", b"the upstream's own"), (b"x-request-id", b"abc")]
 
 
+def test_a_service_cannot_pretend_to_explain_for_the_gateway():
+    headers = Headers([(b"tidegate-debug", b"{}")])
+    complete_answer(headers, context())
+    assert headers == [(b"x-request-id", b"abc")]
+
+
 def test_the_limits_of_the_service_give_way_to_the_gateways():
-    headers = Headers([(b"x-ratelimit-reset", b"9"), (b"etag", b"a"), (b"ratelimit", b"9")])
+    headers = Headers(
+        [(b"x-ratelimit-reset", b"9"), (b"etag", b"a"), (b"ratelimit", b"9"),
+         (b"ratelimit-remaining", b"9"), (b"ratelimit-limit", b"9"), (b"ratelimit-reset", b"9")]
+    )  # fmt: skip
     complete_answer(headers, context(SimpleNamespace(headers=LIMITS)))
     assert headers == [(b"etag", b"a"), *LIMITS, (b"x-request-id", b"abc")]

@@ -135,3 +135,23 @@ async def test_the_memory_of_names_and_of_ways_is_bounded(tidegate_kit, monkeypa
     remembered = len(last._selections)
     await kit.get("/api/x", headers={"X-" + "long" * 300: "a"})
     assert len(last._selections) == remembered
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["X-Forwarded-User", "X-Original-Url", "X-Envoy-Original-Path", "X-Remote-User", "Proxy"],
+)
+async def test_what_only_a_proxy_may_say_passes_from_nobody_else(tidegate_kit, name):
+    kit = await tidegate_kit(route={"auth": []})
+    await kit.get("/api/x", key=None, headers={name: "evil"})
+    assert b"evil" not in b"".join(field + value for field, value in received(kit))
+
+
+@pytest.mark.parametrize(
+    "name", ["X.Forwarded.For", "X!Original!Url", "Tidegate.Debug.Token", "X_Any", "Any~thing"]
+)
+async def test_a_name_that_some_server_reads_as_another_passes_nowhere(tidegate_kit, name):
+    kit = await tidegate_kit(route={"auth": []})
+    await kit.get("/api/x", key=None, headers={name: "evil", "X-Any-1": "kept"})
+    assert values(kit, name.lower().encode()) == []
+    assert values(kit, b"x-any-1") == [b"kept"]

@@ -4,7 +4,6 @@ import pytest
 
 from tidegate.http import Headers
 from tidegate.upstream import add_forwarding_fields, add_via
-from tidegate.upstream.header_fields import CLAIMS
 
 
 def added(*fields, trusted=False, client="192.0.2.7", scheme="https", host=b"shop.test"):
@@ -33,17 +32,21 @@ def test_the_way_of_a_request_is_told(trusted):
     assert added((b"accept", b"*/*"), trusted=trusted) == [(b"accept", b"*/*"), *OWN]
 
 
-@pytest.mark.parametrize(
-    "name",
-    sorted(CLAIMS),
-)
+CLAIMS = (
+    b"cf-connecting-ip", b"client-ip", b"fastly-client-ip", b"forwarded", b"forwarded-for",
+    b"front-end-https", b"proxy", b"remote-user", b"true-client-ip", b"x-auth-request-email",
+    b"x-auth-request-user", b"x-client-ip", b"x-cluster-client-ip", b"x-envoy-external-address",
+    b"x-envoy-original-path", b"x-forwarded", b"x-forwarded-client-cert", b"x-forwarded-email",
+    b"x-forwarded-for", b"x-forwarded-groups", b"x-forwarded-host", b"x-forwarded-port",
+    b"x-forwarded-proto", b"x-forwarded-user", b"x-host", b"x-original-forwarded-for",
+    b"x-original-method", b"x-original-uri", b"x-original-url", b"x-real-ip", b"x-remote-user",
+    b"x-rewrite-url", b"x-url-scheme",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLAIMS)
 def test_an_untrusted_peer_cannot_speak_for_others(name):
     assert added((name, b"10.0.0.1"), (b"a", b"b"), (name, b"10.0.0.2")) == [(b"a", b"b"), *OWN]
-
-
-@pytest.mark.parametrize("name", [b"x-original-url", b"x-rewrite-url", b"true-client-ip"])
-def test_fields_that_frameworks_believe_are_claims(name):
-    assert name in CLAIMS
 
 
 def test_a_trusted_peers_list_is_extended_and_the_rest_kept():

@@ -11,26 +11,16 @@ from hashlib import blake2b
 from typing import Final
 
 from tidegate.http import Headers
+from tidegate.http.claims import has_twins, is_claim
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CASELESS: Final = frozenset({b"accept-charset", b"accept-encoding", b"accept-language"})
 _LISTS: Final = _CASELESS | {b"accept"}
 """Fields in which blanks around commas mean nothing, quoted strings apart."""
 
-_GATEWAYS: Final = frozenset(
-    {
-        b"forwarded",
-        b"traceparent",
-        b"tracestate",
-        b"via",
-        b"x-api-key",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-proto",
-        b"x-request-id",
-    }
-)
-"""Fields that the gateway writes or takes out behind the cache: the client's copies say nothing."""
+_GATEWAYS: Final = frozenset({b"traceparent", b"tracestate", b"via", b"x-api-key", b"x-request-id"})
+"""Fields that the gateway writes or takes out behind the cache, besides what proxies claim: the
+client's copies say nothing."""
 
 DIGEST_BYTES: Final = 20
 REMEMBERED_BYTES_MAX: Final = 128
@@ -98,4 +88,5 @@ def _levelled(name: bytes, value: bytes) -> bytes:
 
 
 def _is_gateways(name: bytes) -> bool:
-    return name in _GATEWAYS or name.startswith(b"x-tidegate-")
+    is_own = name in _GATEWAYS or name.startswith(b"x-tidegate-")
+    return is_own or is_claim(name) or has_twins(name)

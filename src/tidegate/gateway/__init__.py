@@ -6,8 +6,10 @@ from tidegate.gateway.nodes import Node, alive, announced, fingerprint
 from tidegate.gateway.observation import connection_readings, metrics_directory
 from tidegate.gateway.purge import purge
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot
+from tidegate.policies.answer_fields import OWN_FIELDS
 
 __all__ = [
+    "OWN_FIELDS",
     "CompiledRoute",
     "Explanation",
     "Gateway",

@@ -14,14 +14,18 @@ from tidegate.policies.policy import Context
 LIMIT_FIELDS: Final = frozenset(
     {
         b"ratelimit",
+        b"ratelimit-limit",  # these three of earlier drafts
         b"ratelimit-policy",
+        b"ratelimit-remaining",
+        b"ratelimit-reset",
         b"x-ratelimit-limit",
         b"x-ratelimit-remaining",
         b"x-ratelimit-reset",
     }
 )
-_REQUEST_ID: Final = frozenset({b"x-request-id"})
-_ALL: Final = LIMIT_FIELDS | _REQUEST_ID
+_UNLIMITED: Final = frozenset({b"tidegate-debug", b"x-request-id"})
+OWN_FIELDS: Final = LIMIT_FIELDS | _UNLIMITED
+"""What clients take for the gateway's word."""
 
 
 def complete_answer(headers: Headers, context: Context) -> None:
@@ -30,9 +34,9 @@ def complete_answer(headers: Headers, context: Context) -> None:
     Two values of one of them would be nobody's.
     """
     decision = context.decision
-    written = _REQUEST_ID if decision is None else _ALL
-    if not written.isdisjoint(map(name_of, headers)):
-        headers.remove_all(written)
+    own = _UNLIMITED if decision is None else OWN_FIELDS
+    if not own.isdisjoint(map(name_of, headers)):
+        headers.remove_all(own)
     if decision is not None:
         headers += decision.headers
     headers.append((b"x-request-id", context.request_id))

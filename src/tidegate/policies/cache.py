@@ -7,7 +7,6 @@ both cost one trip; a request that the limits refuse never gets further. Hot: a 
 """
 
 from collections.abc import Awaitable
-from typing import Final
 
 from tidegate.cache import Cache
 from tidegate.cache.answers import with_fields
@@ -17,14 +16,10 @@ from tidegate.cache.route_cache import RouteCache
 from tidegate.cache.status_field import Forwarded, forwarded_fields
 from tidegate.config import Route, Service
 from tidegate.http import Headers, Response
+from tidegate.http.claims import ADDRESSES, is_claim
 from tidegate.identity import without_credentials
 from tidegate.policies.forget import Forget, route_name
 from tidegate.policies.policy import Context, Next, Policy, Request
-from tidegate.upstream import CLAIMS
-
-_ADDRESSES: Final = frozenset({b"x-forwarded-for", b"x-real-ip", b"x-client-ip", b"true-client-ip"})
-_KEYED_CLAIMS: Final = CLAIMS - _ADDRESSES
-"""What a trusted proxy may say of scheme, host and target: services answer by it."""
 
 
 class CachePolicy:
@@ -84,7 +79,10 @@ class CachePolicy:
 
 
 def _claims(headers: Headers) -> bytes:
-    return b"\0".join([b"%b:%b" % field for field in headers if field[0] in _KEYED_CLAIMS])
+    """Return what a trusted proxy says of scheme, host, target or user: services answer by it."""
+    return b"\0".join(
+        [b"%b:%b" % field for field in headers if is_claim(field[0]) and field[0] not in ADDRESSES]
+    )
 
 
 def build(cache: Cache, route: Route, service: Service, *, trusts: bool) -> Policy:

@@ -15,12 +15,12 @@ from typing import Final
 
 from tidegate.config import Route
 from tidegate.http import Headers, Response
+from tidegate.http.claims import has_twins, is_claim
 from tidegate.http.headers import name_of
 from tidegate.identity import Caller, is_gateways_own, without_credentials
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.policy import Next, Policy, Request
 from tidegate.upstream import (
-    FORWARDING_FIELDS,
     AnyUpstream,
     add_forwarding_fields,
     ready_fields,
@@ -137,11 +137,10 @@ class Forward:
 def _kind(name: bytes) -> Kind:
     if name == b"host" or is_gateways_own(name) or name.startswith(b"tidegate-debug"):
         return Kind.DROPPED
-    # WSGI and CGI read `X_Forwarded_For` as X-Forwarded-For: whatever a gateway decides by a field,
-    # its twin would undo behind it. nginx drops such names too.
-    if b"_" in name:
+    # Whatever a gateway decides by a field, its twin would undo behind it.
+    if has_twins(name):
         return Kind.DROPPED
-    return Kind.DEPENDS if name == b"authorization" or name in FORWARDING_FIELDS else Kind.PASSES
+    return Kind.DEPENDS if name in (b"authorization", b"via") or is_claim(name) else Kind.PASSES
 
 
 def build(

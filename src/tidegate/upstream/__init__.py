@@ -7,8 +7,6 @@ from tidegate.upstream.asgi_app import AsgiApps, TargetNotLoaded
 from tidegate.upstream.asgi_upstream import SCHEME, AsgiUpstream
 from tidegate.upstream.client import Upstream
 from tidegate.upstream.header_fields import (
-    CLAIMS,
-    FORWARDING_FIELDS,
     add_forwarding_fields,
     add_via,
     via_field,
@@ -29,8 +27,6 @@ def upstream_of(service: Service, apps: AsgiApps) -> AnyUpstream:
 
 
 __all__ = [
-    "CLAIMS",
-    "FORWARDING_FIELDS",
     "AnyUpstream",
     "AsgiApps",
     "AsgiUpstream",

@@ -8,7 +8,8 @@ Cost on the hot path: one pass over the names.
 
 from typing import Final
 
-from tidegate.http.headers import HeaderField, Headers
+from tidegate.http.claims import is_claim
+from tidegate.http.headers import HeaderField, Headers, name_of
 
 PSEUDONYM: Final = b"tidegate"
 """Stands for this proxy in Via, in place of a host name that is nobody's business."""
@@ -19,39 +20,6 @@ _VIA: Final[dict[str, HeaderField]] = {
 _SCHEMES: Final[dict[str, HeaderField]] = {
     scheme: (b"x-forwarded-proto", scheme.encode()) for scheme in ("http", "https")
 }
-
-CLAIMS: Final = frozenset(
-    {
-        b"forwarded",
-        b"front-end-https",
-        b"true-client-ip",
-        b"x-client-ip",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-method",
-        b"x-forwarded-path",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-proto",
-        b"x-forwarded-protocol",
-        b"x-forwarded-scheme",
-        b"x-forwarded-server",
-        b"x-forwarded-ssl",
-        b"x-forwarded-uri",
-        b"x-host",
-        b"x-original-host",
-        b"x-original-uri",
-        b"x-original-url",
-        b"x-real-ip",
-        b"x-rewrite-url",
-        b"x-url-scheme",
-    }
-)
-"""Fields by which a proxy tells who its client is, or what it asked for: believed of trusted peers
-alone. Some frameworks route by X-Original-URL or X-Rewrite-URL in place of the target."""
-
-FORWARDING_FIELDS: Final = CLAIMS | {b"via"}
-"""Fields of a request that `add_forwarding_fields` reads, extends or replaces."""
 
 
 def add_forwarding_fields(
@@ -69,9 +37,9 @@ def add_forwarding_fields(
     then). What a trusted peer said stays: its list of addresses is extended, its scheme and host
     are kept.
     """
-    said = [name for name, _ in headers if name in FORWARDING_FIELDS]
+    said = any(map(is_claim, map(name_of, headers)))
     if said and not is_peer_trusted:
-        headers.remove_all(CLAIMS)
+        headers[:] = [field for field in headers if not is_claim(field[0])]
     add_via(headers, http_version)
     if said and is_peer_trusted:
         _extend(headers, client, host, scheme)

@@ -24,6 +24,7 @@ from tidegate.edge.pipeline import (
     pieces_of,
     release,
 )
+from tidegate.gateway import OWN_FIELDS
 from tidegate.http import GatewayError, Headers, Outcome, Request, Response
 from tidegate.http.framing import LAST_CHUNK, Framing, chunk
 
@@ -195,6 +196,7 @@ class Exchange:
         100 and 101 concern one connection each: what they answer was never asked upstream.
         """
         if not self.is_answered and status not in (100, 101):
+            fields.remove_all(OWN_FIELDS)  # of the answer, and the gateway's to say
             self._outlet.write(interim_head(status, fields))
 
     def _write_head(self, response: Response) -> Framing | None:
