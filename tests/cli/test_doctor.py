@@ -92,6 +92,24 @@ def test_a_store_that_is_away_and_a_wrong_file_are_broken(
     assert findings(commands.run("doctor", "--json"))["configuration"] == {"broken"}
 
 
+def test_a_target_that_cannot_be_reached_is_a_warning_with_its_reason(commands: Any) -> None:
+    use_free_port(commands.config)
+    with socket.socket() as served, socket.socket() as away:
+        served.bind(("127.0.0.1", 0))
+        served.listen()
+        away.bind(("127.0.0.1", 0))  # without listening: nobody else takes the port
+        up, down = (f"http://127.0.0.1:{s.getsockname()[1]}" for s in (served, away))
+        text = commands.config.read_text()
+        commands.config.write_text(text.replace("http://127.0.0.1:9000", f"{up}, {down}"))
+        checked = commands.run("doctor", "--json")
+    told = {f["text"]: f["level"] for f in checked.json["findings"] if f["check"] == "target"}
+    assert checked.code == 0
+    assert told == {
+        f"{up} accepts connections": "ok",
+        f"{down} cannot be reached: connection refused": "warning",
+    }
+
+
 def test_a_data_directory_open_to_others_is_broken(commands: Any, tmp_path: Path) -> None:
     use_free_port(commands.config)
     commands.data_dir = tmp_path / "open"

@@ -4,6 +4,7 @@ Looking changes nothing and leaves nothing behind: the embedded store is joined 
 where it never ran it is started for the moment in a directory that goes with it.
 """
 
+import asyncio
 import fcntl
 import os
 import platform
@@ -26,6 +27,9 @@ from tidegate.config.schema import Redis
 from tidegate.store.gateways import Advertised, shown_store
 from tidegate.supervisor import ListenFailed, open_listener, open_listeners, port_holder
 from tidegate.supervisor.open_files import files_needed, raise_open_files
+from tidegate.upstream.asgi_upstream import SCHEME
+from tidegate.upstream.reach import reason_of
+from tidegate.upstream.target import Target
 
 Level = Literal["ok", "warning", "broken"]
 
@@ -181,6 +185,28 @@ def admin_port_found(config: Config) -> Finding:
             return Finding(check, "ok", f"{admin.port} is taken; a free one will be used")
         return _taken(check, admin.port, error)
     return Finding(check, "ok", f"{admin.host}:{admin.port} is free")
+
+
+async def targets_found(config: Config) -> list[Finding]:
+    """Connect to each target once; one that is away is no reason not to serve."""
+    urls = {
+        url: service.timeouts.connect
+        for service in config.services
+        for url in service.targets
+        if not url.startswith(SCHEME)
+    }
+    return await asyncio.gather(*(_target_found(url, timeout) for url, timeout in urls.items()))
+
+
+async def _target_found(url: str, timeout_s: float) -> Finding:
+    target = Target.parse(url)
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(target.host, target.port)
+    except OSError as error:
+        return Finding("target", "warning", f"{url} cannot be reached: {reason_of(error)}")
+    writer.close()
+    return Finding("target", "ok", f"{url} accepts connections")
 
 
 def _taken(check: str, port: int, error: ListenFailed) -> Finding:

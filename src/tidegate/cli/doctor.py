@@ -53,6 +53,7 @@ def doctor(
         findings += [checks.port_found(loaded), checks.admin_port_found(loaded)]
     if loaded is not None:
         findings.append(checks.open_files_found(loaded))
+        findings += asyncio.run(checks.targets_found(loaded))
     _print(findings, as_json)
     if any(finding.level == "broken" for finding in findings):
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ from tidegate.config.schema import Timeouts
 from tidegate.upstream import failures
 from tidegate.upstream.connection import Connection
 from tidegate.upstream.plain_answers import KnownLines
+from tidegate.upstream.reach import Reach
 from tidegate.upstream.response_reader import ResponseReader
 from tidegate.upstream.sweep import Pace, Sweep
 from tidegate.upstream.target import Target
@@ -67,6 +68,7 @@ class Pool:
         self._timeouts = timeouts
         self._service = service
         self._known = KnownLines()
+        self._reach = Reach(target, service)
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
         self._waiters: deque[tuple[float, asyncio.Future[Slot]]] = deque()
@@ -171,11 +173,14 @@ class Pool:
         except OSError as error:
             self._free_slot()
             connection.close()
+            self._reach.failed(error, loop.time())
             raise failures.not_connected(self._service, error) from error
         except BaseException:
             self._free_slot()
             connection.close()
             raise
+        if self._reach.is_told_away:
+            self._reach.returned()
         self._connections.add(connection)
         self._opened += 1
         return connection
