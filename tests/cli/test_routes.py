@@ -3,6 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.cli.served_admin_api import served_admin_api
+from tidegate.store.gateways import Advertised, advertised
+
 POLICY = """\
 from tidegate.policies import Next, Policy, Request, Response
 
@@ -85,3 +90,31 @@ def test_the_cache_is_shown_where_it_stands(commands: Any) -> None:
     assert printed.err == ""
     open_route, cached = (route["policies"] for route in printed.json["routes"])
     assert (open_route[-1], cached[-2:]) == ("forward", ["cache", "forward"])
+
+
+def test_beside_a_gateway_what_it_runs_is_printed_whatever_its_file_says_now(
+    commands: Any, run: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(POLICY)
+    text = commands.config.read_text().replace("small: {", "small: {allow: {api: [GET]}, ")
+    text = text.replace("cost: 3", "cost: 3, policies: [{use: mine.py, before: limit}]")
+    commands.config.write_text(text)
+    where = ("--data-dir", str(commands.data_dir))
+    of_the_file = [commands.run("routes", *options) for options in ((), ("--json",))]
+    with served_admin_api(commands.config, commands.data_dir) as asked:
+        for config in (text.replace("/api/v1", "/another"), text + "oops: 1\n"):
+            commands.config.write_text(config)
+            in_force = [run("routes", *options, *where) for options in ((), ("--json",))]
+            assert in_force == of_the_file
+    assert asked == ["GET /v1/routes 200", "GET /v1/plans 200"] * 4
+
+
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:1"])
+def test_beside_a_gateway_that_cannot_be_asked_the_file_is_said_to_be_the_file(
+    commands: Any, run: Any, url: str
+) -> None:
+    told = Advertised(str(commands.config), 42, url=url, traffic_url="http://127.0.0.1:8765")
+    with advertised(commands.data_dir, told):
+        printed = run("routes", "--data-dir", str(commands.data_dir))
+    assert "/api/v1/*" in printed.out
+    assert printed.err.startswith("These are the file's: the gateway that runs (pid 42) cannot")

@@ -1,9 +1,11 @@
 """`tidegate routes`: what takes which request, through which policies, under which limits.
 
-Compiled as `serve` compiles it, so that what is printed is what runs; nothing is connected.
+Beside a gateway that runs its admin API tells what is in force. Otherwise the file is compiled as
+`serve` compiles it, so that what is printed is what would run; nothing is connected.
 """
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +19,29 @@ from tidegate.cli.inputs import (
     loaded,
     read_settings,
 )
-from tidegate.cli.output import print_json, print_line, print_table
+from tidegate.cli.operations import admin_client
+from tidegate.cli.output import print_json, print_line, print_note, print_table
 
 if TYPE_CHECKING:
-    from tidegate.config import Config, Limit, Plan, Route
+    from tidegate.cli.admin_client import AdminClient
+    from tidegate.config import Config, Limit
     from tidegate.gateway import CompiledRoute
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """In the words of the admin API, whoever tells it."""
+
+    routes: list[dict[str, Any]]
+    plans: list[dict[str, Any]]
 
 
 def routes(
     config: ConfigOption = None, data_dir: DataDirOption = None, as_json: JsonOption = False
 ) -> None:
     """Print every route, its policies, its limits.
+
+    Beside a gateway that runs, those that are in force, with references as they are written.
 
     Examples:
 
@@ -36,47 +50,47 @@ def routes(
       tidegate routes --config staging.yaml --json
     """
     settings = read_settings()
-    configured = loaded(chosen(config, settings, data_dir).path)
-    compiled = asyncio.run(_compiled(configured, data_directory(data_dir, settings)))
-    plans = {
-        name: [_limit_in_words(limit) for limit in plan.limits]
-        for name, plan in configured.plans.items()
-    }
+    found = chosen(config, settings, data_dir)
+    place = data_directory(data_dir, settings)
+    client = admin_client(found, place, settings)
+    told = None if client is None else asyncio.run(_in_force(client))
+    if told is None:
+        told = asyncio.run(_of_the_file(loaded(found.path), place))
+        if found.running is not None:
+            print_note(
+                f"These are the file's: the gateway that runs (pid {found.running.pid}) cannot be "
+                "asked, and may have loaded the file before it was changed."
+            )
     if as_json:
-        allowed = {
-            name: None
+        print_json(_members(told))
+    else:
+        _print(told)
+
+
+async def _in_force(client: "AdminClient") -> Told | None:
+    """Return what the gateway that runs has compiled; None if it cannot be asked."""
+    from tidegate.cli.admin_client import AdminUnreachable
+
+    try:
+        async with client:
+            return Told(await client.routes(), await client.plans())
+    except AdminUnreachable:
+        return None
+
+
+async def _of_the_file(config: "Config", data_dir: Path) -> Told:
+    compiled = await _compiled(config, data_dir)
+    plans = [
+        {
+            "name": name,
+            "limits": [_limit(limit) for limit in plan.limits],
+            "allow": None
             if plan.allow is None
-            else [entry.model_dump(mode="json") for entry in plan.allow]
-            for name, plan in configured.plans.items()
+            else [entry.model_dump(mode="json") for entry in plan.allow],
         }
-        routes_told = [_members(route) for route in compiled]
-        print_json({"routes": routes_told, "plans": plans, "allow": allowed})
-        return
-    rows = [
-        (
-            route.route.name,
-            _match_in_words(route.route),
-            " > ".join(name for name, _ in route.policies),
-            _charge_in_words(route.route),
-            ", ".join(route.service.targets),
-        )
-        for route in compiled
+        for name, plan in config.plans.items()
     ]
-    print_table(("ROUTE", "MATCH", "POLICIES", "LIMITS", "TARGETS"), rows)
-    print_line()
-    _print_plans(configured, plans)
-
-
-def _print_plans(config: "Config", limits: dict[str, list[str]]) -> None:
-    rows = [(name, "; ".join(of_plan) or "none") for name, of_plan in limits.items()]
-    if all(plan.allow is None for plan in config.plans.values()):
-        print_table(("PLAN", "LIMITS"), rows)
-        return
-    allowed = [_allowed_in_words(config.plans[name]) for name in limits]
-    print_table(
-        ("PLAN", "LIMITS", "ROUTES"),
-        [(*row, routes) for row, routes in zip(rows, allowed, strict=True)],
-    )
+    return Told([_route(one) for one in compiled], plans)
 
 
 async def _compiled(config: "Config", data_dir: Path) -> "tuple[CompiledRoute, ...]":
@@ -93,7 +107,7 @@ async def _compiled(config: "Config", data_dir: Path) -> "tuple[CompiledRoute, .
             return gateway.snapshot.routes
 
 
-def _members(compiled: "CompiledRoute") -> dict[str, Any]:
+def _route(compiled: "CompiledRoute") -> dict[str, Any]:
     route = compiled.route
     return {
         "name": route.name,
@@ -105,40 +119,89 @@ def _members(compiled: "CompiledRoute") -> dict[str, Any]:
         "methods": list(route.methods),
         "auth": list(route.auth),
         "policies": [name for name, _ in compiled.policies],
-        "limits": "plan" if route.auth else None,
         "cost": route.cost,
     }
 
 
-def _match_in_words(route: "Route") -> str:
+def _limit(limit: "Limit") -> dict[str, Any]:
+    from tidegate.config import TokenBucket
+
+    if isinstance(limit, TokenBucket):
+        amount = {"rate": str(limit.rate), "burst": limit.burst, "quota": None}
+    else:
+        amount = {"rate": None, "burst": None, "quota": str(limit.quota)}
+    return {"name": limit.name, "per": limit.per, **amount}
+
+
+def _members(told: Told) -> dict[str, Any]:
+    names = (
+        *("name", "service", "targets", "hosts", "paths", "exact_paths", "methods", "auth"),
+        *("policies", "cost"),
+    )
+    return {
+        "routes": [
+            {name: route[name] for name in names} | {"limits": "plan" if route["auth"] else None}
+            for route in told.routes
+        ],
+        "plans": {plan["name"]: _limits_in_words(plan) for plan in told.plans},
+        "allow": {plan["name"]: plan["allow"] for plan in told.plans},
+    }
+
+
+def _print(told: Told) -> None:
+    rows = [
+        (
+            route["name"],
+            _match_in_words(route),
+            " > ".join(route["policies"]),
+            _charge_in_words(route),
+            ", ".join(route["targets"]),
+        )
+        for route in told.routes
+    ]
+    print_table(("ROUTE", "MATCH", "POLICIES", "LIMITS", "TARGETS"), rows)
+    print_line()
+    plans = [(plan["name"], "; ".join(_limits_in_words(plan)) or "none") for plan in told.plans]
+    if all(plan["allow"] is None for plan in told.plans):
+        print_table(("PLAN", "LIMITS"), plans)
+        return
+    allowed = [_allowed_in_words(plan["allow"]) for plan in told.plans]
+    print_table(
+        ("PLAN", "LIMITS", "ROUTES"),
+        [(*row, routes) for row, routes in zip(plans, allowed, strict=True)],
+    )
+
+
+def _match_in_words(route: dict[str, Any]) -> str:
     """`GET api.example.com /v1/*, /health`: methods, hosts, paths; what is not said is any."""
-    paths = [f"{path.rstrip('/')}/*" for path in route.paths] + list(route.exact_paths)
+    paths = [f"{path.rstrip('/')}/*" for path in route["paths"]] + route["exact_paths"]
     parts = (
-        "|".join(route.methods),
-        ", ".join(route.hosts),
+        "|".join(route["methods"]),
+        ", ".join(route["hosts"]),
         ", ".join(paths) or "/*",
     )
     return " ".join(part for part in parts if part)
 
 
-def _charge_in_words(route: "Route") -> str:
-    if not route.auth:
+def _charge_in_words(route: dict[str, Any]) -> str:
+    if not route["auth"]:
         return "none"
-    return "by plan" if route.cost == 1 else f"by plan, cost {route.cost}"
+    return "by plan" if route["cost"] == 1 else f"by plan, cost {route['cost']}"
 
 
-def _allowed_in_words(plan: "Plan") -> str:
-    if plan.allow is None:
+def _allowed_in_words(allow: list[dict[str, Any]] | None) -> str:
+    if allow is None:
         return "all"
     return ", ".join(
-        f"{'|'.join(entry.methods)} {entry.route}" if entry.methods else entry.route
-        for entry in plan.allow
+        f"{'|'.join(entry['methods'])} {entry['route']}" if entry["methods"] else entry["route"]
+        for entry in allow
     )
 
 
-def _limit_in_words(limit: "Limit") -> str:
-    from tidegate.config import TokenBucket
-
-    if isinstance(limit, TokenBucket):
-        return f"{limit.name} {limit.rate}, burst {limit.burst}, per {limit.per}"
-    return f"{limit.name} {limit.quota}, per {limit.per}"
+def _limits_in_words(plan: dict[str, Any]) -> list[str]:
+    return [
+        f"{limit['name']} {limit['rate']}, burst {limit['burst']}, per {limit['per']}"
+        if limit["rate"]
+        else f"{limit['name']} {limit['quota']}, per {limit['per']}"
+        for limit in plan["limits"]
+    ]
