@@ -211,6 +211,7 @@ def _members(key: "StoredKey") -> dict[str, Any]:
 def _state(key: "StoredKey") -> str:
     if not key.in_force:
         return "opens nothing: there is no such tenant"
-    if key.older_end_at is not None and key.older_end_at > time.time():
+    # The store rounds the end up to a whole second.
+    if key.older_end_at is not None and key.older_end_at > time.time() + 1:
         return f"in force; secrets before it until {when(key.older_end_at)}"
     return "in force"
