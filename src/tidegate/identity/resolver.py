@@ -36,6 +36,8 @@ from tidegate.store import Store
 
 COPIES_MAX: Final = 10_000
 """About 1.2 KB each."""
+FOUND_MAX: Final = 50_000
+"""About 0.12 KB each."""
 COPY_LIFETIME_S: Final = 30.0
 """The last bound, should tracking ever miss a change: at most 333 readings a second if all copies
 are in use."""
@@ -88,6 +90,9 @@ class KeyResolver:
         self._clock = clock
         self._copies = Copies(COPIES_MAX)
         self._refusals = Copies(REFUSALS_MAX)
+        self._found: dict[bytes, None] = {}
+        """Digests of keys that the store has known, the last reading at the end. A change of plan,
+        tenant or record drops a copy, but not these: only a reading that finds the key gone."""
         self._readings: dict[bytes, _Reading] = {}
         self._epoch = 0
         self._mark_key = secrets.token_bytes(32)
@@ -122,7 +127,7 @@ class KeyResolver:
 
     def has_met(self, stranger: Stranger) -> bool:
         """Whether this was somebody's key when last read, however long ago: then it is no guess."""
-        return self._copies.get(stranger.digest) is not None
+        return stranger.digest in self._found
 
     def refuse(self, stranger: Stranger) -> None:
         """Raise Unauthorized if this is no key and that takes no I/O to tell."""
@@ -197,12 +202,20 @@ class KeyResolver:
         finally:
             if self._readings.get(hashed) is reading:
                 del self._readings[hashed]
+        self._note(hashed, is_found=found.caller is not None)
         if not reading.is_overtaken:
             # Counted from before the question, so that a copy ends a trip early, never late.
             ends_at_s = read_at_s + found.ends_in_s
             read_from = tuple(reading.read_from)
             self._keep(Copy(hashed, found.caller, read_from, read_at_s, epoch, ends_at_s))
         return found.caller
+
+    def _note(self, hashed: bytes, *, is_found: bool) -> None:
+        self._found.pop(hashed, None)
+        if is_found:
+            if len(self._found) >= FOUND_MAX:
+                del self._found[next(iter(self._found))]
+            self._found[hashed] = None
 
     def _keep(self, read: Copy) -> None:
         if read.caller is None:
