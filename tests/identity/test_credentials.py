@@ -4,10 +4,15 @@ import pytest
 
 from tidegate.http import Headers
 from tidegate.http.errors import Unauthorized
-from tidegate.identity import presented_key, unauthorized, without_credentials
+from tidegate.identity import presented_key, unauthorized
+from tidegate.identity import without_credentials as without_credentials_of
 from tidegate.identity.key_format import new_key
 
 Fields = list[tuple[bytes, bytes]]
+
+
+def without_credentials(headers: Headers, auth_none: bool) -> Headers:
+    return without_credentials_of(headers, auth_none, lambda value: value == b"file_key")
 
 
 @dataclass
@@ -83,6 +88,16 @@ def test_authorization_always_passes_where_no_key_is_asked_for() -> None:
 def test_a_made_key_never_passes_as_authorization(auth_none: bool) -> None:
     bearer = b"Bearer " + new_key().encode()
     sent = Headers([(b"x-api-key", b"k"), (b"authorization", bearer), ACCEPT])
+    assert without_credentials(sent, auth_none) == [ACCEPT]
+    assert without_credentials(Headers(sent[1:]), auth_none) == [ACCEPT]
+
+
+@pytest.mark.parametrize("auth_none", [False, True])
+@pytest.mark.parametrize("authorization", [b"Bearer file_key", b"bearer  file_key "])
+def test_a_key_of_the_file_never_passes_as_authorization(
+    auth_none: bool, authorization: bytes
+) -> None:
+    sent = Headers([(b"x-api-key", b"k"), (b"authorization", authorization), ACCEPT])
     assert without_credentials(sent, auth_none) == [ACCEPT]
     assert without_credentials(Headers(sent[1:]), auth_none) == [ACCEPT]
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tidegate.identity import Repository
 from tidegate.policies import forward
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -46,6 +47,9 @@ async def test_spoofs_are_stripped_without_auth_too(tidegate_kit):
         ({}, "premium_user", "Bearer upstream-token", [b"Bearer upstream-token"]),
         ({}, None, "Bearer premium_user", []),
         ({"auth": []}, None, "Bearer upstream-token", [b"Bearer upstream-token"]),
+        ({"auth": []}, None, "Bearer premium_user", []),
+        ({"auth": []}, "wrong", "bearer premium_user", []),
+        ({}, "premium_user", "Bearer premium_user", []),
     ],
 )
 async def test_authorization_passes_on_unless_it_was_the_key(
@@ -55,6 +59,23 @@ async def test_authorization_passes_on_unless_it_was_the_key(
     answer = await kit.get("/api/x", key=key, headers={"Authorization": authorization})
     assert answer.status == 200
     assert values(kit, b"authorization") == expected
+
+
+async def test_a_key_of_the_file_stays_behind_beside_another_key(tidegate_kit):
+    kit = await tidegate_kit()
+    other = await Repository(kit.gateway.config, kit.gateway.store).create_key("acme", "laptop")
+    answer = await kit.get(
+        "/api/x", key=other.key, headers={"Authorization": "Bearer premium_user"}
+    )
+    assert answer.status == 200
+    assert values(kit, b"authorization") == []
+
+
+async def test_a_key_that_stays_behind_makes_no_answer_one_persons(tidegate_kit):
+    kit = await tidegate_kit(route={"auth": [], "cache": {"default_ttl": 60}})
+    for headers in ({"Authorization": "Bearer premium_user"}, {}):
+        assert (await kit.get("/api/x", key=None, headers=headers)).status == 200
+    assert len(kit.upstream.requests) == 1
 
 
 async def test_the_way_of_the_request_is_the_gateways_word(tidegate_kit):

@@ -125,6 +125,12 @@ class KeyResolver:
             hashed = _NO_DIGEST  # another's
         return Stranger(presented, hashed)
 
+    def is_key_of_file(self, value: bytes) -> bool:
+        """Whether the file gives this key to somebody: by its digest, as everywhere."""
+        if len(value) > PRESENTED_BYTES_MAX:
+            return False
+        return self._file.caller(digest(value)) is not None
+
     def has_met(self, stranger: Stranger) -> bool:
         """Whether this was somebody's key when last read, however long ago: then it is no guess."""
         return stranger.digest in self._found

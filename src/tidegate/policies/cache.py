@@ -6,7 +6,7 @@ both cost one trip; a request that the limits refuse never gets further. Hot: a 
 `ask` and a call that has the answer at once, and neither waits.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from tidegate.cache import Cache
 from tidegate.cache.answers import with_fields
@@ -23,13 +23,21 @@ from tidegate.policies.policy import Context, Next, Policy, Request
 
 
 class CachePolicy:
-    def __init__(self, cache: Cache, route: Route, service: Service, *, trusts: bool) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        route: Route,
+        service: Service,
+        is_key_of_file: Callable[[bytes], bool],
+        *,
+        trusts: bool,
+    ) -> None:
         """`trusts`: there are proxies whose X-Forwarded-* the service believes."""
         needs_caller = bool(route.auth)
         default_ttl_s = 0.0 if route.cache is None else route.cache.default_ttl
 
         def as_sent(headers: Headers) -> Headers:
-            return without_credentials(headers, not needs_caller)
+            return without_credentials(headers, not needs_caller, is_key_of_file)
 
         self._cache = RouteCache(cache, route_name(service, route), default_ttl_s, as_sent)
         self._forget = Forget(cache, service)
@@ -85,5 +93,12 @@ def _claims(headers: Headers) -> bytes:
     )
 
 
-def build(cache: Cache, route: Route, service: Service, *, trusts: bool) -> Policy:
-    return CachePolicy(cache, route, service, trusts=trusts)
+def build(
+    cache: Cache,
+    route: Route,
+    service: Service,
+    is_key_of_file: Callable[[bytes], bool],
+    *,
+    trusts: bool,
+) -> Policy:
+    return CachePolicy(cache, route, service, is_key_of_file, trusts=trusts)

@@ -7,7 +7,7 @@ gateway's own fields are kept ready as bytes, so that a request without special 
 passes over its own, in C; the rules themselves are identity's and upstream's pure functions.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from itertools import compress
 from time import perf_counter
@@ -57,6 +57,7 @@ class Forward:
         self,
         upstream: AnyUpstream,
         proxies: TrustedProxies,
+        is_key_of_file: Callable[[bytes], bool],
         *,
         auth_none: bool,
         reads_clock: bool,
@@ -64,6 +65,7 @@ class Forward:
         """`reads_clock`: others stand between the limits' decision and the time of sending on."""
         self._upstream = upstream
         self._proxies = proxies
+        self._is_key_of_file = is_key_of_file
         self._auth_none = auth_none
         self._reads_clock = reads_clock
         targets = tuple(upstream.counts)
@@ -118,7 +120,7 @@ class Forward:
         return ready
 
     def _send_by_rule(self, request: Request) -> Awaitable[Response]:
-        kept = without_credentials(request.headers, self._auth_none)
+        kept = without_credentials(request.headers, self._auth_none, self._is_key_of_file)
         headers = Headers(f for f in kept if _kind(f[0]) is not Kind.DROPPED)
         add_forwarding_fields(
             headers,
@@ -144,6 +146,12 @@ def _kind(name: bytes) -> Kind:
 
 
 def build(
-    route: Route, upstream: AnyUpstream, proxies: TrustedProxies, *, reads_clock: bool
+    route: Route,
+    upstream: AnyUpstream,
+    proxies: TrustedProxies,
+    is_key_of_file: Callable[[bytes], bool],
+    *,
+    reads_clock: bool,
 ) -> Policy:
-    return Forward(upstream, proxies, auth_none=not route.auth, reads_clock=reads_clock)
+    auth_none = not route.auth
+    return Forward(upstream, proxies, is_key_of_file, auth_none=auth_none, reads_clock=reads_clock)

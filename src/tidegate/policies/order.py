@@ -56,6 +56,7 @@ def ordered(
 ) -> Iterator[tuple[str, Layer]]:
     """Yield each layer of `route` with its name, outermost first."""
     proxies = TrustedProxies(parts.listen.trusted_proxies)
+    is_key_of_file = parts.resolver.is_key_of_file
     yield "request_identity", request_identity.build()
     if route.auth:
         yield from _own(route, "authenticate", parts)
@@ -75,7 +76,7 @@ def ordered(
     yield from _own(route, "forward", parts)
     if parts.cache is not None and is_cached(route):
         trusts = bool(parts.listen.trusted_proxies)
-        yield "cache", cache.build(parts.cache, route, service, trusts=trusts)
+        yield "cache", cache.build(parts.cache, route, service, is_key_of_file, trusts=trusts)
     elif parts.cache is not None and (forgetting := forget.build(parts.cache, service)):
         yield "forget", forgetting
     waits_before = (
@@ -85,7 +86,7 @@ def ordered(
     )
     yield (
         "forward",
-        forward.build(route, upstream, proxies, reads_clock=waits_before),
+        forward.build(route, upstream, proxies, is_key_of_file, reads_clock=waits_before),
     )
 
 
