@@ -45,6 +45,23 @@ def test_all_that_is_read_is_named_whether_it_is_there_or_not(folder):
     }
 
 
+def test_the_module_of_an_application_is_named_where_an_import_finds_it(folder):
+    path = folder / "tidegate.yaml"
+    (folder / "both").mkdir()
+    for name in ("up.py", "both.py", "both/__init__.py"):
+        (folder / name).touch()
+    targets = ("asgi:up:app", "asgi:both:make()", "asgi:away.main:app", "asgi:..:app")
+    path.write_text("services:\n" + "".join(f"  - targets: ['{t}']\n" for t in targets))
+    assert {str(file.relative_to(folder)) for file in source_files(path)} == {
+        ".env",
+        "tidegate.yaml",
+        "up.py",
+        "both/__init__.py",
+        "away/main.py",
+        "away/main/__init__.py",
+    }
+
+
 def test_a_file_with_mistakes_is_read_all_the_same(folder):
     path = folder / "tidegate.yaml"
     path.write_text("servces: 1\nplans: [x, '${file:secrets/k}', '${']\n")

@@ -14,6 +14,13 @@ REPLACED_S_MAX = 40
 
 pytestmark = pytest.mark.timeout(180)
 
+APP = """\
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-app", b"one")]})
+        await send({"type": "http.response.body"})
+"""
+
 POLICY = """\
 def build():
     async def policy(request, call_next):
@@ -89,3 +96,23 @@ async def test_what_the_file_names_is_followed_too(
     own.write_text("boom(")
     await clients.eventually(lambda: "'(' was never closed" in gateway.said(), REPLACED_S_MAX)
     assert b"x-own: two" in (await gateway.get("/open")).head
+
+
+async def test_the_module_of_an_application_is_followed(
+    running_gateway: Any, clients: Any, short_dir: Path
+) -> None:
+    module = short_dir / "up.py"
+    module.write_text(APP)
+    config = CONFIG.replace("${UPSTREAM}", "asgi:up:app")
+    gateway = running_gateway(workers=1, config=config, options=("--dev",))
+    assert b"x-app: one" in (await gateway.get("/open")).head
+    await clients.eventually(lambda: f"{gateway.config.name}, up.py\n" in gateway.said(), 10)
+
+    saved(module, APP.replace("one", "two"))
+    await until(gateway, "/open", "", lambda answer: b"x-app: two" in answer.head)
+    assert "Saved: up.py" in gateway.said()
+
+    saved(module, "boom(")
+    said = "'(' was never closed"
+    await clients.eventually(lambda: said in gateway.said(), REPLACED_S_MAX)
+    assert b"x-app: two" in (await gateway.get("/open")).head

@@ -39,7 +39,7 @@ class Watch:
 
         def start() -> None:
             announce()
-            log.info("Watching %s", _names(self._seen))
+            log.info("Watching %s", _names(file for file, content in self._seen.items() if content))
             self._watching = asyncio.get_running_loop().create_task(self._watch())
 
         return start

@@ -24,6 +24,8 @@ def source_files(path: Path) -> set[Path]:
     found = {path, Path(DOTENV)}
     for scalar in _all_scalars(root):
         found.update(files_named(scalar.shown, path.parent))
+    for scalar in scalars(root, "services", "*", "targets", "*"):
+        found.update(_files_of_app(scalar.text or ""))
     for scalar in _naming_files(root):
         try:
             name = resolved(scalar.text or "", environ, path.parent)
@@ -48,3 +50,15 @@ def _naming_files(root: Mapping) -> Iterator[Scalar]:
         file = (scalar.text or "").partition(":")[0]
         if file.endswith(".py"):
             yield Scalar(scalar.path, scalar.mark, file, file)
+
+
+def _files_of_app(target: str) -> list[Path]:
+    """The file of an `asgi:` target's module, where it lies in the working directory; if it is not
+    there, those that it may be."""
+    scheme, _, rest = target.partition(":")
+    parts = rest.partition(":")[0].split(".")
+    if scheme != "asgi" or not all(part.isidentifier() for part in parts):
+        return []
+    stem = Path(*parts)
+    files = [stem / "__init__.py", stem.with_suffix(".py")]  # in the order of an import
+    return [file for file in files if file.is_file()][:1] or files
