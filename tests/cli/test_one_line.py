@@ -1,5 +1,6 @@
 """`tidegate serve --to URL`: what is refused before anything is started, and what is written."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,39 @@ async def test_whatever_keeps_the_first_key_from_being_made_is_told_and_all_the_
     assert 'curl -i -H "X-API-Key: KEY"' in told.out
     assert "No key could be made" in told.err + caplog.text
     assert str(failure) in told.err + caplog.text
+
+
+async def test_the_key_is_told_first_and_the_gateway_ends_quietly_if_nobody_reads_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with `| head -1`."""
+    told: list[str] = []
+
+    def read_one_line(text: str = "") -> None:
+        if told:
+            raise BrokenPipeError
+        told.append(text)
+
+    async def made(_: FirstKey) -> str:
+        return "tg_live_x"
+
+    raised: list[int] = []
+    monkeypatch.setattr("tidegate.cli.one_line.print_line", read_one_line)
+    monkeypatch.setattr("tidegate.cli.running.print_line", read_one_line)
+    monkeypatch.setattr("tidegate.cli.one_line.stop_printing", lambda: raised.append(0))
+    monkeypatch.setattr("signal.raise_signal", raised.append)
+    monkeypatch.setattr(FirstKey, "_made", made)
+    path = tmp_path / "serve.yaml"
+    write_file(path, text_of(OneLine(TO), path))
+    run = GatewayRun(path, tmp_path, Settings.read(), workers=1)
+    run.config, run.address = load(run.path, {}), ("127.0.0.1", 8000)
+    first = FirstKey(run, is_open=False, as_json=False)
+    first.announce()
+    assert first._telling is not None
+    await first._telling
+    assert told == ["Key, shown this once and valid after a restart too: tg_live_x"]
+    assert raised == [0, signal.SIGTERM]
+    assert caplog.text == ""
 
 
 def test_the_lines_to_try_name_an_address_that_a_client_can_name() -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import shlex
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from tidegate.cli.failure import Failure, explained
-from tidegate.cli.output import print_error, print_line
+from tidegate.cli.output import print_error, print_line, stop_printing
 from tidegate.cli.urls import reachable
 
 if TYPE_CHECKING:
@@ -120,12 +121,20 @@ class FirstKey:
                 else:
                     log.exception("No key could be made")
                 lines = ["Make a key:", f"  {self._command('create', 'another')}"]
+        try:
+            self._print(key, lines)
+        except BrokenPipeError:  # nobody reads it: the end, as without --to
+            stop_printing()
+            signal.raise_signal(signal.SIGTERM)
+
+    def _print(self, key: str | None, lines: list[str]) -> None:
         if self.as_json:
             self.run.announce_as_json(key=key)
             return
-        self.run.announce()
+        # The key first: it is told this once.
         for line in lines:
             print_line(line)
+        self.run.announce()
         print_line("Try:")
         for line in lines_to_try(self.run.url, None if self.is_open else key or "KEY"):
             print_line(f"  {line}")

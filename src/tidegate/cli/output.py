@@ -1,6 +1,7 @@
 """What commands print: rich on a terminal, plain text for pipes and logs, JSON when asked."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +14,11 @@ RICH_HELP: Final = "rich" if sys.stdout.isatty() else None
 def print_line(text: str = "") -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def stop_printing() -> None:
+    """After a BrokenPipeError: what is still buffered would raise another at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_error(text: str) -> None:

@@ -50,6 +50,9 @@ class OneLine:
             for name, word in self._limits().items():
                 message = f"found {json.dumps(word)}; without keys there is nobody to count for"
                 problems.add(_HERE, f"--{name}", f"{message}: leave out --auth none, or this")
+        elif self.burst and not self.rate:
+            reason = "a burst needs a rate beside it, such as --rate 5/s"
+            problems.add(_HERE, "--burst", reason)
         loader.checked(self._tree(), {}, Path(), problems)
 
     def _limits(self) -> dict[str, str]:
