@@ -36,3 +36,13 @@ async def test_nobody_can_spend_the_failures_of_another(kit_listening):
 async def test_a_client_without_an_address_is_not_held_up(kit_listening):
     kit = await kit_listening()
     assert await statuses(kit, 30, client="") == [401] * 30
+
+
+async def test_clients_whose_address_cannot_be_read_are_counted_together(kit_listening, caplog):
+    kit = await kit_listening()
+    answers = [await statuses(kit, 1, client=f"nonsense {number}") for number in range(60)]
+    assert answers == [[401]] * 20 + [[429]] * 40
+    assert await statuses(kit, 1, client=OTHER) == [401]
+    assert await statuses(kit, 1, client="") == [401]
+    assert [record.name for record in caplog.records] == ["tidegate.auth"]
+    assert "'nonsense 0'" in caplog.text

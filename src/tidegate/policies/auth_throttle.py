@@ -12,6 +12,7 @@ stop what works there.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,10 +25,15 @@ from tidegate.policies.auth_turns import HAS_PLACE, Turns
 from tidegate.rate_limiter import Limiter, Subject
 from tidegate.store import CommandFailed
 
+logger: Final = logging.getLogger("tidegate.auth")
+
 KEY_PREFIX: Final = b"tg:auth-failures:"
 ADDRESSES_MAX: Final = 10_000
 """Addresses a worker remembers, about 0.2 KB each. Who fails longest ago is forgotten first, and
 learned of anew from the store with its next failure."""
+
+UNREADABLE: Final = b"unreadable"
+"""What all clients are counted under whose address nobody can read."""
 
 WAIT_MAX_S: Final = 1.0
 """For one's turn: the shortest time that Retry-After can tell, and what a store that answers within
@@ -53,10 +59,23 @@ class AuthThrottle:
         self._clock = clock
         self._period_s = rate.period_s
         self._failure_s = rate.period_s / rate.count
+        self._has_told_unreadable = False
         self._clear_at: dict[bytes, float] = {}
         """When all failures of an address will have drained: a bucket's whole state (GCRA)."""
         self._turns: dict[bytes, Turns] = {}
         """Of addresses from which something is being looked up right now."""
+
+    def unreadable(self, client: str) -> bytes:
+        """Return what a client is counted under that is no address; say so once."""
+        if not self._has_told_unreadable:
+            self._has_told_unreadable = True
+            logger.warning(
+                "a request came from %.100r, which is no address: failed keys of all such clients "
+                "are counted together. Does the ASGI server take X-Forwarded-For at its word? "
+                "Under uvicorn, --no-proxy-headers and listen.trusted_proxies read it with care",
+                client,
+            )
+        return UNREADABLE
 
     async def enter(self, address: bytes) -> None:
         """Wait until a key of this address may be looked up; `leave` must follow.

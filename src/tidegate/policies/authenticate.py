@@ -46,12 +46,11 @@ class Recognition:
     async def looked_up(self, stranger: Stranger, request: Request) -> Caller:
         """Look up what this worker does not know by heart, unless its address guesses."""
         throttle = self._throttle
-        address = (
-            None if throttle is None else self._proxies.client(request.client, request.headers)
-        )
-        if throttle is None or address is None or self._resolver.has_met(stranger):
+        # Without any address, as on a Unix socket, all clients would be one.
+        if throttle is None or not request.client or self._resolver.has_met(stranger):
             return await self._resolver.look_up(stranger)
-        counted = counted_by(address)
+        address = self._proxies.client(request.client, request.headers)
+        counted = throttle.unreadable(request.client) if address is None else counted_by(address)
         await throttle.enter(counted)
         # By itself, for a client may hang up: what it asked is counted all the same, by what comes
         # of it, and its place is taken until then. Else keys could be tried without bound.
