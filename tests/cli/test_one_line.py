@@ -8,7 +8,7 @@ import pytest
 
 from tidegate.cli.failure import Failure
 from tidegate.cli.one_line import FirstKey, lines_to_try, text_of, write_file
-from tidegate.cli.running import GatewayRun
+from tidegate.cli.running import GatewayRun, program
 from tidegate.config import Settings, load
 from tidegate.config.one_line import OneLine
 from tidegate.identity import Repository
@@ -74,9 +74,29 @@ async def test_beside_a_gateway_with_other_words_nothing_is_written(tmp_path: Pa
     assert path.read_text() == first
 
 
-def test_a_line_to_copy_names_the_data_directory_where_it_is_not_the_default(
-    tmp_path: Path,
+def test_a_line_to_copy_calls_us_by_our_path_where_we_are_not_on_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    beside = tmp_path / "venv" / "bin"
+    beside.mkdir(parents=True)
+    script = beside / "tidegate"
+    script.touch(mode=0o755)
+    monkeypatch.setattr("sys.executable", str(beside / "python"))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert program() == str(script)
+    monkeypatch.chdir(tmp_path)
+    assert program() == "venv/bin/tidegate"
+    monkeypatch.setenv("PATH", str(beside))
+    assert program() == "tidegate"
+    monkeypatch.setenv("PATH", "/nowhere")
+    script.unlink()
+    assert program() == "tidegate"
+
+
+def test_a_line_to_copy_names_the_data_directory_where_it_is_not_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidegate.cli.running.program", lambda: "tidegate")
     here = GatewayRun(Path("a.yaml"), Path(".tidegate").absolute(), Settings.read({}))
     assert here.command("keys", "list") == "tidegate keys list"
     there = GatewayRun(Path("a.yaml"), tmp_path, Settings.read({}))

@@ -36,7 +36,7 @@ def login(
 
       tidegate admin login
 
-      TOKEN=$(tidegate admin login --json | jq -r .token)
+      TOKEN=$(tidegate admin login --json | jq -r .token)    # needs jq
     """
     from tidegate.cli.admin_token import known_admin_token
     from tidegate.store.gateways import running_gateway

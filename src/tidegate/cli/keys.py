@@ -38,7 +38,7 @@ def create(
 
       tidegate keys create --tenant acme --name ci
 
-      KEY=$(tidegate keys create -t acme -n ci --json | jq -r .key)
+      KEY=$(tidegate keys create -t acme -n ci --json | jq -r .key)    # needs jq
     """
 
     checked("tenant", tenant)

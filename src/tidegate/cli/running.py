@@ -7,6 +7,7 @@ checked in this process is the one that all workers run.
 import logging
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -119,7 +120,7 @@ class GatewayRun:
         """Return a command line that reaches this gateway from where it was started."""
         is_default = self.data_dir == data_directory(None, self.settings)
         where = [] if is_default else ["--data-dir", str(self.data_dir)]
-        return shlex.join(["tidegate", *words, *where])
+        return shlex.join([program(), *words, *where])
 
     def announce(self) -> None:
         cores = f"{self.workers} worker{'s' if self.workers != 1 else ''}"
@@ -205,6 +206,15 @@ def _admin_listener(admin: Admin) -> Listener:
         if not failure.is_taken or "port" in admin.model_fields_set:
             raise
         return open_listener(admin.host, 0, "--admin-")
+
+
+def program() -> str:
+    """Return what calls us from a shell here: by its path where it is not on PATH."""
+    beside = Path(sys.executable).with_name("tidegate")
+    if shutil.which("tidegate") is not None or not beside.exists():
+        return "tidegate"
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
 
 
 def usable_cores() -> int:
