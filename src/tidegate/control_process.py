@@ -11,19 +11,24 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Final
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from tidegate import __version__
 from tidegate.control import BoundedProtocol, application
 from tidegate.gateway import Node, announced
+from tidegate.policies import PolicyNotLoaded
 from tidegate.store import StoreRefused, open_store
 from tidegate.supervisor.assignment import Assignment, taken_over
 from tidegate.supervisor.link import SupervisorLink
+from tidegate.upstream import TargetNotLoaded
 
+EXPLAINED: Final = (PolicyNotLoaded, StoreRefused, TargetNotLoaded)
+"""Errors whose text says what to do."""
 STORE_WAIT_S: Final = 0.5
 """It answers without a store too, if only to say that there is none."""
 KEPT_S: Final = 5
@@ -55,36 +60,41 @@ def main() -> int:
 
 
 async def _run(link: SupervisorLink, assignment: Assignment) -> int:
-    token = assignment.admin_token
-    assert token is not None  # noqa: S101 without one the supervisor has no control process
-    try:
-        store = await open_store(
-            assignment.config.redis, assignment.data_dir, wait_s=STORE_WAIT_S, require=False
-        )
-    except StoreRefused as error:
-        link.failed(str(error))
-        return 1
-    try:
-        app = application(
-            assignment.config,
-            store,
-            admin_token=token,
-            data_dir=assignment.data_dir,
-            app_name=assignment.app_name,
-        )
-        async with announced(store, Node.here("control", __version__, assignment.config)):
-            await _serve(link, app, assignment.config.listen.bounds.drain_timeout)
-    finally:
-        await store.aclose()
+    async with AsyncExitStack() as stack:
+        try:
+            app = await _opened(assignment, stack)
+        except EXPLAINED as error:
+            link.failed(str(error))
+            return 1
+        await _serve(link, app, assignment.config.listen.bounds.drain_timeout)
     return 0
 
 
-async def _serve(link: SupervisorLink, app: object, drain_s: float) -> None:
+async def _opened(assignment: Assignment, stack: AsyncExitStack) -> FastAPI:
+    """Return the application with its gateway open; `stack` closes it."""
+    token, config = assignment.admin_token, assignment.config
+    assert token is not None  # noqa: S101 without one the supervisor has no control process
+    store = await open_store(config.redis, assignment.data_dir, wait_s=STORE_WAIT_S, require=False)
+    stack.push_async_callback(store.aclose)
+    app = application(
+        config,
+        store,
+        admin_token=token,
+        data_dir=assignment.data_dir,
+        app_name=assignment.app_name,
+    )
+    # Not left to uvicorn, which would tell a policy that does not load by a traceback.
+    await stack.enter_async_context(app.router.lifespan_context(app))
+    await stack.enter_async_context(announced(store, Node.here("control", __version__, config)))
+    return app
+
+
+async def _serve(link: SupervisorLink, app: FastAPI, drain_s: float) -> None:
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]  # uvicorn's own name for an ASGI application is narrower
+        app,
         http=BoundedProtocol,
         timeout_keep_alive=KEPT_S,
-        lifespan="on",
+        lifespan="off",
         ws="none",
         log_config=None,
         access_log=False,

@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx2
 
+from tests.end_to_end.conftest import CONFIG
+
 
 def alive(pids: set[int]) -> set[int]:
     return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
@@ -232,3 +234,34 @@ async def test_a_worker_whose_loop_a_policy_blocks_is_replaced_and_says_where(
     assert not gateway.workers() & {victim}
     answers = await asyncio.gather(hanging, return_exceptions=True)
     assert isinstance(answers[0], OSError | EOFError)
+
+
+FAILS_IN_IT = """\
+import sys
+
+if sys.argv[0].endswith("control_process.py"):
+    raise ValueError("broken meanwhile")
+
+def build():
+    async def policy(request, call_next):
+        return await call_next(request)
+    return policy
+"""
+
+
+async def test_a_policy_that_breaks_while_workers_are_replaced_is_told_in_one_line(
+    running_gateway: Any, clients: Any, short_dir: Path
+) -> None:
+    own = short_dir / "own.py"
+    own.write_text(FAILS_IN_IT.replace("raise", "pass  #"))
+    config = CONFIG.replace("paths: [/open]", "paths: [/open], policies: [{use: own.py}]")
+    gateway = running_gateway(workers=1, config=config)
+    assert await health(gateway) == 200
+    own.write_text(FAILS_IN_IT)
+    gateway.signal(signal.SIGHUP)
+    await clients.eventually(lambda: "; not replaced: The control process" in gateway.said(), 30)
+    said = gateway.said()
+    assert "The control process was not replaced: policy" in said
+    assert "importing it raised ValueError('broken meanwhile')\n" in said
+    assert "Traceback" not in said
+    assert await health(gateway) == 200

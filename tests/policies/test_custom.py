@@ -41,6 +41,7 @@ not_callable = 3
 def directory(tmp_path):
     (tmp_path / "mine.py").write_text(RIGHT)
     (tmp_path / "broken.py").write_text("import does_not_exist_anywhere")
+    (tmp_path / "torn.py").write_text("\nboom(")
     return tmp_path
 
 
@@ -66,6 +67,7 @@ async def test_a_module_on_the_path_and_another_function_can_be_named(directory,
     [
         ("missing.py", {}, "no file"),
         ("broken.py", {}, "importing it raised ModuleNotFoundError"),
+        ("torn.py", {}, "/torn.py:2: '(' was never closed"),
         ("no_such_module_here", {}, "importing it raised ModuleNotFoundError"),
         ("mine.py:nothing", {}, "it has no function `nothing`"),
         ("mine.py:not_callable", {}, "it has no function `not_callable`"),

@@ -401,6 +401,7 @@ def path(monkeypatch, tmp_path):
         ("asgi:tg_app:other", "app = 1", "module tg_app has no other"),
         ("asgi:tg_app:app", "app = 1", "no ASGI application but a int"),
         ("asgi:tg_app:app", "import nothing_there", "importing it raised ModuleNotFoundError"),
+        ("asgi:tg_app:app", "\nboom(", "/tg_app.py:2: '(' was never closed"),
         ("asgi:tg_app:app", "1 / 0", "importing it raised ZeroDivisionError"),
         ("asgi:tg_app:app", "def app(environ, start_response): ...", "takes scope, receive"),
         ("asgi:tg_app:make", "def make(): ...", "a factory is written with ()"),

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from tidegate.config import CustomPolicy
 from tidegate.config.problems import did_you_mean
+from tidegate.config.raised import in_words
 from tidegate.policies.guard import Guarded
 from tidegate.policies.policy import Policy
 
@@ -52,7 +53,7 @@ def _build_function(place: str, attribute: str, directory: Path, use: str) -> Ca
     except FileNotFoundError as error:
         raise PolicyNotLoaded(f"policy `{use}`: no file {directory / place}") from error
     except Exception as error:
-        raise PolicyNotLoaded(f"policy `{use}`: importing it raised {error!r}") from error
+        raise PolicyNotLoaded(f"policy `{use}`: {in_words(error)}") from error
     build = getattr(module, attribute, None)
     if not callable(build):
         raise PolicyNotLoaded(f"policy `{use}`: it has no function `{attribute}`")

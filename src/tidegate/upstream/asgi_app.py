@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
+from tidegate.config.raised import in_words
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -133,12 +135,12 @@ def _loaded(target: str, places: tuple[str, ...]) -> App:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise TargetNotLoaded(f"target {target}: importing it raised {error!r}") from error
+            raise TargetNotLoaded(f"target {target}: {in_words(error)}") from error
         where = " or ".join(places)
         message = f"target {target}: there is no module {error.name} in {where}"
         raise TargetNotLoaded(message) from error
     except Exception as error:
-        raise TargetNotLoaded(f"target {target}: importing it raised {error!r}") from error
+        raise TargetNotLoaded(f"target {target}: {in_words(error)}") from error
     for part in name.split("."):
         found = getattr(found, part, None)
     if found is None:
