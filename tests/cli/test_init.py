@@ -36,7 +36,7 @@ def test_every_commented_setting_works_once_it_is_uncommented(run: Any) -> None:
     assert count == text.count("extends") + 6
     path.write_text(text)
     Path("policies").mkdir()
-    Path("policies/own.py").touch()
+    Path("policies/own.py").write_text("def build():\n    return lambda request, call_next: None\n")
     checked = run("config", "check")
     assert checked.code == 0, checked.err
     assert "3 plans" in checked.out
