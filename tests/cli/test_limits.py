@@ -47,7 +47,7 @@ def test_a_reset_tenant_has_its_whole_burst_again(operated: Any) -> None:
         f"Reset the limits of tenant {operated.tenant}: all buckets and quotas are full again.\n"
     )
     done = operated.run("limits", "reset", "-t", operated.tenant)
-    assert done.out == f"Nothing had been spent of the limits of tenant {operated.tenant}.\n"
+    assert done.out == f"The limits of tenant {operated.tenant} are full already.\n"
 
 
 def test_an_unknown_tenant_or_key_is_an_error(operated: Any) -> None:

@@ -57,4 +57,4 @@ def reset(
     if states:
         print_line(f"Reset the limits of {whose}: {what} full again.")
     else:
-        print_line(f"Nothing had been spent of the limits of {whose}.")
+        print_line(f"The limits of {whose} are full already.")
