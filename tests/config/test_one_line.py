@@ -61,7 +61,7 @@ def test_none_asks_for_no_key(tmp_path):
         ),
         (
             OneLine(TO, burst="5"),
-            ['command line: --burst: a burst needs a rate beside it, such as --rate 5/s'],
+            ["command line: --burst: a burst needs a rate beside it, such as --rate 5/s"],
         ),
         (
             OneLine(TO, auth="nobody"),
