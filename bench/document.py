@@ -38,7 +38,9 @@ def section(summaries: Mapping[Case, Summary], *, count: int, seconds: int) -> s
 
 def surroundings_in_words() -> str:
     options = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
-    build = "with" if "--enable-optimizations" in options else "without"
+    # Debian's package asks for it by `make profile-opt`, which leaves no trace among the options.
+    is_debians = "deb_system" in sysconfig.get_scheme_names()
+    build = "with" if "--enable-optimizations" in options or is_debians else "without"
     return (
         f"{platform.system()} {platform.release().partition('-')[0]}, Python "
         f"{platform.python_version()} built {build} profile-guided optimisation"
