@@ -103,6 +103,17 @@ def test_a_line_to_copy_names_the_data_directory_where_it_is_not_the_default(
     assert there.command("keys", "list") == f"tidegate keys list --data-dir {tmp_path}"
 
 
+async def first_key_told(place: Path, data_dir: Path) -> None:
+    path = place / "serve.yaml"
+    write_file(path, text_of(OneLine(TO), path))
+    run = GatewayRun(path, data_dir, Settings.read(), workers=1)
+    run.config, run.address = load(run.path, {}), ("127.0.0.1", 8000)
+    first = FirstKey(run, is_open=False, as_json=False)
+    first.announce()
+    assert first._telling is not None
+    await first._telling
+
+
 @pytest.mark.parametrize("failure", [Failure("the store says no"), RuntimeError("a mistake")])
 async def test_whatever_keeps_the_first_key_from_being_made_is_told_and_all_the_rest_too(
     failure: Exception,
@@ -116,14 +127,7 @@ async def test_whatever_keeps_the_first_key_from_being_made_is_told_and_all_the_
         raise failure
 
     monkeypatch.setattr(Repository, "create_key", refuse)
-    path = tmp_path / "serve.yaml"
-    write_file(path, text_of(OneLine(TO), path))
-    run = GatewayRun(path, valkey_dir, Settings.read(), workers=1)
-    run.config, run.address = load(run.path, {}), ("127.0.0.1", 8000)
-    first = FirstKey(run, is_open=False, as_json=False)
-    first.announce()
-    assert first._telling is not None
-    await first._telling
+    await first_key_told(tmp_path, valkey_dir)
     told = capsys.readouterr()
     assert "serves http://127.0.0.1:8000 with 1 worker" in told.out
     assert "Make a key:" in told.out
@@ -152,14 +156,7 @@ async def test_the_key_is_told_first_and_the_gateway_ends_quietly_if_nobody_read
     monkeypatch.setattr("tidegate.cli.one_line.stop_printing", lambda: raised.append(0))
     monkeypatch.setattr("signal.raise_signal", raised.append)
     monkeypatch.setattr(FirstKey, "_made", made)
-    path = tmp_path / "serve.yaml"
-    write_file(path, text_of(OneLine(TO), path))
-    run = GatewayRun(path, tmp_path, Settings.read(), workers=1)
-    run.config, run.address = load(run.path, {}), ("127.0.0.1", 8000)
-    first = FirstKey(run, is_open=False, as_json=False)
-    first.announce()
-    assert first._telling is not None
-    await first._telling
+    await first_key_told(tmp_path, tmp_path)
     assert told == ["Key, shown this once and valid after a restart too: tg_live_x"]
     assert raised == [0, signal.SIGTERM]
     assert caplog.text == ""

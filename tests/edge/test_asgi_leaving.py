@@ -20,6 +20,21 @@ def scope_of(*fields):
     return {**scope, "http_version": "1.1", "headers": [(b"host", b"a"), *fields]}
 
 
+async def ticking():
+    while True:
+        yield b"tick"
+        await asyncio.sleep(0.01)
+
+
+def streaming(outcomes, body_of):
+    async def handle(request):
+        response = Response(200, body=body_of(request))
+        response.on_close(outcomes.append)
+        return response
+
+    return handle
+
+
 async def test_a_client_that_goes_cancels_its_request(asgi, connect):
     began, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -62,18 +77,7 @@ async def test_a_client_that_goes_while_its_body_is_pulled_elsewhere_cancels_its
 
 async def test_a_client_that_goes_ends_the_response_once(asgi, connect, eventually):
     outcomes = []
-
-    async def endless():
-        while True:
-            yield b"tick"
-            await asyncio.sleep(0.01)
-
-    async def handle(request):
-        response = Response(200, body=endless())
-        response.on_close(outcomes.append)
-        return response
-
-    client = await connect(await asgi(handle))
+    client = await connect(await asgi(streaming(outcomes, lambda _: ticking())))
     await client.send(GET)
     await client.reader.readuntil(b"tick")
     client.close()
@@ -84,18 +88,7 @@ async def test_a_client_that_goes_is_noticed_though_nobody_wanted_its_body(
     asgi, connect, eventually
 ):
     outcomes = []
-
-    async def endless():
-        while True:
-            yield b"tick"
-            await asyncio.sleep(0.01)
-
-    async def handle(request):
-        response = Response(200, body=endless())
-        response.on_close(outcomes.append)
-        return response
-
-    client = await connect(await asgi(handle))
+    client = await connect(await asgi(streaming(outcomes, lambda _: ticking())))
     await client.send(POST % (5, b"Expect: 100-continue\r\n"))
     await client.reader.readuntil(b"tick")
     client.close()
@@ -109,17 +102,12 @@ async def test_a_client_that_goes_is_noticed_though_the_rest_of_its_body_is_not_
     monkeypatch.setattr(asgi_body, "LOOK_S", 0.01)
     outcomes = []
 
-    async def endless(body):
+    async def pulling_once(body):
         yield await anext(body)
-        while True:
-            yield b"tick"
-            await asyncio.sleep(0.01)
+        async for tick in ticking():
+            yield tick
 
-    async def handle(request):
-        response = Response(200, body=endless(request.body))
-        response.on_close(outcomes.append)
-        return response
-
+    handle = streaming(outcomes, lambda request: pulling_once(request.body))
     client = await connect(await asgi(handle))
     await client.send(POST % (2**21, b""))
     sending = asyncio.create_task(client.send(sent))
@@ -216,7 +204,7 @@ async def test_a_short_request_takes_no_task_and_asks_for_no_message(eventually)
         assert server.tasks == {server.serving}
         await asyncio.sleep(0)
     assert server.sent == ["http.response.start", "http.response.body"]
-    await eventually(lambda: not server.door.watch.is_ticking)
+    await eventually(lambda: server.door.watch._timer is None)
     assert not server.tasks
     assert not server.asked
 

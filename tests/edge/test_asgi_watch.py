@@ -24,7 +24,7 @@ async def test_a_request_that_lasts_is_watched_once(eventually):
     watch, lasting = Watch(), Counted()
     assert watch.begin(lasting) is asyncio.current_task()
     await eventually(lambda: lasting.watched == 1)
-    await eventually(lambda: not watch.is_ticking)
+    await eventually(lambda: watch._timer is None)
     watch.end(lasting)
     assert lasting.watched == 1
 
@@ -35,7 +35,7 @@ async def test_a_request_that_begins_after_a_rest_is_watched(eventually):
         lasting = Counted()
         watch.begin(lasting)
         await eventually(lambda lasting=lasting: lasting.watched == 1)
-        await eventually(lambda: not watch.is_ticking)
+        await eventually(lambda: watch._timer is None)
 
 
 @pytest.mark.parametrize("ticks", [0, 1])
@@ -47,7 +47,7 @@ async def test_a_request_that_has_ended_is_not_watched(monkeypatch, ticks):
     for _ in range(ticks):
         watch.tick()
     watch.end(ended)
-    while watch.is_ticking:
+    while watch._timer is not None:
         watch.tick()
     assert (ended.watched, lasting.watched) == (0, 1)
 

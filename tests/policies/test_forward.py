@@ -176,3 +176,16 @@ async def test_a_name_that_some_server_reads_as_another_passes_nowhere(tidegate_
     await kit.get("/api/x", key=None, headers={name: "evil", "X-Any-1": "kept"})
     assert values(kit, name.lower().encode()) == []
     assert values(kit, b"x-any-1") == [b"kept"]
+
+
+@pytest.mark.parametrize("plan", [[], [{"name": "steady", "rate": "9/s", "burst": 9}]])
+async def test_the_time_before_the_service_is_asked_is_not_the_services(tidegate_kit, plan):
+    """Also where no limit has a decision to date it by."""
+    kit = await tidegate_kit(plan=plan)
+    await kit.get("/api/x")
+    (meter,) = [
+        one for one in kit.gateway.telemetry.recorder._meters.values() if one.route == "test"
+    ]
+    ((facts, *_),) = meter.records
+    assert facts.started_at < (facts.forwarded_at or facts.decided_at)
+    assert bool(facts.decided_at) is bool(plan)

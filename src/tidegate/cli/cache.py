@@ -64,11 +64,13 @@ def purge(
 
 def _whole(url: str) -> str:
     """Return `url` if it is one as the admin API takes it, else say how to write it."""
+    from tidegate.gateway.purge import URL_PATTERN
+
     if url.startswith("/"):
         example = f"http://127.0.0.1:8000{url}"
         reason = f"{url} is a path: write the whole URL as clients ask for it, such as {example}"
         raise typer.BadParameter(reason, param_hint="--url")
-    if re.fullmatch("https?://[!-~]{1,4096}", url) is None:
+    if re.fullmatch(URL_PATTERN, url) is None:
         reason = (
             f"{url} is no URL: write it as clients ask for it, such as "
             "http://127.0.0.1:8000/api/v1/things, with what is not ASCII percent-encoded"

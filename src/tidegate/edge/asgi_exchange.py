@@ -25,15 +25,14 @@ from tidegate.edge.pipeline import (
     closes_connection,
     pieces_of,
     release,
+    unsent_length,
 )
 from tidegate.http import HeaderField, Outcome, Request, Response
 from tidegate.http.errors import GatewayError
 from tidegate.http.framing import Framing
-from tidegate.http.headers import HOP_BY_HOP
+from tidegate.http.headers import HOP_BY_HOP, breaks_line
 
 _SERVERS_OWN: Final = HOP_BY_HOP | {b"content-length", b"date", b"server"}
-_LF: Final = ord(b"\n")
-_CR: Final = ord(b"\r")
 
 # Members of an Enum by their own names: looking one up on its class costs 85 ns (Python 3.11).
 _ABORTED: Final = Outcome.ABORTED
@@ -194,14 +193,10 @@ async def _taken(rest: Awaitable[None]) -> None:
 
 def _length(response: Response, *, is_empty: bool) -> int | None:
     """What Content-Length says, which the server then frames by; None for no such field."""
-    body = response.body
     if not is_empty:
+        body = response.body
         return len(body) if isinstance(body, bytes) else response.content_length
-    if response.status in (204, 304):
-        return None
-    if response.content_length is None and isinstance(body, bytes) and body:
-        return len(body)
-    return response.content_length
+    return None if response.status in (204, 304) else unsent_length(response)
 
 
 def _fields(response: Response, length: int | None) -> list[HeaderField]:
@@ -209,9 +204,7 @@ def _fields(response: Response, length: int | None) -> list[HeaderField]:
     fields = [field for field in response.headers if field[0] not in _SERVERS_OWN]
     if length is not None:
         fields.append((b"content-length", b"%d" % length))
-    # Searching for a number is one memchr.
-    content = b"".join(chain.from_iterable(fields))
-    if _LF in content or _CR in content or 0 in content:
+    if breaks_line(b"".join(chain.from_iterable(fields))):
         raise UnsafeResponse("a response field holds a line break or NUL")
     if not 200 <= response.status <= 599:
         raise UnsafeResponse(f"{response.status} is not the status of a final response")

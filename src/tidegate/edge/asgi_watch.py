@@ -30,10 +30,6 @@ class Watch:
         self._older: set[Watched] = set()
         """Begun before it."""
 
-    @property
-    def is_ticking(self) -> bool:
-        return self._timer is not None
-
     def begin(self, request: Watched) -> asyncio.Task[Any] | None:
         """Look after `request` from now on; return the Task it runs in."""
         # Asking which loop runs is a system call (getpid) in Python 3.11.

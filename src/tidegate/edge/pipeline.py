@@ -74,6 +74,13 @@ def closes_connection(error: Exception) -> bool:
     return isinstance(error, GatewayError) and error.closes_connection
 
 
+def unsent_length(response: Response) -> int | None:
+    """Return how long the body would be that is not sent (HEAD, 304), if that is known."""
+    if response.content_length is None and isinstance(response.body, bytes) and response.body:
+        return len(response.body)
+    return response.content_length
+
+
 async def pieces_of(body: AsyncIterator[bytes], length: int | None) -> AsyncIterator[bytes]:
     """Yield what is to be sent of `body`; raise BodyLengthWrong unless it comes to `length`."""
     sent = 0

@@ -17,6 +17,8 @@ from tidegate.http.target import parse_target
 from tidegate.policies.forget import route_name
 from tidegate.store import StoreRefused, StoreUnavailable
 
+URL_PATTERN: Final = "^https?://[!-~]{1,4096}$"
+"""Of a URL to purge, for whoever takes one."""
 REACH_WAIT_S: Final = 1.0
 """For a link that is being made again."""
 

@@ -33,10 +33,15 @@ class Recognition:
 
     def recognised(self, request: Request) -> Caller | Stranger:
         """Return who presents a key, as far as this worker knows. Raises Unauthorized."""
-        presented = presented_key(request.headers)
-        if presented is None:
+        found = self.by_heart(request)
+        if found is None:
             raise unauthorized("No API key is presented")
-        return self._resolver.recognise(presented)
+        return found
+
+    def by_heart(self, request: Request) -> Caller | Stranger | None:
+        """Return the same, None where no key is presented. Raises Unauthorized for several."""
+        presented = presented_key(request.headers)
+        return None if presented is None else self._resolver.recognise(presented)
 
     def refuse(self, stranger: Stranger) -> None:
         """Raise Unauthorized if there is nothing to look up, and nothing to count."""
@@ -83,10 +88,7 @@ class Recognition:
 class Authenticate:
     """Lets in callers whose key is known and whose plan has the route, and nobody else."""
 
-    def __init__(
-        self, resolver: KeyResolver, entitlement: Entitlement, recognition: Recognition
-    ) -> None:
-        self._resolver = resolver
+    def __init__(self, entitlement: Entitlement, recognition: Recognition) -> None:
         self._entitlement = entitlement
         self._recognition = recognition
 
@@ -97,12 +99,11 @@ class Authenticate:
         comes; until then there is no caller, and nothing is asked or charged on its behalf.
         """
         try:
-            presented = presented_key(request.headers)
+            found = self._recognition.by_heart(request)
         except Unauthorized:
             return
-        if presented is None:
+        if found is None:
             return
-        found = self._resolver.recognise(presented)
         if isinstance(found, Stranger):
             context.stranger = found
         elif found.grants is None or self._entitlement.covers(found, request.method):
@@ -137,4 +138,4 @@ def build(
     throttle: AuthThrottle | None,
     proxies: TrustedProxies,
 ) -> Policy:
-    return Authenticate(resolver, entitlement, Recognition(resolver, throttle, proxies))
+    return Authenticate(entitlement, Recognition(resolver, throttle, proxies))

@@ -142,7 +142,13 @@ def decision(subject: Subject, cost: int, reply: Any) -> Decision:
     index = (
         _lowest_share(capacities, cost, reply) if allowed else _longest_wait(subject, cost, reply)
     )
-    figures = tuple(reply[1:])
+    return _told(subject, cost, allowed, tuple(reply[1:]), index)
+
+
+def _told(
+    subject: Subject, cost: int, allowed: bool, figures: tuple[int, ...], index: int
+) -> Decision:
+    """Return the decision of which the limit at `index` is the tightest."""
     remaining, seconds = figures[2 * index : 2 * index + 2]
     headers = (
         subject.limit_fields[index],
@@ -178,25 +184,12 @@ def _by_one(subject: Subject, cost: int, reply: list[Any]) -> Decision:
     if not allowed.__class__ is remaining.__class__ is seconds.__class__ is int:
         raise _unusable()
     capacity = subject.cost_max
-    if allowed == 1:
-        retry_after_s = None
-        remaining_max = capacity - cost
-    else:
-        retry_after_s = seconds if cost <= capacity else None
-        remaining_max = min(capacity, cost - 1)
+    remaining_max = capacity - cost if allowed == 1 else min(capacity, cost - 1)
     if allowed not in (0, 1) or not (
         0 <= remaining <= remaining_max and 0 <= seconds <= INTEGER_MAX
     ):
         raise _unusable()
-    figures = remaining, seconds
-    headers = (
-        subject.limit_fields[0],
-        (b"x-ratelimit-remaining", b"%d" % remaining),
-        (b"x-ratelimit-reset", b"%d" % seconds),
-        subject.policy_field,
-        (b"ratelimit", subject.service_limit_format % figures),
-    )
-    return Decision(subject, cost, allowed == 1, figures, headers, retry_after_s)
+    return _told(subject, cost, allowed == 1, (remaining, seconds), 0)
 
 
 def _lowest_share(capacities: tuple[int, ...], cost: int, reply: list[Any]) -> int:

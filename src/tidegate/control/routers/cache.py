@@ -8,11 +8,12 @@ from pydantic import Field, StringConstraints
 from tidegate.control.fields import Body, Name, Shown
 from tidegate.control.parts import PartsNeeded
 from tidegate.gateway import purge
+from tidegate.gateway.purge import URL_PATTERN
 
 router = APIRouter(prefix="/v1/cache", tags=["cache"])
 
 URLS_MAX: Final = 100
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[!-~]{1,4096}$")]
+Url = Annotated[str, StringConstraints(pattern=URL_PATTERN)]
 
 
 class PurgeUrlsBody(Body):

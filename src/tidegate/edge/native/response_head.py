@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
-from tidegate.edge.pipeline import UnsafeResponse
+from tidegate.edge.pipeline import UnsafeResponse, unsent_length
 from tidegate.http import Headers, Response
 from tidegate.http.framing import Framing
 from tidegate.http.headers import HOP_BY_HOP, breaks_line, line_of, name_of
@@ -43,7 +43,7 @@ def response_framing(
     """
     body, status = response.body, response.status
     if method == "HEAD" or status == 304 or status == 204:
-        return _NONE, None if status == 204 else _length_of_none(response)
+        return _NONE, None if status == 204 else unsent_length(response)
     if isinstance(body, bytes):
         return _SIZED, len(body)
     if response.content_length is not None:
@@ -101,10 +101,3 @@ def _lines_of(fields: Headers) -> Iterable[bytes]:
     if _WRITTEN_HERE.isdisjoint(map(name_of, fields)):
         return map(line_of, fields)
     return [line_of(field) for field in fields if field[0] not in _WRITTEN_HERE]
-
-
-def _length_of_none(response: Response) -> int | None:
-    """Return how long the body would be that is not sent, if that is known."""
-    if response.content_length is None and isinstance(response.body, bytes) and response.body:
-        return len(response.body)
-    return response.content_length
