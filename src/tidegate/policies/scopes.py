@@ -1,0 +1,98 @@
+"""Where a limit counts: whom it was said for and what it is counted by name one state of the store.
+
+A limit counts together all whom it was said for: what a plan says of each address bounds an address
+over all callers of that plan; what a tenant says of each address, within that tenant; what a key
+says, that key alone. So a state is named by the parts that both its level and its `per` bring, and
+two limits that share a state never mean different things by one name. States that name a tenant lie
+in the tenant's hash slot, and are decided in one atomic call; the others lie outside. Pure.
+"""
+
+from enum import Enum
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from tidegate.rate_limiter.limits import KEY_PREFIX, key_state, tenant_state
+
+VALUE_BYTES: Final = 12
+"""Of a header's value only this much of its hash is in the store: values may be secrets, or long,
+and two of a billion are equal once in 10^11 such sets."""
+
+
+class Level(Enum):
+    """Where a limit was said, lowest to highest: a higher one replaces the lower of its name."""
+
+    EVERYBODY = ""
+    ROUTE = "r"
+    PLAN = "p"
+    PLAN_ON_ROUTE = "pr"
+    TENANT = "t"
+    KEY = "tk"
+
+    @property
+    def parts(self) -> str:
+        """The parts of a state's name that tell whom it was said for, one letter each."""
+        return self.value
+
+
+_PARTS_OF_PER: Final = {"key": "tk", "tenant": "t", "address": "a", "route": "r", "global": ""}
+ADDRESS: Final = "address"
+NEED_CALLER: Final = frozenset(("key", "tenant"))
+
+
+class Whose(NamedTuple):
+    """Whose request it is, and on which route. Without a caller, the first three are empty."""
+
+    tenant: str
+    key_id: str
+    plan: str
+    route: str
+
+    @property
+    def is_known(self) -> bool:
+        return self.tenant != ""
+
+
+class State(NamedTuple):
+    """One key of the store."""
+
+    name: bytes
+    is_outside: bool
+    """Not in the hash slot of the caller's tenant."""
+
+
+def counted_in(level: Level, per: str, whose: Whose, value: bytes = b"") -> State:
+    """Return the state of a limit of `per`; `value` is the address or the header's value.
+
+    By key and tenant nothing can be counted without a caller.
+    """
+    header = per.partition(":")[2]
+    if header:
+        parts = "th" if whose.is_known else "h"
+    else:
+        parts = _PARTS_OF_PER[per]
+    parts += level.parts
+    value = _value_part(header, value) if header else b"a:" + value
+    route = b":r:" + whose.route.encode() if "r" in parts else b""
+    has_value = "a" in parts or "h" in parts
+    if "t" in parts:
+        own = key_state if "k" in parts else _tenants
+        name = own(whose.tenant, whose.key_id) + route + (b":" + value if has_value else b"")
+        return State(name, is_outside=False)
+    plan = b":p:" + whose.plan.encode() if "p" in parts else b""
+    if has_value:
+        return _outside(value, plan + route)
+    return _outside(route[1:], plan) if route else _outside(b"g", plan)
+
+
+def _tenants(tenant: str, _: str) -> bytes:
+    return tenant_state(tenant)
+
+
+def _outside(tag: bytes, rest: bytes) -> State:
+    """The tag decides the hash slot: addresses and routes spread over all of a cluster's."""
+    return State(KEY_PREFIX + b"{" + tag + b"}" + rest, is_outside=True)
+
+
+def _value_part(header: str, value: bytes) -> bytes:
+    digest = blake2b(value, digest_size=VALUE_BYTES).hexdigest()
+    return f"h:{header}:{digest}".encode()
