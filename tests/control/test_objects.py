@@ -1,5 +1,6 @@
 """Tenants, plans, limits, routes, nodes, usage: what is written is what workers see."""
 
+import json
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -214,6 +215,21 @@ async def test_nodes_that_are_alive_are_listed(
             shown = (await admin.get("/v1/nodes")).json()
             items = shown["items"]
         assert [(one["id"], one["config"]) for one in items] == [(node.id, shown["config"])]
+
+
+async def test_decision_records_are_paged_from_a_time_on(admin: Client, store: Store) -> None:
+    for at_ms, status in ((5_000, 200), (6_000, 429), (7_000, 200)):
+        record = json.dumps({"status": status, "weight": 1})
+        await store.execute("XADD", "tg:decisions", f"{at_ms}-0", "r", record)
+    page = (await admin.get("/v1/decisions", params={"since": 6, "limit": 1})).json()
+    assert page["items"] == [{"status": 429, "weight": 1}]
+    after = {"cursor": page["next_cursor"], "limit": 2}
+    assert (await admin.get("/v1/decisions", params=after)).json() == {
+        "items": [{"status": 200, "weight": 1}],
+        "next_cursor": None,
+    }
+    nowhere = (await admin.get("/v1/decisions", params={"cursor": "bm93aGVyZQ"})).json()
+    assert nowhere == {"items": [], "next_cursor": None}
 
 
 async def test_usage_is_summed_by_what_is_asked(admin: Client, store: Store) -> None:

@@ -3,7 +3,8 @@
 import json
 from types import SimpleNamespace
 
-from tidegate.telemetry import DecisionSamples, recent_decisions
+from tidegate.telemetry import DecisionSamples, decisions_after, recent_decisions
+from tidegate.telemetry.decisions import REFUSALS_A_FLUSH
 from tidegate.telemetry.meters import Meter
 
 FACTS = SimpleNamespace(
@@ -23,3 +24,42 @@ async def test_a_record_makes_no_encoder_of_its_own(valkey, monkeypatch):
     await samples.flush(valkey)
     (record,) = [record async for record in recent_decisions(valkey, 10)]
     assert (record["request_id"], record["status"], record["limits"]) == ("abc", 401, [])
+
+
+async def test_a_record_says_for_how_many_requests_it_stands(valkey):
+    samples = DecisionSamples(0.25, 1000)
+    meter = Meter("s", "r")
+    samples.take_some(meter, [(FACTS, "GET", 200, 0, 0.0)] * 8)
+    samples.take_refusal(meter, FACTS, "GET", 429)
+    await samples.flush(valkey)
+    records, _ = await decisions_after(valkey, "0", 10)
+    assert [(r["verdict"], r["weight"]) for r in records] == [
+        ("admitted", 4),
+        ("admitted", 4),
+        ("refused", 1),
+    ]
+
+
+async def test_what_there_was_no_room_for_is_told_by_the_next_record(valkey):
+    samples = DecisionSamples(0.01, 1000)
+    for _ in range(REFUSALS_A_FLUSH + 7):
+        samples.take_refusal(Meter("s", "r"), FACTS, "GET", 429)
+    await samples.flush(valkey)
+    samples.take_refusal(Meter("s", "r"), FACTS, "GET", 429)
+    await samples.flush(valkey)
+    records, _ = await decisions_after(valkey, "0", 1000)
+    assert [r["unrecorded"] for r in records] == [0] * REFUSALS_A_FLUSH + [7]
+    assert samples.dropped == 7
+
+
+async def test_records_are_read_forward_page_by_page_and_from_a_time_on(valkey):
+    samples = DecisionSamples(0.01, 1000)
+    for status in (401, 403, 429):
+        samples.take_refusal(Meter("s", "r"), FACTS, "GET", status)
+    await samples.flush(valkey)
+    first, place = await decisions_after(valkey, "0", 2)
+    second, end = await decisions_after(valkey, place, 2)
+    assert [r["status"] for r in first + second] == [401, 403, 429]
+    assert end is None
+    assert await decisions_after(valkey, str(2**45), 2) == ([], None)
+    assert await decisions_after(valkey, "no place", 2) == ([], None)

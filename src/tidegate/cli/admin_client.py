@@ -113,6 +113,15 @@ class AdminClient:
         asked = {"method": method, "target": target, "host": host, "key": key}
         return Explanation.from_dict(await self._asked("POST", "/v1/explain", asked))
 
+    async def decisions_after(
+        self, after: str, count: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """`after` is a cursor, or whole milliseconds since 1970."""
+        query: dict[str, str | int] = {"limit": count}
+        query |= {"since": int(after) // 1000} if after.isdigit() else {"cursor": after}
+        page = await self._asked("GET", "/v1/decisions", query=query)
+        return page["items"], page["next_cursor"]
+
     async def _listed(self, path: str, **narrowed: str | None) -> list[dict[str, Any]]:
         """Return the items of all pages."""
         found: list[dict[str, Any]] = []

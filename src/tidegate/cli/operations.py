@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tidegate.cli.failure import Failure, explained
 from tidegate.cli.inputs import (
@@ -65,6 +65,13 @@ class Operations(Protocol):
     async def explain(
         self, method: str, target: str, host: str, key: str | None
     ) -> "Explanation": ...
+
+    async def decisions_after(
+        self, after: str, count: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Return a page of decision records and where the next one begins: None, if nowhere.
+        `after` is such a place, or milliseconds since 1970."""
+        ...
 
 
 class StoreOperations:
@@ -126,6 +133,13 @@ class StoreOperations:
 
         async with self._gateway() as gateway:
             return await explain(gateway, method, target, host=host, key=key)
+
+    async def decisions_after(
+        self, after: str, count: int
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        from tidegate.telemetry import decisions_after
+
+        return await decisions_after(self._store, after, count)
 
     def _gateway(self) -> "Gateway":
         from tidegate.gateway import Gateway

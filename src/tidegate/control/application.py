@@ -16,6 +16,7 @@ from tidegate.control.openapi import document
 from tidegate.control.parts import Parts
 from tidegate.control.routers import (
     cache,
+    decisions,
     explain,
     keys,
     limits,
@@ -39,6 +40,7 @@ ROUTERS: Final = (
     routes.router,
     explain.router,
     usage.router,
+    decisions.router,
     nodes.router,
     system.router,
     docs_page.router,

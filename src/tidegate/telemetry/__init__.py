@@ -1,7 +1,7 @@
 """Telemetry: metrics, the access log, usage and decision records of one worker, and their sums."""
 
 from tidegate.telemetry.access_log import AccessLog
-from tidegate.telemetry.decisions import DecisionSamples, recent_decisions
+from tidegate.telemetry.decisions import DecisionSamples, decisions_after, recent_decisions
 from tidegate.telemetry.exposition import CONTENT_TYPE, exposition
 from tidegate.telemetry.families import FAMILIES
 from tidegate.telemetry.fold import parts_of
@@ -21,6 +21,7 @@ __all__ = [
     "Recorder",
     "Telemetry",
     "UsageRow",
+    "decisions_after",
     "exposition",
     "line_format",
     "parts_of",

@@ -2,10 +2,13 @@
 
 Sampled at the head: every so many requests one is taken, whatever becomes of it, and every refusal
 up to a bound each second. Written each second to one capped stream of the store, `tg:decisions`,
-which expires. Lost if the store is away: samples, not accounts.
+which expires. Lost if the store is away: samples, not accounts. Each record says for how many
+requests it stands (`weight`), and how many were passed over for want of room since the one before
+it (`unrecorded`), so that who replays them knows what he does not know.
 """
 
 import json
+import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from time import perf_counter
@@ -25,6 +28,8 @@ READ_TIMEOUT_S: Final = 5.0
 READ_AT_ONCE: Final = 200
 """Who looks for a few records seldom needs more."""
 
+_PLACE: Final = re.compile(r"[0-9]{1,15}(-[0-9]{1,15})?")
+
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 """`json.dumps` makes an encoder for each call that has options."""
 
@@ -39,6 +44,8 @@ class DecisionSamples:
         self._next = self._every - 1
         """How many requests pass before the next is taken."""
         self._refusals = 0
+        self._unrecorded = 0
+        """Requests for which there was no room since the latest record."""
         self._taken: list[bytes] = []
         self.dropped = 0
 
@@ -51,24 +58,28 @@ class DecisionSamples:
             self._next += self._every
             if facts.source != GATEWAY or status not in REFUSALS:
                 ago_s = perf_counter() - answered_at
-                self._keep(meter, facts, method, status, time.time() - ago_s, is_refused=False)
+                self._keep(meter, facts, method, status, time.time() - ago_s, self._every)
         self._next -= len(records)
 
     def take_refusal(self, meter: Meter, facts: Any, method: str, status: int) -> None:
         """Take a refusal, up to so many in each flush."""
         self._refusals += 1
         if self._refusals <= REFUSALS_A_FLUSH:
-            self._keep(meter, facts, method, status, time.time(), is_refused=True)
+            self._keep(meter, facts, method, status, time.time(), 0)
         else:
             self.dropped += 1
+            self._unrecorded += 1
 
     def _keep(
-        self, meter: Meter, facts: Any, method: str, status: int, at: float, *, is_refused: bool
+        self, meter: Meter, facts: Any, method: str, status: int, at: float, every: int
     ) -> None:
+        """Make the record of a refusal, or of one in `every` requests."""
         if len(self._taken) < RECORDS_A_FLUSH:
-            self._taken.append(_record(meter, facts, method, status, at, is_refused=is_refused))
+            missed, self._unrecorded = self._unrecorded, 0
+            self._taken.append(_record(meter, facts, method, status, at, every, missed))
         else:
             self.dropped += 1
+            self._unrecorded += every or 1
 
     async def flush(self, store: Store) -> None:
         """Append what was taken to the stream."""
@@ -107,8 +118,24 @@ async def recent_decisions(store: Store, count: int) -> AsyncGenerator[dict[str,
             return
 
 
+async def decisions_after(
+    store: Store, after: str, count: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return up to `count` records, the oldest first, and the place of the last one: None where
+    there is no more. `after` is such a place, or milliseconds since 1970. Raises StoreUnavailable.
+    """
+    if _PLACE.fullmatch(after) is None:
+        return [], None
+    start = "(" + after if "-" in after else after
+    page: Sequence[Any] = await store.execute(
+        b"XRANGE", STREAM, start.encode(), b"+", b"COUNT", count, timeout_s=READ_TIMEOUT_S
+    )
+    last = page[-1][0].decode() if len(page) == count else None
+    return [json.loads(record) for _, (_, record) in page], last
+
+
 def _record(
-    meter: Meter, facts: Any, method: str, status: int, at: float, *, is_refused: bool
+    meter: Meter, facts: Any, method: str, status: int, at: float, every: int, missed: int
 ) -> bytes:
     caller, decision = facts.caller, facts.decision
     return _encode(
@@ -121,7 +148,9 @@ def _record(
             "status": status,
             "source": facts.source,
             "cache": facts.cache_status,
-            "verdict": "refused" if is_refused else "admitted",
+            "verdict": "admitted" if every else "refused",
+            "weight": every or 1,
+            "unrecorded": missed,
             "tenant": None if caller is None else caller.tenant,
             "plan": None if caller is None else caller.plan,
             "key_id": None if caller is None else caller.key_id,
