@@ -8,7 +8,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tidegate.config import config_json_schema, messages, schema
+from tidegate.config import config_json_schema, costs, limits, messages, schema
 from tidegate.config.not_built import FIELDS
 
 HERE = Path(__file__).parent
@@ -76,8 +76,10 @@ def test_every_model_has_its_place_for_did_you_mean() -> None:
     placed = {shape for shapes in messages.SHAPES.values() for shape in shapes}
     models = {
         model
-        for model in vars(schema).values()
+        for module in (schema, limits, costs)
+        for name, model in vars(module).items()
         if isinstance(model, type) and issubclass(model, schema.Model) and model is not schema.Model
+        if not name.startswith("_")
     }
     assert placed == models
 

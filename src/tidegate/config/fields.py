@@ -9,14 +9,17 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
-from tidegate.config import units, values
+from tidegate.config import limit_values, units, values
 
 RATE_PER_S_MAX: Final = 10**6
 FILL_S_MAX: Final = 10 * 366 * 86_400
 DURATION_S_MAX: Final = 366 * 86_400
 FAILURES_MAX: Final = 10**6
 BUCKET: Final = "token bucket"
+WINDOW: Final = "sliding window"
 QUOTA: Final = "calendar quota"
+CONCURRENCY: Final = "concurrency"
+NO_LIMIT: Final = "no limit"
 
 
 def _from_text(parse: Callable[[str], Any]) -> BeforeValidator:
@@ -46,6 +49,12 @@ def _version(value: Any) -> Any:
 
 def _rate(value: Any) -> Any:
     return value if isinstance(value, units.Rate) else units.parse_rate(str(value))
+
+
+def _checked_lease_s(value: float) -> float:
+    if not 1 <= value <= 3600:
+        raise values.Wrong("a lease is 1s to 1h")
+    return value
 
 
 def _few(value: units.Rate) -> units.Rate:
@@ -80,6 +89,27 @@ Timeout = Annotated[
 Size = Annotated[int, _from_text(units.parse_size), Field(ge=0, le=2**53), _SIZE]
 RateValue = Annotated[units.Rate, BeforeValidator(_rate), _RATE]
 FailureRate = Annotated[units.Rate, BeforeValidator(_rate), AfterValidator(_few), _RATE]
+Lease = Annotated[
+    float, _from_text(units.parse_duration_s), AfterValidator(_checked_lease_s), _DURATION
+]
+Share = Annotated[float, Field(gt=0, le=1)]
+Scope = Annotated[
+    str,
+    AfterValidator(limit_values.checked_scope),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(limit_values.SCOPES)},
+                {"type": "string", "pattern": "^header:", "examples": ["header:X-User"]},
+            ]
+        }
+    ),
+]
+TimeZone = Annotated[str, AfterValidator(limit_values.checked_time_zone)]
+HeaderName = Annotated[str, AfterValidator(limit_values.checked_header_name)]
+JsonPath = Annotated[str, AfterValidator(limit_values.checked_json_path)]
+Unit = Annotated[str, AfterValidator(limit_values.checked_unit)]
+MethodOrDefault = Annotated[str, AfterValidator(limit_values.checked_method_or_default)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Version = Annotated[Literal[1], BeforeValidator(_version)]

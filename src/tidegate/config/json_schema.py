@@ -8,6 +8,9 @@ digits alone, is called wrong although it loads).
 
 from typing import Any, Final
 
+from tidegate.config import not_built
+from tidegate.config.limits import KIND_FIELDS
+from tidegate.config.messages import SHAPES
 from tidegate.config.schema import Config
 
 Schema = dict[str, Any]
@@ -23,6 +26,7 @@ _RESTRICTIONS: Final = frozenset(
 def config_json_schema() -> Schema:
     schema = Config.model_json_schema()
     definitions = schema["$defs"]
+    _without_what_is_not_built(definitions)
     _with_limits_and_short_forms(definitions)
     _with_short_route_forms(definitions["Route"]["properties"])
     sections = schema["properties"]
@@ -39,13 +43,19 @@ def config_json_schema() -> Schema:
     }
 
 
+def _without_what_is_not_built(definitions: Schema) -> None:
+    for place, names in not_built.FIELDS.items():
+        for shape in SHAPES[place]:
+            properties = definitions.get(shape.__name__, {}).get("properties", {})
+            for name in names & properties.keys():
+                del properties[name]
+
+
 def _with_limits_and_short_forms(definitions: Schema) -> None:
     bucket, quota, plan = (definitions[name] for name in ("TokenBucket", "Quota", "Plan"))
     rate_value, quota_value = bucket["properties"]["rate"], quota["properties"]["quota"]
     burst_value = dict(bucket["properties"]["burst"])
-    # In a plan that extends another, null removes the limit of that name.
-    bucket["properties"]["rate"] = {"anyOf": [rate_value, _NULL]}
-    quota["properties"]["quota"] = {"anyOf": [quota_value, _NULL]}
+    definitions["NoLimit"]["anyOf"] = [{"required": [field]} for field in KIND_FIELDS]
     plan["description"] = "Limits by name; rate, burst and quota are short for `steady` and `daily`"
     plan["properties"]["allow"] = _with_short_allow(plan["properties"]["allow"])
     allowed = definitions["Allowed"]["properties"]
@@ -87,6 +97,9 @@ def _with_references(node: Any) -> Any:
         return [_with_references(item) for item in node]
     if not isinstance(node, dict):
         return node
+    if "oneOf" in node:  # a reference may stand for what tells one from the other
+        node = {**node, "anyOf": node["oneOf"]}
+        del node["oneOf"]
     node = {
         name: inner if name in ("default", "examples", "enum", "const") else _with_references(inner)
         for name, inner in node.items()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tidegate.config import checks, document, messages, plans, short_forms
+from tidegate.config import checks, document, messages, plans, short_forms, unbuilt
 from tidegate.config.environment import Settings, origin, variables
 from tidegate.config.nodes import Mapping, Node, Scalar, Sequence, found, plain, scalars
 from tidegate.config.places import places_of
@@ -40,6 +40,7 @@ def checked(
     short_forms.expand(root, problems)
     plans.merge(root, problems)
     _find_files(root, folder, problems)
+    unbuilt.check(root, problems)
     config = _validated(root, problems)
     checks.check(root, problems)
     problems.raise_if_any()
@@ -91,9 +92,15 @@ def _find_files(root: Mapping, folder: Path, problems: Problems) -> None:
     for node in scalars(root, "services", "*", "tls", "ca_file"):
         node.text = _found_file(node, node.text or "", folder, problems)
     for node in scalars(root, "services", "*", "routes", "*", "policies", "*", "use"):
-        file, colon, name = (node.text or "").partition(":")
-        if file.endswith(".py"):
-            node.text = _found_file(node, file, folder, problems) + colon + name
+        _find_code(node, folder, problems)
+    for node in scalars(root, "services", "*", "routes", "*", "cost", "function"):
+        _find_code(node, folder, problems)
+
+
+def _find_code(node: Scalar, folder: Path, problems: Problems) -> None:
+    file, colon, name = (node.text or "").partition(":")
+    if file.endswith(".py"):
+        node.text = _found_file(node, file, folder, problems) + colon + name
 
 
 def _found_file(node: Scalar, name: str, folder: Path, problems: Problems) -> str:

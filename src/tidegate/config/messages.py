@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from tidegate.config import not_built, schema
-from tidegate.config.fields import BUCKET, QUOTA
+from tidegate.config import costs, limits, not_built, schema
 from tidegate.config.nodes import Mapping, Node, Sequence, found, joined, may_be_quoted
 from tidegate.config.problems import Mark, Problems, did_you_mean
+from tidegate.config.unbuilt import place_below, place_of_items
 from tidegate.config.values import NotBuilt, Wrong
 
 SHAPES: Final[dict[str, tuple[type[BaseModel], ...]]] = {
@@ -26,7 +26,8 @@ SHAPES: Final[dict[str, tuple[type[BaseModel], ...]]] = {
     "usage": (schema.Usage,),
     "decisions": (schema.Decisions,),
     "plans.*": (schema.Plan,),
-    "plans.*.limits[]": (schema.TokenBucket, schema.Quota),
+    "plans.*.routes.*": (schema.PlanRoute,),
+    "limits[]": tuple(limits.KINDS.values()),
     "plans.*.allow[]": (schema.Allowed,),
     "tenants[]": (schema.Tenant,),
     "tenants[].keys[]": (schema.Key,),
@@ -35,17 +36,33 @@ SHAPES: Final[dict[str, tuple[type[BaseModel], ...]]] = {
     "services[].pool": (schema.Pool,),
     "services[].tls": (schema.Tls,),
     "services[].routes[]": (schema.Route,),
+    "services[].routes[].cost": (costs.HeaderCost, costs.FunctionCost),
+    "services[].routes[].costs.*": (costs.UnitCost,),
+    "services[].routes[].costs.*.settle": (costs.HeaderSettlement, costs.JsonSettlement),
     "services[].routes[].cache": (schema.Cache,),
     "services[].routes[].policies[]": (schema.CustomPolicy,),
 }
 """The fields that may stand at each place, for "did you mean"."""
 
+LIMITS: Final = "limits[]"
+_TAGS: Final = frozenset(limits.KINDS) | costs.COST_TAGS
 _SHORT_FIELDS: Final = ("extends", "rate", "burst", "quota")
 _NEVER: Final = {
     ("services[].tls", "verify"): "verification cannot be switched off; name a ca_file",
     ("services[].tls", "insecure"): "verification cannot be switched off; name a ca_file",
-    ("plans.*.limits[]", "quota"): "a limit is either a rate or a quota; write two limits",
 }
+_OTHER_KIND: Final = {
+    (
+        "rate",
+        "quota",
+        "concurrency",
+    ): "a limit is a rate, a quota or a concurrency; write two limits",
+    ("burst", "precision"): "only a token bucket has it: a rate without algorithm: sliding-window",
+    ("algorithm",): "only a rate is counted by an algorithm",
+    ("time_zone", "billing_day", "notify"): "only a quota, such as 1000/month, has it",
+    ("lease",): "only a concurrency has it",
+}
+"""Of a field that another kind of limit has, where it belongs."""
 _SHAPES_WANTED: Final = {
     "tuple_type": "write a list",
     "dict_type": "write a mapping",
@@ -71,8 +88,13 @@ def report(error: ValidationError, root: Mapping, problems: Problems) -> None:
 
 
 def known_fields(place: str) -> list[str]:
-    own = [name for shape in SHAPES.get(place, ()) for name in shape.model_fields]
-    return list(dict.fromkeys([*own, *(_SHORT_FIELDS if place == "plans.*" else ())]))
+    own = [
+        field.alias or name
+        for shape in SHAPES.get(place, ())
+        for name, field in shape.model_fields.items()
+    ]
+    known = dict.fromkeys([*own, *(_SHORT_FIELDS if place == "plans.*" else ())])
+    return [name for name in known if name not in not_built.FIELDS.get(place, ())]
 
 
 def _is_echo(detail: Any, root: Mapping) -> bool:
@@ -173,9 +195,15 @@ def _unknown_field(root: Mapping, location: Parts[str | int]) -> tuple[Mark, str
         return mark, path, _NEVER[place, name]
     if name in not_built.FIELDS.get(place, ()):
         return mark, path, not_built.words(f"the field {name}")
+    if place == LIMITS and (belongs := _of_another_kind(name)):
+        return mark, path, belongs
     known = known_fields(place)
     hint = did_you_mean(name, known) or _elsewhere(name) or f"; known here: {', '.join(known)}"
     return mark, path, f"unknown field{hint}"
+
+
+def _of_another_kind(name: str) -> str:
+    return next((words for names, words in _OTHER_KIND.items() if name in names), "")
 
 
 def _elsewhere(name: str) -> str:
@@ -184,13 +212,12 @@ def _elsewhere(name: str) -> str:
 
 
 def _no_kind_of_limit(node: Node) -> tuple[Mark, str, str]:
-    place = "plans.*.limits[]"
     if isinstance(node, Mapping):
-        known = known_fields(place)
+        known = known_fields(LIMITS)
         for name in node.fields:
             if name not in known:
                 mark, path = node.key_marks[name], joined(node.path, name)
-                if name in not_built.FIELDS[place]:
+                if name in not_built.FIELDS[LIMITS]:
                     return mark, path, not_built.words(f"the field {name}")
                 return mark, path, f"unknown field{did_you_mean(name, known)}"
         return (
@@ -212,11 +239,10 @@ def _located(root: Mapping, location: Parts[str | int]) -> tuple[Node, str, list
     for part in location:
         if isinstance(node, Mapping) and isinstance(part, str) and part in node.fields and not rest:
             node = node.fields[part]
-            name = "*" if place == "plans" else part
-            place = f"{place}.{name}" if place else name
+            place = place_below(place, part)
         elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
             node = node.items[part]
-            place += "[]"
-        elif part not in (BUCKET, QUOTA):
+            place = place_of_items(place)
+        elif part not in _TAGS:
             rest.append(part)
     return node, place, rest

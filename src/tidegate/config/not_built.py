@@ -1,7 +1,8 @@
 """What later versions will have: named here so that it is refused by name, never ignored.
 
 An entry leaves this table in the commit that builds it. Places are written as the schema has
-them: `services[].routes[]`, `plans.*`.
+them: `services[].routes[]`, `plans.*`; `limits[]` is any list of limits, `*` every field. What is
+in the schema already is refused here for as long as only the schema has it.
 """
 
 from typing import Final
@@ -14,7 +15,7 @@ def _sets(names: dict[str, str]) -> dict[str, frozenset[str]]:
 FIELDS: Final = _sets(
     {
         "": (
-            "auth cluster cors fleet history include ip_rules jwt logging "
+            "auth cluster cors fleet history include ip_rules jwt limits logging "
             "metrics on_store_failure openapi policies revisions telemetry tls tracing webhooks"
         ),
         "listen": "http2 http3 proxy_protocol tls unix websocket",
@@ -24,9 +25,9 @@ FIELDS: Final = _sets(
             "algorithm charge concurrency deny ip_rules on_store_failure price queue routes "
             "services shadow"
         ),
-        "plans.*.limits[]": (
-            "algorithm charge concurrency cost key match on_store_failure paths queue routes "
-            "shadow timezone unit"
+        "limits[]": (
+            "charge concurrency cost key lease match notify on_missing on_store_failure paths "
+            "precision queue routes shadow time_zone billing_day unit warn_at"
         ),
         "tenants[]": "allow cors expires ip_rules jwt limits metadata shadow",
         "tenants[].keys[]": (
@@ -38,11 +39,12 @@ FIELDS: Final = _sets(
         ),
         "services[].tls": "cert_file client_certificate key_file server_name",
         "services[].routes[]": (
-            "allow charge circuit_breaker compression cors headers ip_rules limits mirror "
+            "allow charge circuit_breaker compression cors costs headers ip_rules limits mirror "
             "on_store_failure openapi rate_limit redirect request_headers response_headers "
             "retries retry rewrite scopes shadow split timeout timeouts transform validate "
             "websocket"
         ),
+        "services[].routes[].cost": "*",
         "services[].routes[].cache": (
             "charge key max_bytes methods stale_if_error stale_while_revalidate status tags vary"
         ),
@@ -52,7 +54,8 @@ FIELDS: Final = _sets(
 VALUES: Final = _sets(
     {
         "services[].routes[].auth[]": "basic hmac jwt mtls oauth2 oidc session",
-        "plans.*.limits[].per": "address global header ip path plan region route service user",
+        "limits[].algorithm": "sliding-window",
+        "limits[].per": "address global header plan region route service user",
     }
 )
 

@@ -5,15 +5,19 @@ Only shapes, defaults and rules that one object can decide by itself; positions,
 sizes bytes.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import Field, PrivateAttr
 
 from tidegate.config import fields as f
+from tidegate.config.costs import CheckedCost, UnitCost
+from tidegate.config.limits import CheckedEntry, CheckedLimit
+from tidegate.config.limits import Limit as Limit
+from tidegate.config.limits import Quota as Quota
+from tidegate.config.limits import TokenBucket as TokenBucket
 from tidegate.config.model import Model
 from tidegate.config.places import Places
 from tidegate.config.units import Rate
-from tidegate.config.values import Wrong
 
 
 class EdgeBounds(Model):
@@ -80,48 +84,9 @@ class CacheStore(Model):
     """The largest body that is stored."""
 
 
-class TokenBucket(Model):
-    """`rate` tokens flow in per period, at most `burst` are held (by default, the rate's count)."""
-
-    name: f.Name
-    rate: f.RateValue
-    burst: int = Field(default_factory=lambda own: own["rate"].count, ge=1, le=10**9)
-    per: Literal["key", "tenant"] = "key"
-
-    @model_validator(mode="after")
-    def _is_countable(self) -> "TokenBucket":
-        # Beyond these the limiter's whole numbers could not be exact, and the intent is a typo.
-        if self.rate.count > f.RATE_PER_S_MAX * self.rate.period_s:
-            raise Wrong(f"a rate is at most {f.RATE_PER_S_MAX}/s", fields=("rate",))
-        if self.burst * self.rate.period_s > f.FILL_S_MAX * self.rate.count:
-            right = "a burst fills within ten years at its rate; lower it"
-            raise Wrong(right, fields=("burst", "rate"))
-        return self
-
-
-class Quota(Model):
-    """At most `quota.count` per calendar period (second to month, UTC)."""
-
-    name: f.Name
-    quota: f.RateValue
-    per: Literal["key", "tenant"] = "key"
-
-
-Limit = TokenBucket | Quota
-
-
-def _kind(limit: Any) -> str | None:
-    """Choose by the field that is there, so that a mistake is told in the words of one kind."""
-    if isinstance(limit, Limit):
-        return f.BUCKET if isinstance(limit, TokenBucket) else f.QUOTA
-    if not isinstance(limit, dict):
-        return None
-    return f.BUCKET if "rate" in limit else f.QUOTA if "quota" in limit else None
-
-
-CheckedLimit = Annotated[
-    Annotated[TokenBucket, Tag(f.BUCKET)] | Annotated[Quota, Tag(f.QUOTA)], Discriminator(_kind)
-]
+StoreFailure = Literal["open", "closed", "local"]
+"""What becomes of a request whose limits cannot be asked: let through, refused, or counted by the
+worker alone."""
 
 
 class Allowed(Model):
@@ -131,22 +96,36 @@ class Allowed(Model):
     methods: tuple[f.Method, ...] = Field((), min_length=1)
 
 
-class Plan(Model):
-    """`extends` is resolved by the loader: `limits` is the merged list."""
+class PlanRoute(Model):
+    """What a plan says of one route."""
 
-    limits: tuple[CheckedLimit, ...] = ()
+    limits: tuple[CheckedEntry, ...] = ()
+    """In place of those of the same name, and counted apart for this route."""
+
+
+class Plan(Model):
+    """`extends` is resolved by the loader: `limits` and `routes` are merged."""
+
+    limits: tuple[CheckedEntry, ...] = ()
     allow: tuple[Allowed, ...] | None = None
     """The routes that callers on this plan may call; left out: every route."""
+    routes: dict[f.Name, PlanRoute] = Field({})
+    on_store_failure: StoreFailure | None = None
+    """Where the store cannot be reached, and the route does not say: `local`, the default."""
 
 
 class Key(Model):
     name: f.Name
     value: f.KeyValue
+    limits: tuple[CheckedEntry, ...] = ()
+    """In place of the tenant's and the plan's of the same name."""
 
 
 class Tenant(Model):
     name: f.Name
     plan: f.Name
+    limits: tuple[CheckedEntry, ...] = ()
+    """In place of the plan's of the same name."""
     keys: tuple[Key, ...] = ()
 
 
@@ -181,7 +160,14 @@ class Route(Model):
     auth: tuple[Literal["api-key"], ...] = ("api-key",)
     """Empty: `auth: none`."""
     strip_prefix: bool = False
-    cost: int = Field(1, ge=1, le=10**6)
+    cost: CheckedCost = 1
+    """What a request counts for in requests."""
+    costs: dict[f.Unit, UnitCost] = Field({})
+    """What it counts for in other units."""
+    limits: tuple[CheckedEntry, ...] = ()
+    """For every caller of this route, counted apart for it."""
+    on_store_failure: StoreFailure | None = None
+    """Where the store cannot be reached; left out, the plan says."""
     body_bytes: f.Size | None = None
     cache: Cache | None = None
     policies: tuple[CustomPolicy, ...] = ()
@@ -246,6 +232,8 @@ class Config(Model):
     inside another ASGI server, which has its own."""
     usage: Usage = Usage()
     decisions: Decisions = Decisions()
+    limits: tuple[CheckedLimit, ...] = ()
+    """For everybody, on every route."""
     plans: dict[f.Name, Plan] = Field({})
     tenants: tuple[Tenant, ...] = ()
     services: tuple[Service, ...] = Field(min_length=1)

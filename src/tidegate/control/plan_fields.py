@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from tidegate.config import Allowed, Limit, TokenBucket
 from tidegate.config.fields import BUCKET, QUOTA
-from tidegate.config.schema import CheckedLimit
+from tidegate.config.limits import CheckedLimit
 from tidegate.control.errors import InvalidRequest
 from tidegate.control.fields import AS_WHOLE, Body, Name, Shown
 

@@ -14,14 +14,15 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from tidegate.config.schema import Allowed, Limit
+from tidegate.config.limits import CheckedLimit, Limit, as_written
+from tidegate.config.schema import Allowed
 from tidegate.identity.errors import PlanMissing, RecordUnreadable
 from tidegate.identity.file_objects import FileObjects
 from tidegate.identity.layout import key_record, plan_record, tenant_record
 from tidegate.identity.models import Caller
 from tidegate.store import Store
 
-_LIMITS: TypeAdapter[tuple[Limit, ...]] = TypeAdapter(tuple[Limit, ...])
+_LIMITS: TypeAdapter[tuple[Limit, ...]] = TypeAdapter(tuple[CheckedLimit, ...])
 _ALLOW: TypeAdapter[tuple[Allowed, ...]] = TypeAdapter(tuple[Allowed, ...])
 
 
@@ -126,10 +127,5 @@ def allow_to_json(allow: tuple[Allowed, ...] | None) -> str:
 
 
 def limits_to_json(limits: tuple[Limit, ...]) -> str:
-    """Return the stored form of `limits`: what the file would say, rates as people write them."""
-    return json.dumps(
-        [
-            {name: value if isinstance(value, int) else str(value) for name, value in limit}
-            for limit in limits
-        ]
-    )
+    """Return the stored form of `limits`: what the file would say."""
+    return json.dumps([as_written(limit) for limit in limits])

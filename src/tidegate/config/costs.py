@@ -1,0 +1,107 @@
+"""What a request costs: one number, by method, from a header, or by a function of the user's own;
+and, in units beside requests, an amount that is reserved and settled by the answer.
+"""
+
+from typing import Annotated, Any, Final
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from tidegate.config import fields as f
+from tidegate.config.model import Model
+from tidegate.config.values import Wrong
+
+COST_MAX: Final = 10**6
+FIXED: Final = "fixed cost"
+BY_METHOD: Final = "cost by method"
+BY_HEADER: Final = "cost from a header"
+BY_FUNCTION: Final = "cost by a function"
+JSON: Final = "settled by JSON"
+FIELD: Final = "settled by a header"
+
+FixedCost = Annotated[int, Field(ge=1, le=COST_MAX)]
+MethodCosts = dict[f.MethodOrDefault, Annotated[int, Field(ge=0, le=COST_MAX)]]
+"""By method; `default` for those that are not named, 1 if it is not there. 0 is not charged."""
+
+
+class HeaderCost(Model):
+    """What a trusted proxy says in a header; of others, and where it is no number, the default."""
+
+    header: f.HeaderName
+    default: FixedCost = 1
+    max: FixedCost = 100
+    """More than this counts as this."""
+
+    @model_validator(mode="after")
+    def _default_is_bounded(self) -> "HeaderCost":
+        if self.default > self.max:
+            raise Wrong("the default is at most max", fields=("default", "max"))
+        return self
+
+
+class FunctionCost(Model):
+    """`def cost(request) -> int` in `path/to/file.py:name` or `module:name`.
+
+    The loader makes a file's path absolute: it is relative to the configuration.
+    """
+
+    function: str = Field(min_length=1)
+    max: FixedCost = COST_MAX
+    """More than this counts as this."""
+
+
+def _kind_of_cost(cost: Any) -> str:
+    if isinstance(cost, Model):
+        return BY_HEADER if isinstance(cost, HeaderCost) else BY_FUNCTION
+    if not isinstance(cost, dict):
+        return FIXED
+    return BY_HEADER if "header" in cost else BY_FUNCTION if "function" in cost else BY_METHOD
+
+
+Cost = int | MethodCosts | HeaderCost | FunctionCost
+CheckedCost = Annotated[
+    Annotated[FixedCost, Tag(FIXED)]
+    | Annotated[MethodCosts, Tag(BY_METHOD), Field(min_length=1)]
+    | Annotated[HeaderCost, Tag(BY_HEADER)]
+    | Annotated[FunctionCost, Tag(BY_FUNCTION)],
+    Discriminator(_kind_of_cost),
+]
+
+
+class HeaderSettlement(Model):
+    """The answer's header of this name holds what was spent; it is not passed on."""
+
+    header: f.HeaderName
+
+
+class JsonSettlement(Model):
+    """The answer's JSON holds what was spent: `usage.total_tokens`, in the last event of a stream
+    of events too."""
+
+    json_path: f.JsonPath = Field(alias="json")
+
+
+def _kind_of_settlement(settle: Any) -> str | None:
+    if isinstance(settle, Model):
+        return FIELD if isinstance(settle, HeaderSettlement) else JSON
+    if not isinstance(settle, dict):
+        return None
+    return FIELD if "header" in settle else JSON if "json" in settle else None
+
+
+Settlement = HeaderSettlement | JsonSettlement
+CheckedSettlement = Annotated[
+    Annotated[HeaderSettlement, Tag(FIELD)] | Annotated[JsonSettlement, Tag(JSON)],
+    Discriminator(_kind_of_settlement),
+]
+
+
+class UnitCost(Model):
+    """What a request costs in a unit beside requests."""
+
+    reserve: int = Field(ge=1, le=10**9)
+    """Charged before the request is sent on, at most what the limit holds."""
+    settle: CheckedSettlement | None = None
+    """Where the answer says what it was; the difference is charged or given back."""
+
+
+COST_TAGS: Final = frozenset((FIXED, BY_METHOD, BY_HEADER, BY_FUNCTION, JSON, FIELD))
