@@ -72,3 +72,11 @@ async def test_limits_of_plans_that_come_and_go_are_bounded_and_none_is_lost(mon
         recorder.failed(recorder.unrouted, known, request(), TooManyRequests())
     assert recorder.limit_refusals == {("a", "steady"): 2, ("b", "steady"): 1, ("", ""): 2}
     recorder.unrouted.records.clear()
+
+
+async def test_a_refusal_of_nobody_counts_under_no_plan():
+    recorder = Recorder(None, None)
+    known = facts(decision=SimpleNamespace(allowed=False, violated=("per-address",)))
+    recorder.failed(recorder.unrouted, known, request(), TooManyRequests())
+    assert recorder.limit_refusals == {("", "per-address"): 1}
+    recorder.unrouted.records.clear()

@@ -68,7 +68,8 @@ class Recorder:
         """How long the store's last measured trip took."""
         self.usage_lost = 0
         self.limit_refusals: dict[tuple[str, str], int] = {}
-        """Refusals by plan and limit, of the first LIMITS_MAX that refused."""
+        """Refusals by plan (none on a route without auth) and limit, of the first LIMITS_MAX that
+        refused."""
         self._log = log
         self._samples = samples
         self._meters: dict[tuple[str, str], Meter] = {}
@@ -184,8 +185,9 @@ class Recorder:
             return
         meter.refused += 1
         refusals = self.limit_refusals
+        plan = "" if facts.caller is None else facts.caller.plan
         for name in decision.violated:
-            limit = facts.caller.plan, name
+            limit = plan, name
             if limit not in refusals and len(refusals) >= LIMITS_MAX:
                 limit = OTHER_LIMITS
             refusals[limit] = refusals.get(limit, 0) + 1
