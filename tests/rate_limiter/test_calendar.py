@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tidegate.config.schema import Quota
 from tidegate.config.units import Rate
-from tidegate.rate_limiter.limits import compiled_subject
+from tidegate.rate_limiter.limits import caller_counters, compiled_subject
 
 SECOND = 10**6
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,7 +31,9 @@ def microseconds(moment: datetime) -> int:
 
 
 def subject_of(period: str):
-    return compiled_subject("acme", "k", (Quota(name="a", quota=Rate(10, period)),))
+    return compiled_subject(
+        caller_counters("acme", "k", (Quota(name="a", quota=Rate(10, period)),))
+    )
 
 
 EDGES = [

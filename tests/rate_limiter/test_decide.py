@@ -8,7 +8,7 @@ import redis
 from tidegate.config.schema import Limit, Quota, TokenBucket
 from tidegate.config.units import parse_rate
 from tidegate.rate_limiter import Subject
-from tidegate.rate_limiter.limits import compiled_subject
+from tidegate.rate_limiter.limits import caller_counters, compiled_subject
 
 SECOND = 10**6
 HOUR = 3600 * SECOND
@@ -25,7 +25,7 @@ def quota(rate: str, name: str = "daily", per: str = "key") -> Quota:
 
 
 def subject(*limits: Limit, key: str = "k") -> Subject:
-    return compiled_subject("acme", key, limits)
+    return compiled_subject(caller_counters("acme", key, limits))
 
 
 class Case(NamedTuple):

@@ -12,7 +12,7 @@ from tidegate.http.headers import Headers
 from tidegate.http.problem import problem_response
 from tidegate.rate_limiter import CostExceedsLimit
 from tidegate.rate_limiter.decision import Decision, decision
-from tidegate.rate_limiter.limits import compiled_subject
+from tidegate.rate_limiter.limits import caller_counters, compiled_subject
 
 STEADY = TokenBucket(name="steady", rate=parse_rate("100/s"), burst=200)
 DAILY = Quota(name="daily", quota=parse_rate("1000/day"))
@@ -20,7 +20,7 @@ MONTHLY = Quota(name="monthly", quota=parse_rate("50000/month"), per="tenant")
 
 
 def decided(limits: tuple[Limit, ...], reply: Any, cost: int = 1) -> Decision:
-    return decision(compiled_subject("acme", "k", limits), cost, reply)
+    return decision(compiled_subject(caller_counters("acme", "k", limits)), (cost,), reply)
 
 
 def test_the_header_fields_of_one_limit() -> None:
@@ -92,19 +92,19 @@ def test_a_limit_that_could_take_the_cost_is_not_named() -> None:
 
 
 def test_each_refusal_names_the_limits_that_refuse_it() -> None:
-    subject = compiled_subject("acme", "k", (STEADY, DAILY))
+    subject = compiled_subject(caller_counters("acme", "k", (STEADY, DAILY)))
     for _ in range(2):  # the second time from memory
         for reply, names in (
             ([0, 0, 1, 5, 500], ("steady",)),
             ([0, 9, 1, 0, 500], ("daily",)),
             ([0, 0, 1, 0, 500], ("steady", "daily")),
         ):
-            refused = decision(subject, 1, reply)
+            refused = decision(subject, (1,), reply)
             assert refused.violated == names
             error = refused.error()
             assert error.members == {"violated-policies": names}
             assert all(f'"{name}"' in error.detail for name in names)
-    assert decision(subject, 1, [1, 9, 1, 5, 500]).violated == ()
+    assert decision(subject, (1,), [1, 9, 1, 5, 500]).violated == ()
 
 
 def test_a_cost_that_no_wait_makes_possible_is_not_answered_with_one() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 from tidegate.config.schema import Limit, Quota, TokenBucket
 from tidegate.config.units import parse_rate
-from tidegate.rate_limiter import Decision, Limiter, Subject
+from tidegate.rate_limiter import Decision, Limiter, Subject, caller_counters
 from tidegate.store import Store
 
 HUNDRED = TokenBucket(name="hundred", rate=parse_rate("1/h"), burst=100)
@@ -12,11 +12,11 @@ SHARED = Quota(name="shared", quota=parse_rate("1000000/month"), per="tenant")
 
 
 async def decided(limiter: Limiter, subject: Subject, cost: int = 1) -> Decision:
-    return limiter.decision(subject, cost, await limiter.ask(subject, cost))
+    return limiter.decision(subject, (cost,), await limiter.ask(subject, (cost,)))
 
 
 def subject(limiter: Limiter, *limits: Limit, tenant: str = "acme", key: str = "k") -> Subject:
-    return limiter.subject(tenant, key, limits)
+    return limiter.subject(caller_counters(tenant, key, limits))
 
 
 async def test_two_thousand_at_once_over_two_connections_admit_exactly_the_burst(
@@ -44,7 +44,7 @@ async def test_questions_of_one_tick_are_decided_in_order(limit_stores: list[Sto
     limiter = Limiter(limit_stores[0])
     asked = subject(limiter, HUNDRED)
     await decided(limiter, asked)
-    replies = await asyncio.gather(*[limiter.ask(asked, 1) for _ in range(20)])
+    replies = await asyncio.gather(*[limiter.ask(asked, (1,)) for _ in range(20)])
     assert [reply[1] for reply in replies] == list(range(98, 78, -1))
 
 

@@ -4,14 +4,14 @@ import pytest
 
 from tidegate.config.schema import Quota, TokenBucket
 from tidegate.config.units import parse_rate
-from tidegate.rate_limiter.limits import compiled_subject, packed_limit, window_s
+from tidegate.rate_limiter.limits import caller_counters, compiled_subject, packed_limit, window_s
 
 STEADY = TokenBucket(name="steady", rate=parse_rate("5/s"), burst=10)
 SHARED = Quota(name="shared", quota=parse_rate("1000/month"), per="tenant")
 
 
 def test_states_of_a_tenant_lie_in_one_hash_slot() -> None:
-    subject = compiled_subject("acme", "0a1b", (SHARED, STEADY))
+    subject = compiled_subject(caller_counters("acme", "0a1b", (SHARED, STEADY)))
     assert subject.keys == (b"tg:limits:{acme}:k:0a1b", b"tg:limits:{acme}:t")
     assert subject.limits == (STEADY, SHARED)
     assert subject.cost_max == 10
@@ -19,7 +19,7 @@ def test_states_of_a_tenant_lie_in_one_hash_slot() -> None:
 
 @pytest.mark.parametrize(("limits", "keys"), [((STEADY,), 1), ((SHARED,), 1), ((), 0)])
 def test_only_states_with_limits_are_asked_for(limits, keys: int) -> None:
-    subject = compiled_subject("acme", "0a1b", limits)
+    subject = compiled_subject(caller_counters("acme", "0a1b", limits))
     assert len(subject.keys) == len(subject.packed_limits) == keys
 
 
@@ -44,4 +44,4 @@ def test_a_bucket_s_window_is_the_time_to_fill_it(rate: str, burst: int, seconds
 
 def test_a_cost_that_gives_tokens_back_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 0"):
-        compiled_subject("acme", "k", (STEADY,)).arguments(-1)
+        compiled_subject(caller_counters("acme", "k", (STEADY,))).arguments((-1,))

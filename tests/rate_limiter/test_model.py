@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tidegate.config.fields import FILL_S_MAX, RATE_PER_S_MAX
 from tidegate.config.schema import Limit, Quota, TokenBucket
 from tidegate.config.units import PERIOD_S, Rate
-from tidegate.rate_limiter.limits import capacity, compiled_subject, units
+from tidegate.rate_limiter.limits import caller_counters, capacity, compiled_subject, units
 from tidegate.rate_limiter.units import Kind
 
 SECOND = 10**6
@@ -172,7 +172,7 @@ with_server = settings(
 )
 def test_the_script_equals_the_model(decide, declared, now, steps) -> None:
     tenant, model = next(tenants), Model()
-    subjects = [compiled_subject(tenant, "k", plan) for plan in declared]
+    subjects = [compiled_subject(caller_counters(tenant, "k", plan)) for plan in declared]
     for move, cost, plan in steps:
         now = max(0, now + move)
         subject = subjects[plan % len(subjects)]
@@ -191,7 +191,7 @@ small = st.integers(1, 12)
 def test_a_bucket_admits_no_more_than_its_burst_and_what_flowed_in(
     decide, limit, now, data
 ) -> None:
-    subject = compiled_subject(next(tenants), "k", (limit,))
+    subject = compiled_subject(caller_counters(next(tenants), "k", (limit,)))
     per_us = Fraction(limit.rate.count, limit.rate.period_s * SECOND)
     token_us = floor(1 / per_us)
     step = st.one_of(
@@ -217,7 +217,7 @@ def test_a_bucket_admits_no_more_than_its_burst_and_what_flowed_in(
     st.lists(st.tuples(st.integers(0, 10**6), small)),
 )
 def test_a_quota_admits_no_more_than_itself_in_any_window(decide, limit, now, steps) -> None:
-    subject = compiled_subject(next(tenants), "k", (limit,))
+    subject = compiled_subject(caller_counters(next(tenants), "k", (limit,)))
     period_s = units(limit).rate
     spent_in: dict[int, int] = {}
     for move, cost in steps:
@@ -233,7 +233,7 @@ def test_a_quota_admits_no_more_than_itself_in_any_window(decide, limit, now, st
 def test_who_waits_as_told_is_admitted_and_a_second_earlier_is_not(
     decide, limits, now, steps, cost
 ) -> None:
-    subject = compiled_subject(next(tenants), "k", limits)
+    subject = compiled_subject(caller_counters(next(tenants), "k", limits))
     for move, spent in steps:
         now = max(0, now + move)
         decide(subject, spent, now)
@@ -250,7 +250,9 @@ def test_who_waits_as_told_is_admitted_and_a_second_earlier_is_not(
 @given(plans, starts, st.lists(st.tuples(moves, costs), max_size=20))
 def test_a_refusal_changes_no_answer(decide, limits, now, steps) -> None:
     """Two callers with equal limits; one of them also asks for what is refused."""
-    plain, greedy = (compiled_subject(next(tenants), "k", limits) for _ in range(2))
+    plain, greedy = (
+        compiled_subject(caller_counters(next(tenants), "k", limits)) for _ in range(2)
+    )
     for move, cost in steps:
         now = max(0, now + move)
         too_much = max(plain.capacities) + 1

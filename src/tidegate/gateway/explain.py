@@ -26,6 +26,7 @@ from tidegate.identity import Caller, presented_key, unauthorized
 from tidegate.policies import Context
 from tidegate.policies.cache import CachePolicy
 from tidegate.policies.entitle import Entitlement
+from tidegate.rate_limiter import caller_counters
 from tidegate.telemetry import recent_decisions
 
 T = TypeVar("T", "Explanation", "ExplainedCaller", "ExplainedLimit")
@@ -228,7 +229,8 @@ async def _look_at_limits(
 ) -> None:
     limiter, cost = gateway.parts.limiter, compiled.route.cost
     asked_at = perf_counter()
-    states = await limiter.states(limiter.subject(caller.tenant, caller.key_id, caller.limits))
+    counters = caller_counters(caller.tenant, caller.key_id, caller.limits)
+    states = await limiter.states(limiter.subject(counters))
     explanation.timings_ms["limits"] = _ms_since(asked_at)
     explanation.cost = cost
     explanation.limits = limits = [

@@ -22,7 +22,7 @@ from typing import Any, Final
 from tidegate.config import Rate, TokenBucket
 from tidegate.http.errors import StoreUnavailable, TooManyRequests
 from tidegate.policies.auth_turns import HAS_PLACE, Turns
-from tidegate.rate_limiter import Limiter, Subject
+from tidegate.rate_limiter import Counter, Limiter, Subject
 from tidegate.store import CommandFailed
 
 logger: Final = logging.getLogger("tidegate.auth")
@@ -31,6 +31,8 @@ KEY_PREFIX: Final = b"tg:auth-failures:"
 ADDRESSES_MAX: Final = 10_000
 """Addresses a worker remembers, about 0.2 KB each. Who fails longest ago is forgotten first, and
 learned of anew from the store with its next failure."""
+
+ONE: Final = (1,)
 
 UNREADABLE: Final = b"unreadable"
 """What all clients are counted under whose address nobody can read."""
@@ -55,7 +57,7 @@ class AuthThrottle:
     ) -> None:
         bucket = TokenBucket(name="auth-failures", rate=rate, burst=rate.count)
         self._limiter = limiter
-        self._subject = limiter.subject("", "", (bucket,))
+        self._subject = limiter.subject((Counter(KEY_PREFIX, (bucket,)),))
         self._clock = clock
         self._period_s = rate.period_s
         self._failure_s = rate.period_s / rate.count
@@ -112,7 +114,7 @@ class AuthThrottle:
         subject = self._subject_of(address)
         try:
             reply = await self._counted(address, subject)
-            decision = self._limiter.decision(subject, 1, reply)
+            decision = self._limiter.decision(subject, ONE, reply)
         except (StoreUnavailable, CommandFailed):
             return  # this worker's own count stands
         state = decision.states[0]
@@ -151,7 +153,7 @@ class AuthThrottle:
         """Count a failure here, and ask the store to."""
         now = self._clock()
         self._keep(address, max(now, self._clear_at.get(address, now)) + self._failure_s)
-        return self._limiter.ask(subject, 1)
+        return self._limiter.ask(subject, ONE)
 
     def _keep(self, address: bytes, clear_at: float) -> None:
         clear_at = max(clear_at, self._clear_at.pop(address, 0.0))

@@ -14,7 +14,7 @@ from tidegate.http import Response
 from tidegate.http.errors import StoreUnavailable
 from tidegate.identity import Caller
 from tidegate.policies.policy import Context, Next, Policy, Request
-from tidegate.rate_limiter import Limiter, Subject
+from tidegate.rate_limiter import Limiter, Subject, caller_counters
 from tidegate.store import CommandFailed
 
 logger = logging.getLogger("tidegate.policies")
@@ -29,14 +29,14 @@ class Limit:
     def __init__(self, limiter: Limiter, subjects: dict[Caller, Subject], cost: int) -> None:
         self._limiter = limiter
         self._subjects = subjects
-        self._cost = cost
+        self._costs = (cost,)
 
     def ask(self, request: Request, context: Context) -> None:
         """Queue the decision, if the caller is known and has limits."""
         caller = context.caller
         if caller is not None and caller.limits:
             subject = self._subjects.get(caller) or self._compiled(caller)
-            context.pending_limits = subject, self._limiter.ask(subject, self._cost)
+            context.pending_limits = subject, self._limiter.ask(subject, self._costs)
 
     def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
         context = request.context
@@ -60,7 +60,7 @@ class Limit:
         finally:
             del answer  # it holds what it failed with, which leads back here: a circle
         context.decided_at = perf_counter()
-        context.decision = decision = self._limiter.decision(subject, self._cost, reply)
+        context.decision = decision = self._limiter.decision(subject, self._costs, reply)
         if not decision.allowed:
             raise decision.error()
         answer = call_next(request)
@@ -70,7 +70,9 @@ class Limit:
         if len(self._subjects) >= SUBJECTS_MAX:
             # Oldest first; a caller still in use is compiled again for about 20 microseconds.
             del self._subjects[next(iter(self._subjects))]
-        subject = self._limiter.subject(caller.tenant, caller.key_id, caller.limits)
+        subject = self._limiter.subject(
+            caller_counters(caller.tenant, caller.key_id, caller.limits)
+        )
         self._subjects[caller] = subject
         return subject
 

@@ -2,6 +2,15 @@
 
 from tidegate.rate_limiter.decision import CostExceedsLimit, Decision, LimitState
 from tidegate.rate_limiter.limiter import Limiter
-from tidegate.rate_limiter.limits import Subject
+from tidegate.rate_limiter.limits import Costs, Counter, Subject, caller_counters
 
-__all__ = ["CostExceedsLimit", "Decision", "LimitState", "Limiter", "Subject"]
+__all__ = [
+    "CostExceedsLimit",
+    "Costs",
+    "Counter",
+    "Decision",
+    "LimitState",
+    "Limiter",
+    "Subject",
+    "caller_counters",
+]

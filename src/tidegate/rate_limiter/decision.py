@@ -11,7 +11,8 @@ from typing import Any
 from tidegate.http.errors import GatewayError, StoreUnavailable, TooManyRequests
 from tidegate.http.headers import HeaderField
 from tidegate.rate_limiter.header_fields import INTEGER_MAX
-from tidegate.rate_limiter.limits import NO_VIOLATION, Subject, Violation, violation_of
+from tidegate.rate_limiter.lease import Lease
+from tidegate.rate_limiter.limits import NO_VIOLATION, Costs, Subject, Violation, violation_of
 from tidegate.store.errors import unavailable
 
 
@@ -54,6 +55,13 @@ class Decision:
         "headers",
         "retry_after_s",
     )
+
+    would_refuse: tuple[str, ...] = ()
+    """Names of the shadow limits that would have refused."""
+    near: tuple[str, ...] = ()
+    """Names of the limits of which the share that shall be told of is spent."""
+    lease: Lease | None = None
+    """What the request holds until it has ended; to be released then."""
 
     def __init__(
         self,
@@ -127,9 +135,9 @@ class Decision:
         return violation
 
 
-def decision(subject: Subject, cost: int, reply: Any) -> Decision:
-    """Return what `reply` decides about a request of `cost`. Raises StoreUnavailable."""
-    capacities = subject.capacities
+def decision(subject: Subject, costs: Costs, reply: Any) -> Decision:
+    """Return what `reply` decides about a request of `costs`. Raises StoreUnavailable."""
+    cost, capacities = costs[0], subject.capacities
     if len(capacities) == 1 and type(reply) is list and len(reply) == 3:
         return _by_one(subject, cost, reply)
     if type(reply) is not list or len(reply) != 1 + 2 * len(capacities):

@@ -7,12 +7,15 @@ all processes and machines.
 """
 
 import asyncio
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any, Final
 
-from tidegate.config.schema import Limit
 from tidegate.rate_limiter.decision import Decision, LimitState, decision, present_states
 from tidegate.rate_limiter.limits import (
+    REQUESTS,
+    Costs,
+    Counter,
     Subject,
     compiled_subject,
     key_state,
@@ -37,28 +40,31 @@ class Limiter:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def subject(self, tenant: str, key_id: str, limits: tuple[Limit, ...]) -> Subject:
-        """Compile a caller's limits, to be kept for as long as they stay the same."""
-        return compiled_subject(tenant, key_id, limits)
+    def subject(self, counters: Iterable[Counter], units: tuple[str, ...] = (REQUESTS,)) -> Subject:
+        """Compile what a request counts in, to be kept for as long as it stays the same.
 
-    def ask(self, subject: Subject, cost: int) -> asyncio.Future[Any]:
+        `units` says what the numbers of `costs` count, requests first.
+        """
+        return compiled_subject(counters, units)
+
+    def ask(self, subject: Subject, costs: Costs) -> asyncio.Future[Any]:
         """Queue the decision now; the reply awaits `decision`. Spends if it admits."""
-        call = subject.calls.get(cost)
+        call = subject.calls.get(costs)
         if call is None:
-            call = ScriptCall(DECIDE, subject.keys, subject.arguments(cost))
+            call = ScriptCall(DECIDE, subject.keys, subject.arguments(costs))
             if len(subject.calls) < CALLS_MAX:
-                subject.calls[cost] = call
+                subject.calls[costs] = call
         return self._store.call(call)
 
-    def decision(self, subject: Subject, cost: int, reply: Any) -> Decision:
+    def decision(self, subject: Subject, costs: Costs, reply: Any) -> Decision:
         """Return what the reply to `ask` means. Raises StoreUnavailable if it is not one."""
-        return decision(subject, cost, reply)
+        return decision(subject, costs, reply)
 
     async def states(self, subject: Subject) -> tuple[LimitState, ...]:
         """Return what is left of each limit, and spend nothing."""
         if not subject.limits:
             return ()
-        call = ScriptCall(DECIDE, subject.keys, subject.arguments(0))
+        call = ScriptCall(DECIDE, subject.keys, subject.arguments((0,)))
         return present_states(subject, await self._store.call(call))
 
     async def reset(self, tenant: str, key_id: str | None = None) -> int:

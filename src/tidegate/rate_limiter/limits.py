@@ -1,10 +1,11 @@
-"""A caller's limits, compiled: everything about a decision that is known before the request.
+"""The limits of a request, compiled: everything about a decision that is known before it.
 
 Key names, the script's arguments and the parts of header fields that never change are made once
-for each caller, so that a decision costs the gateway one small tuple and a few `%` formats.
+for each caller on each form of route, so that a decision costs the gateway one small tuple and a
+few `%` formats.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import compress
@@ -20,6 +21,21 @@ from tidegate.store import ScriptCall
 KEY_PREFIX: Final = b"tg:limits:"
 IDENTITY_BYTES: Final = 6
 SERVER_TIME: Final = b""
+REQUESTS: Final = "requests"
+"""The first unit of every subject."""
+
+
+Costs = tuple[int, ...]
+"""What a request costs in each of its subject's units; of most, `(1,)`: one request."""
+
+
+class Counter(NamedTuple):
+    """A state (one key of the store) and the limits that are counted in it."""
+
+    state: bytes
+    limits: tuple[Limit, ...]
+    is_outside: bool = False
+    """Not in the hash slot that the other states of the request share."""
 
 
 class Violation(NamedTuple):
@@ -34,14 +50,16 @@ NO_VIOLATION: Final = Violation((), "")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """Whose requests are counted, and by which limits. Order: per key first, then per tenant."""
+    """Whose requests are counted, and by which limits, in the order of their states."""
 
     limits: tuple[Limit, ...]
     capacities: tuple[int, ...]
     cost_max: int
     """The smallest capacity: a request that costs more is never admitted."""
+    units: tuple[str, ...]
+    """What the numbers of `costs` count."""
     keys: tuple[bytes, ...]
-    """States in the store, all in the tenant's hash slot."""
+    """The states in the store."""
     packed_limits: tuple[bytes, ...]
     """For each of `keys` its limits as the script reads them."""
     words: tuple[str, ...]
@@ -49,42 +67,44 @@ class Subject:
     limit_fields: tuple[HeaderField, ...]
     policy_field: HeaderField
     service_limit_format: bytes
-    calls: dict[int, ScriptCall] = field(default_factory=dict)
-    """The script's calls by cost, packed once: few, because costs are the configuration's."""
+    calls: dict[Costs, ScriptCall] = field(default_factory=dict)
+    """The script's calls by costs, packed once: few, because costs are the configuration's."""
     violations: dict[tuple[bool, ...], Violation] = field(default_factory=dict)
     """By which of the limits refuse: few again, since most often it is the same one."""
 
-    def arguments(self, cost: int, now: bytes = SERVER_TIME) -> Sequence[bytes]:
+    def arguments(self, costs: Costs, now: bytes = SERVER_TIME) -> Sequence[bytes]:
         """Return the script's arguments. `now` (µs since 1970) is for tests only; 0 asks only."""
+        (cost,) = costs
         if cost < 0:
             raise ValueError("a cost gives no tokens back: it is at least 0")
         return (b"%d" % cost, now, *self.packed_limits)
 
 
-def compiled_subject(tenant: str, key_id: str, limits: tuple[Limit, ...]) -> Subject:
-    """Compile `limits` for one key of `tenant`. Names of limits must be distinct."""
-    by_key = tuple(limit for limit in limits if limit.per == "key")
-    by_tenant = tuple(limit for limit in limits if limit.per == "tenant")
-    ordered = by_key + by_tenant
-    counted = [
-        (state, tuple(group))
-        for state, group in ((key_state(tenant, key_id), by_key), (tenant_state(tenant), by_tenant))
-        if group
-    ]
-    capacities = tuple(capacity(limit) for limit in ordered)
-    names = [limit.name for limit in ordered]
+def compiled_subject(counters: Iterable[Counter], units: tuple[str, ...] = (REQUESTS,)) -> Subject:
+    """Compile what is counted. Names of limits must be distinct."""
+    counted = [counter for counter in counters if counter.limits]
+    limits = tuple(limit for counter in counted for limit in counter.limits)
+    capacities = tuple(map(capacity, limits))
+    names = [limit.name for limit in limits]
     return Subject(
-        limits=ordered,
+        limits=limits,
         capacities=capacities,
         cost_max=min(capacities, default=0),
-        keys=tuple(state for state, _ in counted),
-        packed_limits=tuple(b"".join(map(packed_limit, group)) for _, group in counted),
-        words=tuple(map(described, ordered)),
+        units=units,
+        keys=tuple(counter.state for counter in counted),
+        packed_limits=tuple(b"".join(map(packed_limit, counter.limits)) for counter in counted),
+        words=tuple(map(described, limits)),
         limit_fields=tuple(map(limit_field, capacities)),
-        policy_field=policy_field(
-            list(zip(names, capacities, map(window_s, ordered), strict=True))
-        ),
+        policy_field=policy_field(list(zip(names, capacities, map(window_s, limits), strict=True))),
         service_limit_format=service_limit_format(names),
+    )
+
+
+def caller_counters(tenant: str, key_id: str, limits: tuple[Limit, ...]) -> tuple[Counter, ...]:
+    """Return where the limits of a key of `tenant` count that are per key or per tenant."""
+    return tuple(
+        Counter(state, tuple(limit for limit in limits if limit.per == per))
+        for per, state in (("key", key_state(tenant, key_id)), ("tenant", tenant_state(tenant)))
     )
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from tidegate.control.fields import KeyIdInPath, NameInPath, Shown
 from tidegate.control.parts import Parts, PartsNeeded
 from tidegate.identity import ObjectNotFound, PlanMissing, Tenant
-from tidegate.rate_limiter import LimitState
+from tidegate.rate_limiter import LimitState, caller_counters
 
 router = APIRouter(prefix="/v1", tags=["limits"])
 
@@ -79,7 +79,7 @@ async def _limits(parts: Parts, tenant: Tenant, key_id: str | None) -> ShownLimi
         ) from None
     asked = tuple(limit for limit in plan.limits if key_id is not None or limit.per == "tenant")
     limiter = parts.gateway.parts.limiter
-    subject = limiter.subject(tenant.name, key_id or _NOBODY, asked)
+    subject = limiter.subject(caller_counters(tenant.name, key_id or _NOBODY, asked))
     states = await limiter.states(subject)
     shown = [_shown(limit.per, state) for limit, state in zip(subject.limits, states, strict=True)]
     return ShownLimits(tenant=tenant.name, key_id=key_id, plan=plan.name, limits=shown)
