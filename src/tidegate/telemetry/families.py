@@ -51,8 +51,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "tidegate_limit_refusals": Family(
         Kind.COUNTER,
         ("plan", "limit"),
-        "Refusals by the limit that was reached. No plan: on a route without auth, or, with no limit "
-        "either, beyond those counted apart.",
+        "Refusals by the limit that was reached. No plan: on a route without auth, or, with no "
+        "limit either, beyond those counted apart.",
     ),
     "tidegate_cache_requests": Family(
         Kind.COUNTER,
