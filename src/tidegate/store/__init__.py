@@ -5,8 +5,7 @@ from tidegate.store.connection import Connection
 from tidegate.store.embedded import EmbeddedServer, own_privately
 from tidegate.store.errors import CommandFailed, StoreRefused
 from tidegate.store.facts import StoreFacts
-from tidegate.store.pipeline import ScriptCall
-from tidegate.store.scripts import Script
+from tidegate.store.scripts import Script, ScriptCall
 from tidegate.store.store import Store, open_store
 from tidegate.store.tracking import Tracking
 
