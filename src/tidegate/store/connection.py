@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from tidegate.http.errors import StoreUnavailable
 from tidegate.store.address import Address
+from tidegate.store.breaker import prove
 from tidegate.store.errors import CommandFailed, StoreRefused, unavailable
 from tidegate.store.link import CONNECT_TIMEOUT_S, open_link
-from tidegate.store.pipeline import Pipeline, ScriptCall, pack
-from tidegate.store.scripts import Script
+from tidegate.store.pipeline import Pipeline
+from tidegate.store.scripts import Script, ScriptCall, pack
 
 BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
@@ -56,6 +57,8 @@ class Connection:
         self._keeper: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
         """Set while there is a link, and when the store was refused."""
+        self._must_prove = False
+        """Whether the last link that was used ended for the store's slowness."""
         self._failure: Exception | None = None
         """Why the last attempt to connect failed."""
         self._on_trip: Callable[[float], None] | None = None
@@ -126,6 +129,7 @@ class Connection:
             if self._failure is None:
                 connected_at = loop.time()
                 await asyncio.shield(self._pipeline.ended)
+                self._must_prove = self._pipeline.is_condemned
                 if loop.time() - connected_at > BACKOFF_MAX_S:
                     delay_s = BACKOFF_MIN_S
             elif isinstance(self._failure, StoreRefused):
@@ -151,6 +155,8 @@ class Connection:
                 )
                 if self._prepare is not None:
                     await self._prepare(pipeline)
+                if self._must_prove:
+                    await prove(pipeline.send, self.timeout_s)
         except BaseException as error:
             if pipeline is not None:
                 pipeline.abort("The store could not be prepared for use")

@@ -12,6 +12,7 @@ from typing import Any, Final
 from tidegate.store.address import Address
 from tidegate.store.errors import CommandFailed
 from tidegate.store.pipeline import Pipeline
+from tidegate.store.redirects import Redirect
 
 CONNECT_TIMEOUT_S: Final = 2.0
 """For transport (TLS included) and greeting together; the caller bounds the whole."""
@@ -25,9 +26,11 @@ async def open_link(
     resp3: bool = False,
     on_push: Callable[[list[Any]], None] | None = None,
     on_end: Callable[[Pipeline], None] | None = None,
+    on_redirect: Redirect | None = None,
 ) -> Pipeline:
     """Return a link ready for use; raise OSError, StoreUnavailable or CommandFailed."""
-    pipeline = Pipeline(timeout_s, on_push, on_end)
+    pipeline = Pipeline(timeout_s, on_push, on_end, on_redirect)
+    pipeline.server = address.redacted
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             await address.connect(lambda: pipeline)

@@ -8,14 +8,16 @@ ends once, and then every waiter fails in `connection_lost`. Hot: bench/store_ro
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final, cast
 
-from hiredis import ProtocolError, PushNotification, Reader, ReplyError, pack_command
+from hiredis import ProtocolError, PushNotification, Reader, ReplyError
 
+from tidegate.store.breaker import PROBE
 from tidegate.store.errors import reply_failure, unavailable
-from tidegate.store.scripts import Script
+from tidegate.store.redirects import Redirect, Repeatable
+from tidegate.store.scripts import pack
 
 WAITING_MAX: Final = 8192
 """Commands unanswered. One limit decision costs the server about 8 µs, so this is 65 ms of
@@ -30,30 +32,8 @@ loop that was busy past it finds the reply in the socket instead of failing who 
 OVERDUE_S: Final = 1.0
 """A command unanswered for so long after its deadline condemns the link."""
 
-pack: Callable[[tuple[Any, ...]], bytes] = pack_command
-"""Bytes, str, int and float become one command; anything else is a TypeError."""
-
 _NOTHING: Final = object()
 """What the reader gives for an incomplete reply; its default, False, is also RESP3's `#f`."""
-
-
-class ScriptCall:
-    """A script with its keys and arguments, packed once and sent any number of times."""
-
-    __slots__ = ("_arguments", "_keys", "_script", "command")
-
-    def __init__(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes | int]
-    ) -> None:
-        self._script = script
-        self._keys = keys
-        self._arguments = arguments
-        self.command = pack((b"EVALSHA", script.sha, len(keys), *keys, *arguments))
-
-    def by_source(self) -> bytes:
-        """Return the same call for a server that does not know the hash."""
-        keys = self._keys
-        return pack((b"EVAL", self._script.source, len(keys), *keys, *self._arguments))
 
 
 class Pipeline(asyncio.Protocol):
@@ -66,25 +46,32 @@ class Pipeline(asyncio.Protocol):
         timeout_s: float,
         on_push: Callable[[list[Any]], None] | None = None,
         on_end: Callable[["Pipeline"], None] | None = None,
+        on_redirect: Redirect | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
         self._timeout_s = timeout_s
         self._on_push = on_push
         self._on_end = on_end
+        self._on_redirect = on_redirect
         self._reader = Reader(notEnoughData=_NOTHING)
         self._transport: asyncio.Transport | None = None
         self._is_open = False
         """False before the transport is there, while it is full, and after the end."""
         self._why_closed = "The store's connection is not open"
-        self._waiting: deque[tuple[asyncio.Future[Any], float, ScriptCall | None]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Any], float, Repeatable | None]] = deque()
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self._asked_at = 0.0
         self._sweep_at = float("inf")
         self._sweeper: asyncio.TimerHandle | None = None
+        self.server = ""
+        """Where it leads, as it may be shown."""
         self._was_made = False
         self._has_ended = False
+        self._probe: asyncio.Future[Any] | None = None
+        self.is_condemned = False
+        """Whether it ended because the store does not answer in time (see breaker.py)."""
         self.on_trip: Callable[[float], None] | None = None
         """Is told how long a write took until its last reply was there: one write at a time."""
         self._trip_left = 0
@@ -101,7 +88,7 @@ class Pipeline(asyncio.Protocol):
         return self._transport is not None
 
     def send(
-        self, command: bytes, timeout_s: float | None = None, call: ScriptCall | None = None
+        self, command: bytes, timeout_s: float | None = None, call: Repeatable | None = None
     ) -> asyncio.Future[Any]:
         """Queue a packed command; the future gives its reply. Never raises, never waits."""
         waiter = self._create_future()
@@ -125,6 +112,29 @@ class Pipeline(asyncio.Protocol):
     ) -> asyncio.Future[Any]:
         """Queue one command: for the few that are sent before the link is anyone else's."""
         return self.send(pack(parts), timeout_s)
+
+    def post(self, command: bytes) -> None:
+        """Queue a packed command that is answered by pushes alone, such as SUBSCRIBE in RESP3."""
+        if self._is_open:
+            self._queue(command)
+
+    def forward(
+        self, waiter: asyncio.Future[Any], deadline: float, call: Repeatable, *, is_asking: bool
+    ) -> None:
+        """Queue what another server of a Cluster refers to this one, for the same waiter.
+
+        `is_asking`: the slot is on its way here. The source is sent with it then, since what is
+        sent again for a hash that is not known would be referred back.
+        """
+        if not self._is_open or len(self._waiting) >= WAITING_MAX:
+            _fail(waiter, self._why_closed)
+            return
+        if is_asking:
+            self.execute(b"ASKING")
+        self._waiting.append((waiter, deadline, call))
+        self._queue(call.by_source() if is_asking else call.command)
+        if deadline < self._sweep_at:
+            self._sweep_no_later_than(deadline)
 
     def _refuse(self, waiter: asyncio.Future[Any]) -> asyncio.Future[Any]:
         if self._is_open:
@@ -184,9 +194,13 @@ class Pipeline(asyncio.Protocol):
         waiter, deadline, call = self._waiting.popleft()
         if waiter.done():
             return
-        if call is not None and str(reply).startswith("NOSCRIPT"):
-            self._ask_by_source(waiter, deadline, call)
-            return
+        if call is not None:
+            if str(reply).startswith("NOSCRIPT"):
+                self._ask_by_source(waiter, deadline, call)
+                return
+            redirect = self._on_redirect
+            if redirect is not None and redirect(str(reply), waiter, deadline, call):
+                return
         waiter.set_exception(reply_failure(reply))
         waiter.exception()
         if str(reply).startswith("READONLY"):
@@ -196,16 +210,20 @@ class Pipeline(asyncio.Protocol):
             self._loop.call_soon(self.abort, self._why_closed)
 
     def _ask_by_source(
-        self, waiter: asyncio.Future[Any], deadline: float, call: ScriptCall
+        self, waiter: asyncio.Future[Any], deadline: float, call: Repeatable
     ) -> None:
         if not self._is_open:
             _fail(waiter, self._why_closed)
             return
+        again = call if self._on_redirect is not None else None
+        self._waiting.append((waiter, deadline, again))
+        self._queue(call.by_source())
+
+    def _queue(self, command: bytes) -> None:
+        """Queue what is asked beyond the bounds; its waiter, if it has one, waits already."""
         if not self._unsent:
             self._asked_at = self._loop.time()
             self._loop.call_soon(self._flush)
-        command = call.by_source()
-        self._waiting.append((waiter, deadline, None))
         self._unsent.append(command)
         self._unsent_bytes += len(command)
 
@@ -216,7 +234,8 @@ class Pipeline(asyncio.Protocol):
         self._sweeper = self._loop.call_at(when, self._sweep, False)
 
     def _sweep(self, has_read: bool) -> None:
-        """Fail who is due, drop the link if its oldest command is hopeless, set the timer anew.
+        """Fail who is due, doubt the store then (breaker.py), drop the link if its oldest command or
+        the probe is hopeless, set the timer anew.
 
         Walks all that wait: order of asking is not order of deadlines. At most once in
         SWEEP_PERIOD_S, over WAITING_MAX at most, and over few while the store is well.
@@ -225,22 +244,36 @@ class Pipeline(asyncio.Protocol):
         self._sweep_at = float("inf")
         now = self._loop.time()
         if self._waiting and now >= self._waiting[0][1] + OVERDUE_S:
-            self.abort("The store stopped answering")
+            self._condemn("The store stopped answering")
             return
+        has_missed = False
         following = self._waiting[0][1] + OVERDUE_S if self._waiting else float("inf")
         for waiter, deadline, _ in self._waiting:
             if waiter.done():
                 continue
             if deadline > now:
                 following = min(following, deadline)
+            elif waiter is self._probe and has_read:
+                self._condemn("The store answers too slowly")
+                return
             elif has_read:
                 _fail(waiter, "The store did not answer in time")
+                has_missed = True
             else:
                 self._sweep_at = now + LATE_READ_S
                 self._sweeper = self._loop.call_at(self._sweep_at, self._sweep, True)
                 return
+        if has_missed and (self._probe is None or self._probe.done()):
+            self._probe = self._create_future()
+            self._waiting.append((self._probe, now + self._timeout_s, None))
+            self._queue(PROBE)
+            following = min(following, now + self._timeout_s)
         if following < float("inf"):
             self._sweep_no_later_than(max(following, now + SWEEP_PERIOD_S))
+
+    def _condemn(self, why: str) -> None:
+        self.is_condemned = True
+        self.abort(why)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not registered as asyncio.Transport: nothing to check.

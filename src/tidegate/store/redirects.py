@@ -1,0 +1,71 @@
+"""What a server of a Cluster says where it does not serve a command itself, and how that is sent on.
+
+`MOVED slot place`: the slot is another's now. `ASK slot place`: this one command, there, once.
+`TRYAGAIN`: its keys are on their way, some here, some there. Source: Cluster specification,
+"Redirection and resharding". What is sent on keeps its waiter and its deadline, and is never one
+that was run. A command that is sent on too often is given up: two servers may point at each other.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
+
+from tidegate.store.address import Place
+
+HOPS_MAX: Final = 5
+
+
+class Repeatable(Protocol):
+    """What can be sent again, for the same waiter."""
+
+    command: bytes
+    slot: int
+
+    def by_source(self) -> bytes:
+        """Return the same for a server that does not know a script's hash."""
+
+
+Redirect = Callable[[str, asyncio.Future[Any], float, Repeatable], bool]
+"""Takes an error, its waiter, the deadline and what was sent; returns whether it takes care."""
+
+
+class Routed:
+    """A command on its way through a Cluster."""
+
+    __slots__ = ("_call", "command", "hops", "slot")
+
+    def __init__(
+        self, command: bytes, slot: int, *, hops: int = 0, call: Repeatable | None = None
+    ) -> None:
+        self.command = command
+        self.slot = slot
+        self.hops = hops
+        self._call = call
+
+    @classmethod
+    def after(cls, call: Repeatable) -> "Routed":
+        """Return `call` as it is sent on, once more than before."""
+        if isinstance(call, Routed):
+            return cls(call.command, call.slot, hops=call.hops + 1, call=call._call)
+        return cls(call.command, call.slot, hops=1, call=call)
+
+    def by_source(self) -> bytes:
+        return self.command if self._call is None else self._call.by_source()
+
+
+class Referral(NamedTuple):
+    slot: int
+    place: Place
+    is_moved: bool
+    """False: asked this once."""
+
+
+def referral(message: str, answered_by: str) -> Referral | None:
+    """Return where an error sends to, if it does; a place without host is at who answered."""
+    words = message.split(" ")
+    if words[0] not in ("MOVED", "ASK") or len(words) < 3 or not words[1].isdigit():
+        return None
+    host, _, port = words[2].rpartition(":")
+    if not port.isdigit():
+        return None
+    return Referral(int(words[1]), Place(host or answered_by, int(port)), words[0] == "MOVED")
