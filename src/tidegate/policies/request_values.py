@@ -1,0 +1,70 @@
+"""What a request tells that limits count by: the client's address, and values of its headers.
+
+The address is the peer's, or what trusted proxies say (client_address). Where none can be read, as
+on a Unix socket, all such clients are counted as one, which is said in the log once. A header that
+is sent twice counts as its joined value (RFC 9110, section 5.3); an empty one is missing.
+"""
+
+import logging
+from typing import Final
+
+from tidegate.policies.applicable_limits import Applicable, Value, fallback_of
+from tidegate.policies.client_address import TrustedProxies, counted_by
+from tidegate.policies.policy import Request
+from tidegate.policies.scopes import ADDRESS
+
+logger: Final = logging.getLogger("tidegate.policies")
+
+UNREADABLE: Final = b"unreadable"
+PEERS_MAX: Final = 10_000
+"""Peers whose address is kept read, about 0.2 KB each: reading one costs 3 microseconds."""
+
+
+class RequestValues:
+    """Made once for a worker."""
+
+    def __init__(self, proxies: TrustedProxies) -> None:
+        self._proxies = proxies
+        self._peers: dict[str, bytes] = {}
+        """Those that stand for themselves, not for clients behind them."""
+        self._has_told_unreadable = False
+
+    def of(self, applicable: Applicable, request: Request) -> tuple[Value, ...]:
+        """Return a value for each limit that needs one. Raises HeaderMissing."""
+        values = []
+        for limit, _ in applicable.varying:
+            per, value = ADDRESS, b""
+            if limit.header is not None:
+                value = b", ".join(request.headers.get_all(limit.header.encode()))
+                per = limit.per if value else fallback_of(limit, applicable.whose)
+            if per == ADDRESS:
+                value = self.address(request)
+            values.append(Value(per, value))
+        return tuple(values)
+
+    def address(self, request: Request) -> bytes:
+        """Return what the client's address is counted under: IPv6 by its /64."""
+        peer = request.client
+        return self._peers.get(peer) or self._read(peer, request)
+
+    def _read(self, peer: str, request: Request) -> bytes:
+        address = self._proxies.client(peer, request.headers)
+        if address is None:
+            return self._unreadable(peer)
+        counted = counted_by(address)
+        if not self._proxies.trusts(peer):
+            if len(self._peers) >= PEERS_MAX:
+                self._peers.clear()
+            self._peers[peer] = counted
+        return counted
+
+    def _unreadable(self, peer: str) -> bytes:
+        if not self._has_told_unreadable:
+            self._has_told_unreadable = True
+            logger.warning(
+                "a request came from %.100r, which is no address: limits per address count all "
+                "such clients as one. Where a proxy stands before the gateway, "
+                "listen.trusted_proxies lets it tell the client's",
+                peer,
+            )
+        return UNREADABLE
