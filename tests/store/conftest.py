@@ -1,4 +1,5 @@
-"""Both real stores by address, and a proxy with real sockets that freezes, cuts and refuses."""
+"""Both real stores by address, and a proxy with real sockets that freezes, delays, cuts and
+refuses."""
 
 import asyncio
 import shutil
@@ -75,6 +76,8 @@ class Proxy:
 
     def __init__(self, address: Address, behind: Address) -> None:
         self.address = address
+        self.delay_s = 0.0
+        """How late it passes on what either side says."""
         self._path = Path(address.socket_path)
         self._behind = behind
         self._flowing = asyncio.Event()
@@ -126,6 +129,8 @@ class Proxy:
         try:
             while data := await reader.read(65536):
                 await self._flowing.wait()
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
                 writer.write(data)
         except OSError:
             pass

@@ -150,20 +150,6 @@ async def test_a_store_that_does_not_read_is_told_no_more(proxy: Any, connect: C
     assert await connection.execute("ECHO", 2) == b"2"
 
 
-async def test_a_link_that_stops_answering_is_dropped_and_made_anew(
-    proxy: Any, connect: Connect, eventually: Eventually
-) -> None:
-    connection = await connect(proxy.address, timeout_s=0.05)
-    proxy.freeze()
-    started = time.monotonic()
-    await failure(connection.execute("PING"))
-    await eventually(lambda: not connection.is_up)
-    assert 1.0 < time.monotonic() - started < 2.0
-    proxy.thaw()
-    await connection.wait_up(5)
-    assert await connection.execute("PING", timeout_s=5) == b"PONG"
-
-
 async def test_a_lost_link_fails_all_that_wait_then_all_that_ask(
     proxy: Any, connect: Connect
 ) -> None:

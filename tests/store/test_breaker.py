@@ -1,0 +1,117 @@
+"""An outage costs no waiting: frozen, slow and paused stores, behind real sockets.
+
+The deadline of these tests is long enough for a busy machine; what they claim is counted in
+deadlines.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tidegate.store import Connection, StoreUnavailable
+
+Connect = Callable[..., Awaitable[Connection]]
+Eventually = Callable[..., Awaitable[None]]
+DEADLINE_S = 0.2
+
+
+async def waited_s(connection: Connection) -> float:
+    """Ask what a request would; return how long it took to fail."""
+    asked_at = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await connection.execute("EVAL", "return 1", 0)
+    return time.monotonic() - asked_at
+
+
+async def test_a_frozen_store_costs_waiting_for_two_deadlines_and_none_after(
+    proxy: Any, connect: Connect, eventually: Eventually
+) -> None:
+    """Pain points 6, 9 and 13: a slow Redis blocks every request, and each waits for seconds."""
+    connection = await connect(proxy.address, timeout_s=DEADLINE_S)
+    proxy.freeze()
+    frozen_at = time.monotonic()
+    assert await waited_s(connection) < DEADLINE_S * 2
+    await eventually(lambda: not connection.is_up)
+    assert DEADLINE_S * 2 <= time.monotonic() - frozen_at < DEADLINE_S * 4
+    for _ in range(20):
+        refused = connection.execute("ECHO", 1)
+        assert refused.done()
+        assert isinstance(refused.exception(), StoreUnavailable)
+        await asyncio.sleep(0.05)
+    proxy.thaw()
+    await connection.wait_up(10)
+    assert await connection.execute("ECHO", 1) == b"1"
+
+
+async def test_whoever_waits_when_the_store_is_found_out_waits_no_longer(
+    proxy: Any, connect: Connect
+) -> None:
+    connection = await connect(proxy.address, timeout_s=DEADLINE_S)
+    proxy.freeze()
+    await waited_s(connection)
+    await asyncio.sleep(DEADLINE_S / 2)
+    assert await waited_s(connection) < DEADLINE_S * 0.9
+
+
+async def test_a_store_that_always_answers_too_late_is_out(
+    proxy: Any, connect: Connect, eventually: Eventually
+) -> None:
+    connection = await connect(proxy.address, timeout_s=DEADLINE_S)
+    proxy.delay_s = DEADLINE_S * 1.5
+    await waited_s(connection)
+    await eventually(lambda: not connection.is_up)
+    with pytest.raises(StoreUnavailable):  # links can be made, and prove nothing
+        await connection.wait_up(4)
+    proxy.delay_s = 0.0
+    await connection.wait_up(10)
+    assert await connection.execute("ECHO", 1) == b"1"
+
+
+async def test_one_late_answer_is_no_outage(proxy: Any, connect: Connect) -> None:
+    connection = await connect(proxy.address, timeout_s=DEADLINE_S)
+    own = await connection.execute("CLIENT", "ID")
+    proxy.freeze()
+    await waited_s(connection)
+    proxy.thaw()
+    await asyncio.sleep(DEADLINE_S * 2)
+    assert await connection.execute("CLIENT", "ID") == own
+
+
+@pytest.mark.parametrize("pause", ["ALL", "WRITE"])
+async def test_a_paused_store_is_out_although_it_may_answer_pings(
+    address: Any, connect: Connect, eventually: Eventually, pause: str
+) -> None:
+    """`CLIENT PAUSE … WRITE`, as a manual fail-over has it, holds scripts and answers PING."""
+    connection = await connect(address, timeout_s=DEADLINE_S)
+    await connection.execute("CLIENT", "PAUSE", 2500, pause)
+    paused_at = time.monotonic()
+    await waited_s(connection)
+    await eventually(lambda: not connection.is_up)
+    assert time.monotonic() - paused_at < DEADLINE_S * 4
+    await connection.wait_up(15)
+    assert time.monotonic() - paused_at > 2.4
+    assert await connection.execute("EVAL", "return 1", 0) == 1
+
+
+async def test_a_store_at_the_edge_is_asked_for_less_and_less_often(
+    proxy: Any, connect: Connect, eventually: Eventually
+) -> None:
+    attempts: list[float] = []
+    connection = await connect(
+        proxy.address,
+        timeout_s=DEADLINE_S,
+        before_connect=lambda: attempts.append(time.monotonic()),
+    )
+    proxy.freeze()
+    await waited_s(connection)
+    await eventually(lambda: not connection.is_up)
+    proxy.delay_s = DEADLINE_S * 0.4  # there and back: within the deadline, beyond half of it
+    proxy.thaw()
+    await eventually(lambda: len(attempts) == 6, 20)
+    assert not connection.is_up
+    pauses = [later - earlier for earlier, later in itertools.pairwise(attempts[1:])]
+    assert pauses[-1] > pauses[0]
