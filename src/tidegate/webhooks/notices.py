@@ -1,0 +1,136 @@
+"""A worker's part: to see that a quota has reached a share, and to have it written to the outbox.
+
+What this worker has told of a window it does not tell again in it; what others have told, the
+outbox knows. An event that the store does not take now is kept and offered again until it does.
+Bounded: what does not find room here is counted as lost, and noticed anew by the next request. So
+an event is missed only if the process dies between a decision and the write that follows it at
+once, and no other request of that window sees the share reached.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from tidegate.http import GatewayError
+from tidegate.webhooks.event import Counted, body_parts, permille
+from tidegate.webhooks.outbox import Outbox
+
+logger: Final = logging.getLogger("tidegate.webhooks")
+
+OFFERED_MAX: Final = 1000
+"""Notices that wait for the store: about 1 MB."""
+AGAIN_S: Final = 1.0
+CLOSE_S: Final = 2.0
+MINUTE_S: Final = 60
+
+Reading = tuple[str, tuple[str, ...], float]
+
+
+class Watched:
+    """One quota of one subject, with what this worker has told of it."""
+
+    __slots__ = ("counted", "lowest", "multiple_s", "shares", "told", "told_until")
+
+    def __init__(self, counted: Counted, shares: Sequence[float], period_s: int) -> None:
+        """`period_s` is the shortest time between two ends of its windows."""
+        self.counted = counted
+        self.shares = [
+            (permille(share) * counted.quota, permille(share), share) for share in sorted(shares)
+        ]
+        """What was used a thousand times when a share is reached, the share in 1/1000, the share.
+        Whole numbers: 0.7 of 10 is 7."""
+        self.lowest = -(-self.shares[0][0] // 1000)
+        self.multiple_s = MINUTE_S if period_s >= MINUTE_S else period_s
+        """All ends of windows of a minute or more are whole minutes, in every time zone."""
+        self.told = 0
+        self.told_until = 0.0
+
+
+class Notices:
+    """Made once for a gateway, on its loop. `look` never waits and never raises."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        again_s: float = AGAIN_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._outbox = outbox
+        self._again_s = again_s
+        self._clock = clock
+        self._offers: set[asyncio.Task[None]] = set()
+        self._written = 0
+        self._dropped = 0
+        self._lost = 0
+
+    def look(self, watched: Watched, used: int, reset_s: int) -> None:
+        """See whether a share is reached; `reset_s` is what is left of the window, rounded up."""
+        if used < watched.lowest:
+            return
+        now = self._clock()
+        told = watched.told if now < watched.told_until else 0
+        reached = [entry for entry in watched.shares if entry[1] > told and used * 1000 >= entry[0]]
+        if not reached:
+            return
+        if len(self._offers) >= OFFERED_MAX:
+            self._lost += len(reached)
+            return
+        # A second early: what is left is rounded up, and the next window may begin with a burst.
+        watched.told, watched.told_until = reached[-1][1], now + reset_s - 1
+        noticed_at = time.time()
+        shares = []
+        tail = b""
+        for _, in_1000, share in reached:
+            head, tail = body_parts(watched.counted, share, used, noticed_at)
+            shares.append((in_1000, head))
+        offer = self._offer(watched, shares, tail, now + reset_s)
+        task = asyncio.get_running_loop().create_task(offer, name="webhook notice")
+        self._offers.add(task)
+        task.add_done_callback(self._offers.discard)
+
+    def readings(self) -> Iterator[Reading]:
+        """Yield what was noticed, by what became of it."""
+        for outcome, count in (
+            ("written", self._written),
+            ("dropped", self._dropped),
+            ("lost", self._lost),
+        ):
+            yield "tidegate_webhook_events", (outcome,), count
+
+    async def aclose(self) -> None:
+        """Give what is being offered a little time; the store must still be open."""
+        if not self._offers:
+            return
+        _, late = await asyncio.wait(self._offers, timeout=CLOSE_S)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+
+    async def _offer(
+        self, watched: Watched, shares: list[tuple[int, bytes]], tail: bytes, ends_at: float
+    ) -> None:
+        digest, is_in = watched.counted.digest, False
+        try:
+            while not is_in:
+                left_s = round(ends_at - self._clock())
+                try:
+                    written, dropped = await self._outbox.put(
+                        digest, left_s, watched.multiple_s, shares, tail
+                    )
+                except GatewayError as error:
+                    logger.debug("an event waits for the store: %s", error)
+                    # Jitter spreads what has waited for the same store; it guards no secret.
+                    await asyncio.sleep(self._again_s * random.uniform(0.5, 1.5))  # noqa: S311
+                    continue
+                is_in = True
+                self._written += written
+                self._dropped += dropped
+        finally:
+            if not is_in:
+                self._lost += len(shares)
+                watched.told = 0
