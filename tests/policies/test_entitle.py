@@ -158,7 +158,7 @@ async def test_a_stored_plan_of_an_earlier_version_has_every_route(tiers, tidega
 
 def test_where_no_plan_of_the_file_has_it_the_refusal_says_so():
     entitlement = Entitlement("exports", {"free": Plan(allow=(Allowed(route="reports"),))})
-    caller = Caller.of("demo", "free", "key_1", "laptop", (), (Allowed(route="reports"),))
+    caller = Caller.of("demo", "free", "key_1", "laptop", allow=(Allowed(route="reports"),))
     error = entitlement.refusal(caller, "GET")
     assert error.members["entitled-plans"] == []
     assert "no plan of the file has it" in error.detail

@@ -144,6 +144,8 @@ class NoLimit(Model):
         return next((name for name in KIND_FIELDS if name in self.model_fields_set), "rate")
 
 
+LimitEntry = Limit | NoLimit
+
 KINDS: Final[dict[str, type[Model]]] = {
     f.BUCKET: TokenBucket,
     f.WINDOW: SlidingWindow,
@@ -153,7 +155,7 @@ KINDS: Final[dict[str, type[Model]]] = {
 }
 
 
-def as_written(limit: "Limit | NoLimit") -> dict[str, Any]:
+def as_written(limit: LimitEntry) -> dict[str, Any]:
     """Return what a file would say: what is not the default, rates as people write them."""
     if isinstance(limit, NoLimit):
         return {"name": limit.name, limit.field: None}

@@ -5,7 +5,7 @@ Only shapes, defaults and rules that one object can decide by itself; positions,
 sizes bytes.
 """
 
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
 from pydantic import Field, PrivateAttr
 
@@ -87,6 +87,7 @@ class CacheStore(Model):
 StoreFailure = Literal["open", "closed", "local"]
 """What becomes of a request whose limits cannot be asked: let through, refused, or counted by the
 worker alone."""
+STORE_FAILURES: Final[tuple[StoreFailure, ...]] = get_args(StoreFailure)
 
 
 class Allowed(Model):

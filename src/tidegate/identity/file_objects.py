@@ -14,7 +14,14 @@ from typing import Final
 from tidegate.config.schema import Config
 from tidegate.identity.errors import ReadOnlyObject
 from tidegate.identity.key_format import digest
-from tidegate.identity.models import Caller, Plan, StoredKey, Tenant, file_key_id
+from tidegate.identity.models import (
+    Caller,
+    Plan,
+    StoredKey,
+    Tenant,
+    caller_of,
+    file_key_id,
+)
 
 
 class FileObjects:
@@ -23,29 +30,37 @@ class FileObjects:
     def __init__(self, config: Config) -> None:
         self._places: Final = config.places
         self.plans: Final = {
-            name: Plan(name, plan.limits, "file", allow=plan.allow)
+            name: Plan(
+                name,
+                plan.limits,
+                "file",
+                allow=plan.allow,
+                routes={route: said.limits for route, said in plan.routes.items()},
+                on_store_failure=plan.on_store_failure,
+            )
             for name, plan in config.plans.items()
         }
         self.route_names: Final = frozenset(
             route.name for service in config.services for route in service.routes
         )
         self.tenants: Final = {
-            tenant.name: Tenant(tenant.name, tenant.plan, "file") for tenant in config.tenants
+            tenant.name: Tenant(tenant.name, tenant.plan, "file", limits=tenant.limits)
+            for tenant in config.tenants
         }
         self.keys_by_path: Final[dict[str, StoredKey]] = {}
         """The path is `tenant/name`."""
         self._callers: Final[dict[bytes, tuple[bytes, Caller]]] = {}
         for tenant in config.tenants:
-            plan = config.plans[tenant.plan]
+            plan = self.plans[tenant.plan]
             for key in tenant.keys:
                 key_id = file_key_id(tenant.name, key.name)
                 self.keys_by_path[f"{tenant.name}/{key.name}"] = StoredKey(
-                    key_id, tenant.name, key.name, "file"
+                    key_id, tenant.name, key.name, "file", limits=key.limits
                 )
                 hashed = digest(key.value.get_secret_value().encode())
                 self._callers[hashed] = (
                     hashed,
-                    Caller.of(tenant.name, tenant.plan, key_id, key.name, plan.limits, plan.allow),
+                    caller_of(plan, tenant.name, tenant.limits, key_id, key.name, key.limits),
                 )
         self.key_paths_by_id: Final = {key.key_id: path for path, key in self.keys_by_path.items()}
 

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, TypeVar
 
-from tidegate.config.schema import Allowed, Limit
+from tidegate.config.limits import Limit, LimitEntry, NoLimit
+from tidegate.config.precedence import NOBODY, OwnLimits
+from tidegate.config.schema import Allowed, StoreFailure
 from tidegate.http.headers import HeaderField
 from tidegate.identity.key_format import base62, random_base62
 
@@ -34,6 +36,10 @@ class Caller:
     grants: Mapping[str, frozenset[str]] | None = None
     """The routes that the plan has, each with its methods (none named: all of them); None: every
     route."""
+    own: OwnLimits = NOBODY
+    """What is said of this caller's limits at each level; config.precedence tells which hold."""
+    on_store_failure: StoreFailure | None = None
+    """What the plan says."""
 
     @classmethod
     def of(
@@ -42,15 +48,20 @@ class Caller:
         plan: str,
         key_id: str,
         key_name: str,
-        limits: tuple[Limit, ...],
+        own: OwnLimits = NOBODY,
         allow: tuple[Allowed, ...] | None = None,
+        on_store_failure: StoreFailure | None = None,
     ) -> "Caller":
         upstream_headers = (
             (b"x-tidegate-tenant", tenant.encode("ascii")),
             (b"x-tidegate-plan", plan.encode("ascii")),
             (b"x-tidegate-key-id", key_id.encode("ascii")),
         )
-        return cls(tenant, plan, key_id, key_name, limits, upstream_headers, grants_of(allow))
+        limits = tuple(limit for limit in own.plan if not isinstance(limit, NoLimit))
+        grants = grants_of(allow)
+        return cls(
+            tenant, plan, key_id, key_name, limits, upstream_headers, grants, own, on_store_failure
+        )
 
 
 def grants_of(allow: tuple[Allowed, ...] | None) -> Mapping[str, frozenset[str]] | None:
@@ -78,6 +89,8 @@ class StoredKey:
     """When the last of the secrets before the current one ends, or has ended."""
     in_force: bool = True
     """There is its tenant. One that has left the file leaves keys behind, which open nothing."""
+    limits: tuple[LimitEntry, ...] = ()
+    """In place of its tenant's and plan's of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +118,22 @@ class Tenant:
     created_at: int | None = None
     revision: int | None = None
     """Another one after each change; None for what the file says."""
+    limits: tuple[LimitEntry, ...] = ()
+    """In place of its plan's of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     name: str
-    limits: tuple[Limit, ...]
+    limits: tuple[LimitEntry, ...]
     origin: Origin
     created_at: int | None = None
     revision: int | None = None
     allow: tuple[Allowed, ...] | None = None
     """The routes that its callers may call; None: every one."""
+    routes: Mapping[str, tuple[LimitEntry, ...]] = field(default_factory=dict)
+    """What it says of the limits on single routes."""
+    on_store_failure: StoreFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +150,19 @@ class Page(Generic[T]):
 
     items: tuple[T, ...]
     next_after: str | None
+
+
+def caller_of(
+    plan: Plan,
+    tenant: str,
+    tenant_limits: tuple[LimitEntry, ...],
+    key_id: str,
+    key_name: str,
+    key_limits: tuple[LimitEntry, ...],
+) -> Caller:
+    """Return who calls with this key: all that is said of him, put together once."""
+    own = OwnLimits(plan.limits, plan.routes, tenant_limits, key_limits)
+    return Caller.of(tenant, plan.name, key_id, key_name, own, plan.allow, plan.on_store_failure)
 
 
 def new_key_id() -> str:

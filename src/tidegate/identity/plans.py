@@ -16,13 +16,7 @@ from tidegate.identity.layout import (
 from tidegate.identity.listing import page_of
 from tidegate.identity.models import Page, Plan, Put
 from tidegate.identity.names import checked_name
-from tidegate.identity.stored_callers import (
-    allow_from_json,
-    allow_to_json,
-    limits_from_json,
-    limits_to_json,
-    read_record,
-)
+from tidegate.identity.stored_callers import allow_to_json, limits_to_json, read_plan
 from tidegate.store import Store
 
 
@@ -91,26 +85,7 @@ class Plans:
             raise ObjectNotFound(f"There is no plan {name}")
 
     async def _stored(self, name: str) -> Plan | None:
-        fields = await read_record(
-            self._store,
-            plan_record(name),
-            b"limits",
-            b"created_at",
-            b"revision",
-            optional=(b"allow",),
-            timeout_s=ADMIN_TIMEOUT_S,
-        )
-        if fields is None:
-            return None
-        limits, created_at, revision, allow = fields
-        return Plan(
-            name,
-            limits_from_json(limits),
-            "api",
-            int(created_at),
-            int(revision),
-            allow_from_json(allow),
-        )
+        return await read_plan(self._store, name, ADMIN_TIMEOUT_S)
 
     def _check_routes(self, allow: tuple[Allowed, ...] | None) -> None:
         """A plan that allows nothing, or a route by a wrong name, is a mistake."""
