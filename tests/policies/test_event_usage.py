@@ -1,0 +1,106 @@
+"""Events in pieces: the last one that tells usage counts, and nothing but one event is held."""
+
+import json
+import tracemalloc
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.policies.event_usage import EVENT_BYTES_MAX, EventUsage
+from tidegate.policies.usage_paths import UsagePaths
+
+TOTAL = UsagePaths(["usage.total_tokens"])
+CLAUDE = UsagePaths(["message.usage.input_tokens", "usage.output_tokens"])
+
+DONE = b"data: [DONE]\n\n"
+LINE_ENDS = (b"\n", b"\r\n", b"\r")
+
+
+def event(**members) -> bytes:
+    return b"data: " + json.dumps(members).encode() + b"\n\n"
+
+
+def scanned(stream: bytes, cuts=(), paths=TOTAL):
+    usage = EventUsage(paths)
+    for begin, end in pairwise(sorted({0, len(stream), *(c % (len(stream) + 1) for c in cuts)})):
+        usage.feed(stream[begin:end])
+    usage.finish()
+    return usage.values
+
+
+USED = event(usage={"total_tokens": 42})
+OPEN_AI = event(choices=[{"delta": {"content": "total_tokens"}}], usage=None) * 3 + USED + DONE
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        (OPEN_AI, 42),
+        (event(usage={"total_tokens": 1}) + USED + DONE, 42),
+        (USED + event(usage=None) + DONE, 42),
+        (USED + event(usage={"total_tokens": 0}), 0),
+        (b'data: {"usage":\ndata: {"total_tokens": 42}}\n\n', 42),
+        (b'event: x\nid: 1\ndata:{"usage":{"total_tokens":42}}\n\n', 42),
+        (USED.rstrip(), 42),
+        (USED[:-6], None),
+        (b": total_tokens\n\n" + DONE, None),
+        (b'data: {"total_tokens": NaN}\n\ndata: total_tokens\n\ndata: "total_tokens"\n\n', None),
+        (b'data: {"usage":{"total_tokens":NaN}}\n\n', None),
+        (b"data: " + b"[" * 60_000 + b' "total_tokens"\n\n' + USED, 42),
+        (b'data: {"total_tokens": 1' + b"0" * 5000 + b"}\n\n", None),
+        (b"", None),
+    ],
+)
+def test_what_a_stream_says_in_any_pieces(stream, expected):
+    for line_end in LINE_ENDS:
+        text = stream.replace(b"\n", line_end)
+        assert scanned(text) == [expected]
+        if len(text) < 2000:
+            for size in (1, 2, 3, 5):
+                assert scanned(text, range(0, len(text), size)) == [expected]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            (OPEN_AI, USED, DONE, b"\n", b"\r", b"\r\n", b"data:", b"\n\n\n", b"x" * 50, b"\r\r\n")
+        ),
+        max_size=8,
+    ).map(b"".join),
+    st.lists(st.integers(0, 2000), max_size=10),
+)
+def test_any_pieces_say_the_same(stream, cuts):
+    assert scanned(stream, cuts) == scanned(stream)
+
+
+def test_numbers_from_several_events_are_told_each():
+    start = event(type="message_start", message={"usage": {"input_tokens": 12}})
+    delta = event(type="message_delta", usage={"output_tokens": 30})
+    assert scanned(start + delta + delta, paths=CLAUDE) == [12, 30]
+    assert scanned(start, paths=CLAUDE) == [12, None]
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1, 2, 3, 4, 5, 1000])
+@pytest.mark.parametrize("line_end", LINE_ENDS)
+def test_an_event_beyond_the_bound_is_passed_over_in_any_pieces(over, line_end):
+    long = b'data: {"usage":{"total_tokens":43},"p":"'
+    long += b"p" * (EVENT_BYTES_MAX - len(long) - 2 + over) + b'"}'
+    assert len(long) == EVENT_BYTES_MAX + over
+    stream = USED + long + line_end * 2
+    expected = [43] if over <= 0 else [42]
+    assert scanned(stream) == expected
+    assert scanned(stream, (1000, 65_000, *range(65_500, 65_700))) == expected
+    assert scanned(stream + event(usage={"total_tokens": 44}), (30_000,)) == [44]
+
+
+def test_a_stream_without_end_holds_one_event_at_the_most():
+    """Pain point 8: memory that grows with what others send."""
+    usage = EventUsage(TOTAL)
+    tracemalloc.start()
+    for _ in range(200):
+        usage.feed(b"data: total_tokens " * 1000)
+    held_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held_bytes < 3 * EVENT_BYTES_MAX
