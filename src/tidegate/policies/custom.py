@@ -5,25 +5,18 @@ a pydantic model given as the annotation of its one parameter, and returns the p
 happens while the snapshot is compiled, so a mistake is a load error and never a failed request.
 """
 
-import importlib
-import importlib.util
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
 from tidegate.config import CustomPolicy
 from tidegate.config.problems import did_you_mean
-from tidegate.config.raised import in_words
 from tidegate.policies.guard import Guarded
+from tidegate.policies.own_code import PolicyNotLoaded, function_of
 from tidegate.policies.policy import Policy
-
-
-class PolicyNotLoaded(Exception):
-    """A user's policy cannot be loaded; the message names the entry and the fix."""
 
 
 def load(entry: CustomPolicy, directory: Path) -> Guarded:
@@ -31,8 +24,7 @@ def load(entry: CustomPolicy, directory: Path) -> Guarded:
 
     A relative file is looked for beside the configuration, in `directory`. Raises PolicyNotLoaded.
     """
-    place, _, attribute = entry.use.partition(":")
-    build = _build_function(place, attribute or "build", directory, entry.use)
+    build = function_of(entry.use, "build", directory)
     settings = _settings(build, entry)
     try:
         policy: Policy = build(*settings)
@@ -43,36 +35,12 @@ def load(entry: CustomPolicy, directory: Path) -> Guarded:
             f"policy `{entry.use}`: build returned {type(policy).__name__}, "
             "not an `async def policy(request, call_next)`"
         )
-    name = place if attribute == "" else f"{place}:{attribute}"
-    return Guarded(name, policy, timeout_s=entry.timeout, fails_open=entry.on_error == "open")
-
-
-def _build_function(place: str, attribute: str, directory: Path, use: str) -> Callable[..., Any]:
-    try:
-        module = _module_of_file(directory / place) if place.endswith(".py") else _module(place)
-    except FileNotFoundError as error:
-        raise PolicyNotLoaded(f"policy `{use}`: no file {directory / place}") from error
-    except Exception as error:
-        raise PolicyNotLoaded(f"policy `{use}`: {in_words(error)}") from error
-    build = getattr(module, attribute, None)
-    if not callable(build):
-        raise PolicyNotLoaded(f"policy `{use}`: it has no function `{attribute}`")
-    return build  # type: ignore[no-any-return]
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(name)
-
-
-def _module_of_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    spec = importlib.util.spec_from_file_location(f"tidegate_policy_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return Guarded(
+        entry.use.removesuffix(":"),
+        policy,
+        timeout_s=entry.timeout,
+        fails_open=entry.on_error == "open",
+    )
 
 
 def _settings(build: Callable[..., Any], entry: CustomPolicy) -> tuple[BaseModel, ...]:
