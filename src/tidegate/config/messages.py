@@ -25,6 +25,7 @@ SHAPES: Final[dict[str, tuple[type[BaseModel], ...]]] = {
     "cache": (schema.CacheStore,),
     "usage": (schema.Usage,),
     "decisions": (schema.Decisions,),
+    "webhooks": (schema.Webhooks,),
     "plans.*": (schema.Plan,),
     "plans.*.routes.*": (schema.PlanRoute,),
     "limits[]": tuple(limits.KINDS.values()),

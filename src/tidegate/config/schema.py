@@ -18,6 +18,7 @@ from tidegate.config.limits import TokenBucket as TokenBucket
 from tidegate.config.model import Model
 from tidegate.config.places import Places
 from tidegate.config.units import Rate
+from tidegate.config.webhooks import Webhooks as Webhooks
 
 
 class EdgeBounds(Model):
@@ -233,6 +234,7 @@ class Config(Model):
     inside another ASGI server, which has its own."""
     usage: Usage = Usage()
     decisions: Decisions = Decisions()
+    webhooks: Webhooks | None = None
     limits: tuple[CheckedLimit, ...] = ()
     """For everybody, on every route."""
     plans: dict[f.Name, Plan] = Field({})

@@ -54,6 +54,28 @@ FAMILIES: Final[Mapping[str, Family]] = {
         "Refusals by the limit that was reached. No plan: on a route without auth, or, with no "
         "limit either, beyond those counted apart.",
     ),
+    "tidegate_limit_shadow_refusals": Family(
+        Kind.COUNTER,
+        ("plan", "limit"),
+        "Requests that a limit in shadow mode would have refused. Labels as of refusals.",
+    ),
+    "tidegate_limit_near": Family(
+        Kind.COUNTER,
+        ("plan", "limit"),
+        "Requests that found a limit at or beyond its warn_at. Labels as of refusals.",
+    ),
+    "tidegate_webhook_events": Family(
+        Kind.COUNTER,
+        ("outcome",),
+        "Shares of quotas that were reached: written to the outbox, dropped since it was full, "
+        "or lost since the store did not take them.",
+    ),
+    "tidegate_webhook_attempts": Family(
+        Kind.COUNTER,
+        ("outcome",),
+        "Attempts to deliver events: delivered, failed (tried again) or gone (410). Expired: "
+        "events given up after the last of their attempts.",
+    ),
     "tidegate_cache_requests": Family(
         Kind.COUNTER,
         (*_ROUTE, "verdict"),
