@@ -1,0 +1,229 @@
+"""What one worker may let pass by itself while the store is away: its part of each limit.
+
+The rules are the script's (decide.lua), in the script's whole numbers, and so is the reply. A part
+of a limit is the same limit in which every cost weighs as much as there are workers: with N of
+them, N parts that begin at what was left admit together what the limit would have from there on. A
+part in which nothing is spent admits any cost that the limit itself can hold; so where a cost is
+more than one part holds (burst 2, four workers), N workers may admit N such costs at once. Pure:
+the time in µs since 1970 is an argument.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+SECOND_US: Final = 10**6
+WINDOW_ENTRIES_MAX: Final = 1000
+"""As many as the script keeps: admissions closer together than a thousandth of the window share one
+entry, which counts for as long as the later of them."""
+
+
+class Part(Protocol):
+    """A worker's part of one limit."""
+
+    capacity: int
+    """Of the whole limit."""
+
+    def wait_us(self, cost: int, now: int) -> int:
+        """Return how long until `cost`, at most the capacity, is admitted; 0: it is now."""
+
+    def spend(self, cost: int, now: int) -> None: ...
+
+    def left(self, now: int) -> int:
+        """Return how much would be admitted at once."""
+
+    def reset_us(self, now: int) -> int:
+        """Return how long until more is left; 0: it is full."""
+
+    def learn(self, remaining: int, at: int) -> None:
+        """Take what the store said was left of the whole limit at `at`, and never more than is
+        left here."""
+
+    def unsettled(self, now: int) -> int:
+        """Return how much was spent here that the store does not know and that counts still."""
+
+
+class BucketPart:
+    """A debt that drains: `rate` units a µs, a token of the whole limit weighs `emission`."""
+
+    __slots__ = ("_at", "_debt", "_emission", "_known", "_parts", "_rate", "capacity")
+
+    def __init__(self, capacity: int, rate: int, emission: int, parts: int) -> None:
+        self.capacity = capacity
+        self._rate = rate
+        self._emission = emission
+        self._parts = parts
+        self._debt = self._at = self._known = 0
+        """`_known` is the part of the debt that the store knows; it drains as well."""
+
+    def wait_us(self, cost: int, now: int) -> int:
+        over = self._debt_at(now) - max(0, self._full - cost * self._weight)
+        return -(-over // self._rate) if over > 0 else 0
+
+    def spend(self, cost: int, now: int) -> None:
+        self._pass_to(now)
+        self._debt += cost * self._weight
+
+    def left(self, now: int) -> int:
+        debt = self._debt_at(now)
+        return max(0 if debt else 1, (self._full - debt) // self._weight)
+
+    def reset_us(self, now: int) -> int:
+        return self.wait_us(self.left(now) + 1, now) if self._debt_at(now) else 0
+
+    def learn(self, remaining: int, at: int) -> None:
+        known = (self.capacity - remaining) * self._emission
+        if at > self._at:
+            self._pass_to(at)
+        else:
+            known = max(0, known - (self._at - at) * self._rate)
+        self._known = max(self._known, known)
+        self._debt = max(self._debt, known)
+
+    def unsettled(self, now: int) -> int:
+        drained = max(0, now - self._at) * self._rate
+        own = max(0, self._debt - drained) - max(0, self._known - drained)
+        return own // self._weight
+
+    @property
+    def _full(self) -> int:
+        return self.capacity * self._emission
+
+    @property
+    def _weight(self) -> int:
+        return self._parts * self._emission
+
+    def _debt_at(self, now: int) -> int:
+        # A clock that went back makes nothing drain, and takes nothing back.
+        return max(0, self._debt - max(0, now - self._at) * self._rate)
+
+    def _pass_to(self, now: int) -> None:
+        drained = max(0, now - self._at) * self._rate
+        self._debt = max(0, self._debt - drained)
+        self._known = max(0, self._known - drained)
+        self._at = now
+
+
+class QuotaPart:
+    """What is spent until the end of a window; `end_after(now)` tells when that is."""
+
+    __slots__ = ("_end", "_end_after", "_known", "_parts", "_spent", "capacity")
+
+    def __init__(self, capacity: int, end_after: Callable[[int], int], parts: int) -> None:
+        self.capacity = capacity
+        self._end_after = end_after
+        self._parts = parts
+        self._end = self._spent = self._known = 0
+
+    def wait_us(self, cost: int, now: int) -> int:
+        self._pass_to(now)
+        room = max(0, self.capacity - cost * self._parts)
+        return self._end - now if self._spent > room else 0
+
+    def spend(self, cost: int, now: int) -> None:
+        self._pass_to(now)
+        self._spent += cost * self._parts
+
+    def left(self, now: int) -> int:
+        self._pass_to(now)
+        return max(0 if self._spent else 1, (self.capacity - self._spent) // self._parts)
+
+    def reset_us(self, now: int) -> int:
+        self._pass_to(now)
+        return self._end - now
+
+    def learn(self, remaining: int, at: int) -> None:
+        self._pass_to(at)
+        known = self.capacity - remaining if self._end_after(at) == self._end else 0
+        self._known = max(self._known, known)
+        self._spent = max(self._spent, known)
+
+    def unsettled(self, now: int) -> int:
+        self._pass_to(now)
+        return (self._spent - self._known) // self._parts
+
+    def _pass_to(self, now: int) -> None:
+        """Begin a window where one has ended; one that has begun stays, should the clock go back."""
+        if now >= self._end:
+            self._end = self._end_after(now)
+            self._spent = self._known = 0
+
+
+class WindowPart:
+    """What was spent in the last `length` µs, entry by entry."""
+
+    __slots__ = ("_entries", "_known", "_length", "_parts", "_spent", "capacity")
+
+    def __init__(self, capacity: int, length: int, parts: int) -> None:
+        self.capacity = capacity
+        self._length = length
+        self._parts = parts
+        self._entries: deque[list[int]] = deque()
+        """When the first and the last of it no longer counts, and how much."""
+        self._spent = 0
+        self._known = [0, 0]
+        """The entry of what the store knows."""
+
+    def wait_us(self, cost: int, now: int) -> int:
+        self._pass_to(now)
+        over = self._spent - max(0, self.capacity - cost * self._parts)
+        if over <= 0:
+            return 0
+        for _, ends, amount in self._entries:
+            over -= amount
+            if over <= 0:
+                break
+        return ends - now
+
+    def spend(self, cost: int, now: int) -> None:
+        self._pass_to(now)
+        self._add(now + self._length, cost * self._parts)
+
+    def left(self, now: int) -> int:
+        self._pass_to(now)
+        return max(0 if self._spent else 1, (self.capacity - self._spent) // self._parts)
+
+    def reset_us(self, now: int) -> int:
+        self._pass_to(now)
+        return self.wait_us(self.left(now) + 1, now) if self._spent else 0
+
+    def learn(self, remaining: int, at: int) -> None:
+        self._pass_to(at)
+        known = self.capacity - remaining - self._spent
+        if known > 0:
+            self._add(at + self._length, known)
+            self._known = [at + self._length, self._known[1] + known]
+
+    def unsettled(self, now: int) -> int:
+        self._pass_to(now)
+        known = self._known[1] if self._known[0] > now else 0
+        return max(0, self._spent - known) // self._parts
+
+    def _add(self, ends: int, amount: int) -> None:
+        self._spent += amount
+        last = self._entries[-1] if self._entries else None
+        if last is None or ends - last[0] > self._length // WINDOW_ENTRIES_MAX:
+            self._entries.append([ends, ends, amount])
+        else:
+            last[1] = max(last[1], ends)
+            last[2] += amount
+
+    def _pass_to(self, now: int) -> None:
+        while self._entries and self._entries[0][1] <= now:
+            self._spent -= self._entries.popleft()[2]
+
+
+def decide(parts: Sequence[Part], costs: Sequence[int], now: int) -> list[int]:
+    """Return what the script would reply: all of `parts` admit, or none is spent.
+
+    `costs` has the cost in each part's unit.
+    """
+    asked = tuple(zip(parts, costs, strict=True))
+    waits_us = [part.wait_us(cost, now) if cost <= part.capacity else None for part, cost in asked]
+    admitted = not any(wait_us != 0 for wait_us in waits_us)
+    reply = [int(admitted)]
+    for (part, cost), wait_us in zip(asked, waits_us, strict=True):
+        if admitted:
+            part.spend(cost, now)
+        reply += part.left(now), -(-(wait_us or part.reset_us(now)) // SECOND_US)
+    return reply
