@@ -40,6 +40,25 @@ async def test_who_runs_is_listed_and_who_ended_is_not(valkey: Store) -> None:
     assert await alive(valkey) == []
 
 
+async def test_each_beat_tells_how_many_serve(valkey: Store) -> None:
+    one, two, control = (
+        Node.here(role, "0.1.0", config()) for role in ("worker", "asgi", "control")
+    )
+    first: list[int] = []
+    second: list[int] = []
+    async with announced(valkey, one, first.append):
+        await until(valkey, lambda nodes: len(nodes) == 1)
+        async with announced(valkey, control, second.append), announced(valkey, two, second.append):
+            await until(valkey, lambda nodes: len(nodes) == 3)
+            assert (first[-1], max(second)) == (1, 2)
+            now = int((await valkey.execute("TIME"))[0])
+            for name in ("beats", "serving"):
+                await valkey.execute("ZADD", f"tg:{{nodes}}:{name}", now - ALIVE_S, "killed")
+        async with announced(valkey, two, second.append):
+            await until(valkey, lambda nodes: len(nodes) == 2)
+            assert second[-1] == 2
+
+
 async def test_who_was_killed_is_forgotten(valkey: Store) -> None:
     node = Node.here("worker", "0.1.0", config())
     async with announced(valkey, node):
@@ -55,7 +74,7 @@ async def test_a_store_without_nodes_left_keeps_nothing(valkey: Store) -> None:
     node = Node.here("worker", "0.1.0", config())
     async with announced(valkey, node):
         await until(valkey, lambda nodes: nodes == [node])
-        for name in ("tg:{nodes}:beats", "tg:{nodes}:words"):
+        for name in ("tg:{nodes}:beats", "tg:{nodes}:words", "tg:{nodes}:serving"):
             assert 0 < await valkey.execute("TTL", name) <= ALIVE_S
 
 

@@ -3,7 +3,8 @@
 One sorted set of last words and one hash of what was said, changed together by one script, which
 also drops whoever has been silent for too long. A process that ends well takes its word back; one
 that is killed is forgotten ALIVE_S later. A word that cannot be given (the store is away) is given
-at the next beat: nothing else waits for it.
+at the next beat: nothing else waits for it. Each beat brings back how many nodes serve, which a
+worker keeps for when it has to do with its part of the limits.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
@@ -37,25 +38,33 @@ NODES_MAX: Final = 10_000
 
 _BEATS: Final = b"tg:{nodes}:beats"
 _WORDS: Final = b"tg:{nodes}:words"
+_SERVING: Final = b"tg:{nodes}:serving"
+"""The beats of those that serve requests."""
 
 _BEAT: Final = Script.of(
     "nodes_beat",
     """
--- KEYS: beats, words; ARGV: id, word (empty: it ends), seconds alive, NODES_MAX
+-- KEYS: beats, words, serving; ARGV: id, word (empty: it ends), seconds alive, NODES_MAX, 1: serves
+-- reply: how many serve
 local now = tonumber(redis.call('TIME')[1])
 local silent = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[3])
 silent[#silent + 1] = ARGV[1]
 for _, id in ipairs(silent) do
   redis.call('ZREM', KEYS[1], id)
   redis.call('HDEL', KEYS[2], id)
+  redis.call('ZREM', KEYS[3], id)
 end
 if ARGV[2] ~= '' and redis.call('ZCARD', KEYS[1]) < tonumber(ARGV[4]) then
   redis.call('ZADD', KEYS[1], now, ARGV[1])
   redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-  redis.call('EXPIRE', KEYS[1], ARGV[3])
-  redis.call('EXPIRE', KEYS[2], ARGV[3])
+  if ARGV[5] == '1' then
+    redis.call('ZADD', KEYS[3], now, ARGV[1])
+  end
+  for _, key in ipairs(KEYS) do
+    redis.call('EXPIRE', key, ARGV[3])
+  end
 end
-return 1
+return redis.call('ZCARD', KEYS[3])
 """,
 )
 
@@ -105,16 +114,18 @@ class Node:
 
 
 @asynccontextmanager
-async def announced(store: Store, node: Node) -> AsyncIterator[None]:
-    """Say that `node` is alive for as long as the block runs."""
-    beating = asyncio.create_task(_beat_forever(store, node), name="node beats")
+async def announced(
+    store: Store, node: Node, on_serving: Callable[[int], None] | None = None
+) -> AsyncIterator[None]:
+    """Say that `node` is alive for as long as the block runs; tell `on_serving` how many serve."""
+    beating = asyncio.create_task(_beat_forever(store, node, on_serving), name="node beats")
     try:
         yield
     finally:
         beating.cancel()
         await asyncio.wait([beating])
         with suppress(GatewayError):
-            await _beat(store, node.id, b"")
+            await _beat(store, node, b"")
 
 
 async def alive(store: Store) -> list[Node]:
@@ -142,17 +153,20 @@ def _hash_of(secret: SecretStr) -> bytes:
     return hashlib.sha256(secret.get_secret_value().encode()).digest()
 
 
-async def _beat_forever(store: Store, node: Node) -> None:
+async def _beat_forever(store: Store, node: Node, on_serving: Callable[[int], None] | None) -> None:
     word = json.dumps(asdict(node)).encode()
     while True:
         try:
-            await _beat(store, node.id, word)
+            serving = await _beat(store, node, word)
+            if on_serving is not None:
+                on_serving(serving)
         except GatewayError as error:
             logger.debug("this node could not say that it is alive: %s", error)
         await asyncio.sleep(BEAT_S)
 
 
-async def _beat(store: Store, node_id: str, word: bytes) -> None:
-    await store.run(
-        _BEAT, (_BEATS, _WORDS), (node_id.encode(), word, ALIVE_S, NODES_MAX), TIMEOUT_S
-    )
+async def _beat(store: Store, node: Node, word: bytes) -> int:
+    """Return how many nodes serve."""
+    serves = int(node.role != "control")
+    arguments = (node.id.encode(), word, ALIVE_S, NODES_MAX, serves)
+    return int(await store.run(_BEAT, (_BEATS, _WORDS, _SERVING), arguments, TIMEOUT_S))

@@ -10,6 +10,7 @@ the time in µs since 1970 is an argument.
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Final, Protocol
 
 SECOND_US: Final = 10**6
@@ -143,7 +144,7 @@ class QuotaPart:
         return (self._spent - self._known) // self._parts
 
     def _pass_to(self, now: int) -> None:
-        """Begin a window where one has ended; one that has begun stays, should the clock go back."""
+        """Begin a window where one has ended: it stays should the clock go back."""
         if now >= self._end:
             self._end = self._end_after(now)
             self._spent = self._known = 0
@@ -169,11 +170,9 @@ class WindowPart:
         over = self._spent - max(0, self.capacity - cost * self._parts)
         if over <= 0:
             return 0
-        for _, ends, amount in self._entries:
-            over -= amount
-            if over <= 0:
-                break
-        return ends - now
+        gone = accumulate(amount for _, _, amount in self._entries)
+        entries = zip(self._entries, gone, strict=True)
+        return next(ends - now for (_, ends, _), amount in entries if amount >= over)
 
     def spend(self, cost: int, now: int) -> None:
         self._pass_to(now)
