@@ -6,11 +6,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from tidegate.config.limits import CheckedLimit
+from tidegate.config.precedence import Applied, Level
 from tidegate.http import Headers, Request
-from tidegate.policies.applicable_limits import Applied, HeaderMissing, Value, applicable
+from tidegate.policies.applicable_limits import HeaderMissing, Value, applicable
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.request_values import RequestValues
-from tidegate.policies.scopes import Level, Whose
+from tidegate.policies.scopes import Whose
 
 ACME = Whose("acme", "key_1", "pro", "search")
 NOBODY = Whose("", "", "", "search")

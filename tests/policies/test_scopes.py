@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from tidegate.policies.scopes import Level, Whose, counted_in
+from tidegate.config.precedence import Level
+from tidegate.policies.scopes import Whose, counted_in
 
 ACME = Whose("acme", "key_1", "pro", "search")
 NOBODY = Whose("", "", "", "search")

@@ -25,6 +25,7 @@ from tidegate.policies.authenticate import Recognition
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.entitle import Entitlement
 from tidegate.policies.limit import Limit
+from tidegate.rate_limiter import REQUESTS
 from tidegate.telemetry.meters import UPSTREAM
 from tidegate.telemetry.recorder import CLIENT_GONE, Observed
 
@@ -44,6 +45,7 @@ class Home:
         self.gateway: Gateway | None = None
         self.recognition: Recognition | None = None
         """Open as long as the gateway."""
+        self._limits: dict[tuple[str, int], tuple[Route, Limit]] = {}
 
     @asynccontextmanager
     async def opened(self, app: FastAPI, mount: str | None) -> AsyncIterator[None]:
@@ -61,7 +63,22 @@ class Home:
                 yield
             finally:
                 self.gateway = self.recognition = None
+                self._limits.clear()
                 app.router.routes[:] = routes
+
+    def limit(self, name: str, cost: int) -> tuple[Route, Limit]:
+        """Return what `@limit(name, cost=cost)` charges: as a route of that name would, with what
+        the configuration says of it if it has one."""
+        found = self._limits.get((name, cost))
+        if found is None:
+            assert self.gateway is not None  # noqa: S101 - there is no visit while it is closed
+            parts, known = self.gateway.parts, self.gateway.snapshot.routes
+            said = next((one.route for one in known if one.route.name == name), None)
+            route = (said or Route.model_construct(name=name)).model_copy(update={"cost": cost})
+            on_route = parts.subjects.on(route, (REQUESTS,))
+            limit = Limit(parts.limiter, on_route, cost, needs_caller=True)
+            found = self._limits[name, cost] = route, limit
+        return found
 
 
 class Visit:
@@ -70,6 +87,7 @@ class Visit:
     def __init__(self, home: Home, scope: Scope, started_at: float) -> None:
         if home.gateway is None or home.recognition is None:
             raise GatewayNotOpen(_NOT_INSTALLED)
+        self._home = home
         self._gateway = home.gateway
         self._recognition = home.recognition
         self._recorder = home.gateway.telemetry.recorder
@@ -114,9 +132,9 @@ class Visit:
             entitlement = Entitlement(name, parts.plans)
             if not entitlement.covers(caller, request.method):
                 raise entitlement.refusal(caller, request.method)
-        context.route = Route.model_construct(name=name, cost=cost)
+        context.route, limit = self._home.limit(name, cost)
         try:
-            await Limit(parts.limiter, parts.subjects, cost)(request, _nothing)
+            await limit(request, _nothing)
         finally:
             decision = context.decision
             self._fields = [] if decision is None else list(decision.headers)

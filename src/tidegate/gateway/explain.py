@@ -228,6 +228,7 @@ async def _look_at_limits(
     gateway: Gateway, explanation: Explanation, compiled: CompiledRoute, caller: Caller
 ) -> None:
     limiter, cost = gateway.parts.limiter, compiled.route.cost
+    assert isinstance(cost, int)  # noqa: S101 - others are refused by the configuration
     asked_at = perf_counter()
     counters = caller_counters(caller.tenant, caller.key_id, caller.limits)
     states = await limiter.states(limiter.subject(counters))

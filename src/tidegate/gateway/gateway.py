@@ -22,7 +22,7 @@ from tidegate.gateway.observation import metrics_directory, pool_readings, telem
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot, largest_body_bytes
 from tidegate.http import GatewayError, Headers, Outcome, Request, Response
 from tidegate.identity import KeyResolver
-from tidegate.policies import AuthThrottle, Context, Parts, RequestIdentity, is_cached
+from tidegate.policies import AuthThrottle, Context, Parts, RequestIdentity, Subjects, is_cached
 from tidegate.policies.answer_fields import complete_answer
 from tidegate.rate_limiter import Limiter
 from tidegate.store import Store, open_store
@@ -134,6 +134,7 @@ class Gateway:
             listen,
             KeyResolver(self.config, store),
             limiter,
+            Subjects(limiter, listen.trusted_proxies, self.config.limits),
             self.body_bytes_max,
             self._directory,
             plans=self.config.plans,

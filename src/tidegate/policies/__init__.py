@@ -7,6 +7,7 @@ from tidegate.http import Response
 from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.custom import PolicyNotLoaded
 from tidegate.policies.forget import is_cached
+from tidegate.policies.limit_subjects import Subjects
 from tidegate.policies.order import Parts, asks_of, chain_of, ordered
 from tidegate.policies.policy import Ask, Context, Layer, Next, Policy, Request
 from tidegate.policies.request_identity import RequestIdentity
@@ -23,6 +24,7 @@ __all__ = [
     "Request",
     "RequestIdentity",
     "Response",
+    "Subjects",
     "asks_of",
     "chain_of",
     "is_cached",

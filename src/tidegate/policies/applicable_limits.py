@@ -9,21 +9,15 @@ does a limit pass in silence. Pure: reading a request is request_values'.
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from tidegate.config.precedence import Applied
 from tidegate.config.schema import Limit
 from tidegate.http import GatewayError
-from tidegate.policies.scopes import ADDRESS, NEED_CALLER, Level, State, Whose, counted_in
+from tidegate.policies.scopes import ADDRESS, NEED_CALLER, State, Whose, counted_in
 from tidegate.rate_limiter import Counter
 
 REFUSE: Final = "refuse"
 _ORDER: Final = ("key", "tenant", "header", ADDRESS, "route", "global")
 """Of states, and so of header fields: who shares with the fewest comes first."""
-
-
-class Applied(NamedTuple):
-    """A limit, and the level at which it was said."""
-
-    limit: Limit
-    level: Level
 
 
 class Value(NamedTuple):

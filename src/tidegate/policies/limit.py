@@ -1,41 +1,46 @@
-"""How much: the plan's limits, decided together in one store command, before anything is sent on.
+"""How much: the limits of a request, decided together, before anything is sent on.
 
-The question leaves with `ask` where the caller is known by then, else when the policy's turn
-comes. The limits' fields, on every answer to a limited request, are answer_fields.py's.
+The question leaves with `ask` where the caller is known by then, else when the policy's turn comes.
+Which limits these are, and where each counts, is limit_subjects'; who has none is asked nothing.
+The limits' fields, on every answer to a limited request, are answer_fields.py's.
 """
 
 import logging
 from collections.abc import Awaitable
 from time import perf_counter
-from typing import Final
 
 from tidegate.config import Route
 from tidegate.http import Response
 from tidegate.http.errors import StoreUnavailable
-from tidegate.identity import Caller
-from tidegate.policies.policy import Context, Next, Policy, Request
-from tidegate.rate_limiter import Limiter, Subject, caller_counters
+from tidegate.policies.limit_subjects import Incomplete, RouteSubjects, Subjects
+from tidegate.policies.policy import Context, Next, Request
+from tidegate.rate_limiter import REQUESTS, Limiter
 from tidegate.store import CommandFailed
 
 logger = logging.getLogger("tidegate.policies")
 
-SUBJECTS_MAX: Final = 10_000
-"""Compiled limits kept in a worker, as many as the resolver keeps callers."""
-
 
 class Limit:
-    """Charges the caller's limits with the route's cost, or refuses with 429."""
+    """Charges what a request counts in with the route's cost, or refuses with 429."""
 
-    def __init__(self, limiter: Limiter, subjects: dict[Caller, Subject], cost: int) -> None:
+    def __init__(
+        self, limiter: Limiter, subjects: RouteSubjects, cost: int, *, needs_caller: bool
+    ) -> None:
+        self.subjects = subjects
         self._limiter = limiter
-        self._subjects = subjects
+        self._known = subjects.known
         self._costs = (cost,)
+        self._needs_caller = needs_caller
 
     def ask(self, request: Request, context: Context) -> None:
-        """Queue the decision, if the caller is known and has limits."""
+        """Queue the decision, once the caller is known. Raises HeaderMissing."""
         caller = context.caller
-        if caller is not None and caller.limits:
-            subject = self._subjects.get(caller) or self._compiled(caller)
+        if caller is None and self._needs_caller:
+            return
+        subject = self._known.get(caller) or self.subjects.learned(caller)
+        if isinstance(subject, Incomplete):
+            subject = self.subjects.completed(subject, request)
+        if subject.limits:
             context.pending_limits = subject, self._limiter.ask(subject, self._costs)
 
     def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
@@ -66,17 +71,11 @@ class Limit:
         answer = call_next(request)
         return answer if isinstance(answer, Response) else await answer
 
-    def _compiled(self, caller: Caller) -> Subject:
-        if len(self._subjects) >= SUBJECTS_MAX:
-            # Oldest first; a caller still in use is compiled again for about 20 microseconds.
-            del self._subjects[next(iter(self._subjects))]
-        subject = self._limiter.subject(
-            caller_counters(caller.tenant, caller.key_id, caller.limits)
-        )
-        self._subjects[caller] = subject
-        return subject
 
-
-def build(route: Route, limiter: Limiter, subjects: dict[Caller, Subject]) -> Policy:
-    """`subjects` is shared by all routes: a caller's limits are the same on each of them."""
-    return Limit(limiter, subjects, route.cost)
+def build(route: Route, limiter: Limiter, subjects: Subjects) -> Limit | None:
+    """Return the policy, or None where nobody has a key and no limit does without one."""
+    assert isinstance(route.cost, int)  # noqa: S101 - others are refused by the configuration
+    on_route = subjects.on(route, (REQUESTS,))
+    if not route.auth and not on_route.has_any():
+        return None
+    return Limit(limiter, on_route, route.cost, needs_caller=bool(route.auth))

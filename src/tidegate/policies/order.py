@@ -12,7 +12,7 @@ from pathlib import Path
 from tidegate.cache import Cache
 from tidegate.config import Listen, Plan, Route, Service
 from tidegate.http import Response
-from tidegate.identity import Caller, KeyResolver
+from tidegate.identity import KeyResolver
 from tidegate.policies import (
     authenticate,
     body_bound,
@@ -27,8 +27,9 @@ from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.entitle import Entitlement
 from tidegate.policies.forget import is_cached
+from tidegate.policies.limit_subjects import Subjects
 from tidegate.policies.policy import Ask, Layer, Next, Policy, Request
-from tidegate.rate_limiter import Limiter, Subject
+from tidegate.rate_limiter import Limiter
 from tidegate.upstream import AnyUpstream
 
 
@@ -39,6 +40,7 @@ class Parts:
     listen: Listen
     resolver: KeyResolver
     limiter: Limiter
+    subjects: Subjects
     body_bytes_max: int
     """The bound that the doors hold: the largest of all routes."""
     directory: Path
@@ -48,7 +50,6 @@ class Parts:
     """None: failed authentications are not bounded."""
     cache: Cache | None = None
     """None: no route caches."""
-    subjects: dict[Caller, Subject] = field(default_factory=dict)
 
 
 def ordered(
@@ -58,19 +59,16 @@ def ordered(
     proxies = TrustedProxies(parts.listen.trusted_proxies)
     is_key_of_file = parts.resolver.is_key_of_file
     yield "request_identity", request_identity.build()
+    yield from _own(route, "authenticate", parts)
     if route.auth:
-        yield from _own(route, "authenticate", parts)
         entitlement = Entitlement(route.name, parts.plans)
         yield (
             "authenticate",
             authenticate.build(parts.resolver, entitlement, parts.throttle, proxies),
         )
-        yield from _own(route, "limit", parts)
-        yield "limit", limit.build(route, parts.limiter, parts.subjects)
-    else:
-        # Without a caller there is neither authenticate nor limit to stand before.
-        yield from _own(route, "authenticate", parts)
-        yield from _own(route, "limit", parts)
+    yield from _own(route, "limit", parts)
+    if limited := limit.build(route, parts.limiter, parts.subjects):
+        yield "limit", limited
     if bound := body_bound.build(route, parts.listen.bounds.body_bytes, parts.body_bytes_max):
         yield "body_bound", bound
     yield from _own(route, "forward", parts)

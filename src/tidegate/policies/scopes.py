@@ -7,10 +7,10 @@ two limits that share a state never mean different things by one name. States th
 in the tenant's hash slot, and are decided in one atomic call; the others lie outside. Pure.
 """
 
-from enum import Enum
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
+from tidegate.config.precedence import Level
 from tidegate.rate_limiter.limits import KEY_PREFIX, key_state, tenant_state
 
 VALUE_BYTES: Final = 12
@@ -18,22 +18,15 @@ VALUE_BYTES: Final = 12
 and two of a billion are equal once in 10^11 such sets."""
 
 
-class Level(Enum):
-    """Where a limit was said, lowest to highest: a higher one replaces the lower of its name."""
-
-    EVERYBODY = ""
-    ROUTE = "r"
-    PLAN = "p"
-    PLAN_ON_ROUTE = "pr"
-    TENANT = "t"
-    KEY = "tk"
-
-    @property
-    def parts(self) -> str:
-        """The parts of a state's name that tell whom it was said for, one letter each."""
-        return self.value
-
-
+_PARTS_OF_LEVEL: Final = {
+    Level.EVERYBODY: "",
+    Level.ROUTE: "r",
+    Level.PLAN: "p",
+    Level.PLAN_ON_ROUTE: "pr",
+    Level.TENANT: "t",
+    Level.KEY: "tk",
+}
+"""Of a state's name: tenant, key, plan and route, one letter each."""
 _PARTS_OF_PER: Final = {"key": "tk", "tenant": "t", "address": "a", "route": "r", "global": ""}
 ADDRESS: Final = "address"
 NEED_CALLER: Final = frozenset(("key", "tenant"))
@@ -70,7 +63,7 @@ def counted_in(level: Level, per: str, whose: Whose, value: bytes = b"") -> Stat
         parts = "th" if whose.is_known else "h"
     else:
         parts = _PARTS_OF_PER[per]
-    parts += level.parts
+    parts += _PARTS_OF_LEVEL[level]
     value = _value_part(header, value) if header else b"a:" + value
     route = b":r:" + whose.route.encode() if "r" in parts else b""
     has_value = "a" in parts or "h" in parts

@@ -2,9 +2,10 @@
 
 from tidegate.rate_limiter.decision import CostExceedsLimit, Decision, LimitState
 from tidegate.rate_limiter.limiter import Limiter
-from tidegate.rate_limiter.limits import Costs, Counter, Subject, caller_counters
+from tidegate.rate_limiter.limits import REQUESTS, Costs, Counter, Subject, caller_counters
 
 __all__ = [
+    "REQUESTS",
     "CostExceedsLimit",
     "Costs",
     "Counter",
