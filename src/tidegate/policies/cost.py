@@ -1,0 +1,141 @@
+"""What a request costs, in each unit of its route: a number, or what the request itself says.
+
+Compiled once for a route: where all is fixed, nothing is left to do for a request. A header is
+believed from trusted proxies alone, since whoever may name the price of his own requests has no
+limit; from them, what is no whole number is a 400 and never a guess. A function of the user's own
+runs on the event loop, at the moment the limits are asked: it is for what can be told from the
+request at once. Where it fails, nothing is charged and nothing is sent on.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+from tidegate.config import Route
+from tidegate.config.costs import Cost, FunctionCost, HeaderCost
+from tidegate.http import GatewayError
+from tidegate.http.errors import PolicyFailed
+from tidegate.policies.client_address import TrustedProxies
+from tidegate.policies.own_code import PolicyNotLoaded, function_of
+from tidegate.policies.policy import Request
+from tidegate.rate_limiter import Costs
+
+logger: Final = logging.getLogger("tidegate.policies")
+
+REQUESTS: Final = "requests"
+SLOW_S: Final = 0.02
+"""A function that takes longer delays all other requests of its worker: said in the log."""
+TOLD_EVERY_S: Final = 60.0
+_DIGITS_MAX: Final = 18
+
+CostOf = Callable[[Request], int]
+"""What a user's function is: `def cost(request: Request) -> int`."""
+
+
+class CostUnclear(GatewayError):
+    status = 400
+    slug = "cost-unclear"
+    title = "What this request costs is not clear"
+
+
+class RouteCosts:
+    """The costs of one route, in the order of `units`, requests first."""
+
+    __slots__ = ("_cost", "_others", "fixed", "units")
+
+    def __init__(self, route: Route, proxies: TrustedProxies, directory: Path) -> None:
+        """Raises PolicyNotLoaded."""
+        self.units = (REQUESTS, *route.costs)
+        self._others = tuple(cost.reserve for cost in route.costs.values())
+        cost = cost_of(route.cost, proxies, directory)
+        self._cost: CostOf | None = None if isinstance(cost, int) else cost
+        self.fixed: Costs | None = (cost, *self._others) if isinstance(cost, int) else None
+        """Of every request; None: it depends."""
+
+    def of(self, request: Request) -> Costs:
+        """Return what `request` costs. Raises CostUnclear or PolicyFailed."""
+        if self._cost is None:
+            assert self.fixed is not None  # noqa: S101 - one of the two is there
+            return self.fixed
+        return (self._cost(request), *self._others)
+
+
+def cost_of(cost: Cost, proxies: TrustedProxies, directory: Path) -> int | CostOf:
+    """Return a cost as a number, or as the function that finds it. Raises PolicyNotLoaded."""
+    match cost:
+        case int():
+            return cost
+        case HeaderCost():
+            return _by_header(cost, proxies)
+        case FunctionCost():
+            return _by_function(cost, directory)
+        case _:
+            return _by_method(cost)
+
+
+def _by_method(costs: dict[str, int]) -> CostOf:
+    default = costs.get("default", 1)
+    return lambda request: costs.get(request.method, default)
+
+
+def _by_header(settings: HeaderCost, proxies: TrustedProxies) -> CostOf:
+    name, default, cost_max = settings.header.encode(), settings.default, settings.max
+
+    def cost(request: Request) -> int:
+        said = request.headers.get_all(name)
+        if not said or not proxies.trusts(request.client):
+            return default
+        value = said[0]
+        if len(said) > 1 or not value.isdigit() or len(value) > _DIGITS_MAX:
+            raise CostUnclear(
+                f"{settings.header} must be one whole number; more than {cost_max} counts as that",
+                members={"header": settings.header},
+            )
+        return min(int(value), cost_max)
+
+    return cost
+
+
+def load(settings: FunctionCost, directory: Path) -> CostOf:
+    """Return the user's function as it is. Raises PolicyNotLoaded."""
+    function = function_of(settings.function, "cost", directory, "cost function")
+    called = function if inspect.isroutine(function) else type(function).__call__
+    if inspect.iscoroutinefunction(called):
+        message = "it is `async`, but a cost is told at once: write `def cost(request)`"
+        raise PolicyNotLoaded(f"cost function `{settings.function}`: {message}")
+    try:
+        inspect.signature(function).bind(None)
+    except (TypeError, ValueError):
+        message = "it takes one argument, the request: write `def cost(request)`"
+        raise PolicyNotLoaded(f"cost function `{settings.function}`: {message}") from None
+    return function
+
+
+def _by_function(settings: FunctionCost, directory: Path) -> CostOf:
+    function, name, cost_max = load(settings, directory), settings.function, settings.max
+    silent_until = 0.0
+
+    def cost(request: Request) -> int:
+        nonlocal silent_until
+        began = perf_counter()
+        try:
+            found: Any = function(request)
+        except GatewayError:
+            raise
+        except Exception as error:
+            logger.error("cost function %s raised", name, exc_info=error)
+            raise PolicyFailed("The function that tells what a request costs raised") from error
+        ended = perf_counter()
+        if ended - began > SLOW_S and ended > silent_until:
+            silent_until = ended + TOLD_EVERY_S
+            took_ms = (ended - began) * 1000
+            logger.warning("cost function %s took %d ms: nothing else runs then", name, took_ms)
+        if type(found) is not int or found < 0:
+            logger.error("cost function %s returned %.100r, which is no cost", name, found)
+            raise PolicyFailed("The function that tells what a request costs returned no cost")
+        return min(found, cost_max)
+
+    return cost
