@@ -62,6 +62,8 @@ class Decision:
     """Names of the limits of which the share that shall be told of is spent."""
     lease: Lease | None = None
     """What the request holds until it has ended; to be released then."""
+    degraded: str | None = None
+    """How it was decided without the store: open or local."""
 
     def __init__(
         self,
@@ -81,6 +83,11 @@ class Decision:
         self.headers = headers
         self.retry_after_s = retry_after_s
         """None where the request is admitted, and where it never can be."""
+
+    @property
+    def figures(self) -> tuple[int, ...]:
+        """Return what is left of each limit and in how many seconds there is more, in turn."""
+        return self._figures
 
     @property
     def states(self) -> tuple[LimitState, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import compress
 from math import ceil
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tidegate.config.schema import Limit, Quota
 from tidegate.http.headers import HeaderField
@@ -67,6 +67,11 @@ class Subject:
     limit_fields: tuple[HeaderField, ...]
     policy_field: HeaderField
     service_limit_format: bytes
+    counters: tuple[Counter, ...]
+    """Where the limits count, in their order."""
+    last: list[Any] = field(default_factory=lambda: [(), 0.0])
+    """The figures of the store's last decision, and when it was there (`time.perf_counter`): what a
+    worker goes on from while the store is away."""
     calls: dict[Costs, ScriptCall] = field(default_factory=dict)
     """The script's calls by costs, packed once: few, because costs are the configuration's."""
     violations: dict[tuple[bool, ...], Violation] = field(default_factory=dict)
@@ -97,6 +102,7 @@ def compiled_subject(counters: Iterable[Counter], units: tuple[str, ...] = (REQU
         limit_fields=tuple(map(limit_field, capacities)),
         policy_field=policy_field(list(zip(names, capacities, map(window_s, limits), strict=True))),
         service_limit_format=service_limit_format(names),
+        counters=tuple(counted),
     )
 
 
