@@ -20,11 +20,12 @@ from fastapi import FastAPI
 
 from tidegate import __version__
 from tidegate.control import BoundedProtocol, application
-from tidegate.gateway import Node, announced
+from tidegate.gateway import Node, announced, metrics_directory
 from tidegate.policies import PolicyNotLoaded
 from tidegate.store import StoreRefused, open_store
 from tidegate.supervisor.assignment import Assignment, taken_over
 from tidegate.supervisor.link import SupervisorLink
+from tidegate.telemetry import written_apart
 from tidegate.upstream import TargetNotLoaded
 
 EXPLAINED: Final = (PolicyNotLoaded, StoreRefused, TargetNotLoaded)
@@ -62,7 +63,7 @@ def main() -> int:
 async def _run(link: SupervisorLink, assignment: Assignment) -> int:
     async with AsyncExitStack() as stack:
         try:
-            app = await _opened(assignment, stack)
+            app = await _opened(assignment, stack, is_first_start=link.is_first_start)
         except EXPLAINED as error:
             link.failed(str(error))
             return 1
@@ -70,7 +71,9 @@ async def _run(link: SupervisorLink, assignment: Assignment) -> int:
     return 0
 
 
-async def _opened(assignment: Assignment, stack: AsyncExitStack) -> FastAPI:
+async def _opened(
+    assignment: Assignment, stack: AsyncExitStack, *, is_first_start: bool
+) -> FastAPI:
     """Return the application with its gateway open; `stack` closes it."""
     token, config = assignment.admin_token, assignment.config
     assert token is not None  # noqa: S101 without one the supervisor has no control process
@@ -86,6 +89,14 @@ async def _opened(assignment: Assignment, stack: AsyncExitStack) -> FastAPI:
     # Not left to uvicorn, which would tell a policy that does not load by a traceback.
     await stack.enter_async_context(app.router.lifespan_context(app))
     await stack.enter_async_context(announced(store, Node.here("control", __version__, config)))
+    if config.webhooks is not None:
+        from tidegate.webhooks.courier import delivering
+
+        courier = await stack.enter_async_context(delivering(store, config.webhooks))
+        metrics = metrics_directory(assignment.data_dir)
+        await stack.enter_async_context(
+            written_apart(metrics, courier.readings, continues=not is_first_start)
+        )
     return app
 
 

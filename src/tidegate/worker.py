@@ -18,7 +18,13 @@ from tidegate import __version__
 from tidegate.config import ConfigError
 from tidegate.edge.collector import calm_collector
 from tidegate.edge.native import NativeServer
-from tidegate.gateway import Gateway, Node, announced, connection_readings
+from tidegate.gateway import (
+    Gateway,
+    Node,
+    announced,
+    connection_readings,
+    webhooks_delivered,
+)
 from tidegate.http import GatewayError
 from tidegate.policies import PolicyNotLoaded
 from tidegate.store import StoreRefused
@@ -69,6 +75,8 @@ async def _run(link: SupervisorLink, assignment: Assignment) -> int:
             await server.start(link.listener)
             node = Node.here("worker", __version__, assignment.config)
             await stack.enter_async_context(announced(gateway.store, node))
+            if assignment.admin_token is None:  # there is no control process that delivers
+                await stack.enter_async_context(webhooks_delivered(gateway))
         except EXPLAINED as error:
             link.failed(str(error))
             return 1

@@ -6,6 +6,7 @@ from tidegate.gateway.nodes import Node, alive, announced, fingerprint
 from tidegate.gateway.observation import connection_readings, metrics_directory
 from tidegate.gateway.purge import purge
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot
+from tidegate.gateway.webhook_delivery import webhooks_delivered
 from tidegate.policies.answer_fields import OWN_FIELDS
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "fingerprint",
     "metrics_directory",
     "purge",
+    "webhooks_delivered",
 ]

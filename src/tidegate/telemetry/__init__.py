@@ -1,6 +1,7 @@
 """Telemetry: metrics, the access log, usage and decision records of one worker, and their sums."""
 
 from tidegate.telemetry.access_log import AccessLog
+from tidegate.telemetry.apart import written_apart
 from tidegate.telemetry.decisions import DecisionSamples, decisions_after, recent_decisions
 from tidegate.telemetry.exposition import CONTENT_TYPE, exposition
 from tidegate.telemetry.families import FAMILIES
@@ -27,4 +28,5 @@ __all__ = [
     "parts_of",
     "read_usage",
     "recent_decisions",
+    "written_apart",
 ]
