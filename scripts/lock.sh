@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes requirements.txt, -dev, -bench and LiteLLM's anew from pyproject.toml: every file that a
-# machine with Python 3.11 or newer may install, with its hashes, and no word on
-# where this machine fetched it. Called by `make lock`: lock.sh PYTHON
+# Makes requirements.txt, -dev, -bench and those of peers apart anew from pyproject.toml: every file
+# that a machine with Python 3.11 or newer may install, with its hashes, and no word on where this
+# machine fetched it. Called by `make lock`: lock.sh PYTHON
 set -eu
 python=$1
 uv=$(command -v uv || true)
@@ -25,5 +25,6 @@ compile requirements.txt pyproject.toml --group build
 # One environment holds both: what the run file pins, the other may not pin otherwise.
 compile requirements-dev.txt pyproject.toml --group dev --constraints requirements.txt
 compile requirements-bench.txt pyproject.toml --group bench --constraints requirements.txt
-# A peer in an environment of its own: no pin is shared, nothing of ours is in it.
+# Peers in environments of their own: no pin is shared, nothing of ours is in them.
 compile bench/litellm/requirements.txt --group litellm
+compile bench/limiters/requirements.txt --group limiters
