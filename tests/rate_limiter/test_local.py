@@ -172,6 +172,14 @@ def test_a_window_of_many_admissions_is_held_in_few_entries_and_ends() -> None:
     assert worker.left(2000 * SECOND) == 10**6
 
 
+def test_a_shadow_counts_and_never_refuses() -> None:
+    real, shadow = WindowPart(10, HOUR, 1), WindowPart(2, HOUR, 1)
+    replies = [decide([real, shadow], [1, 1], 0, shadows={1})[:4] for _ in range(4)]
+    assert [reply[0] for reply in replies] == [1, 1, 1, 1]
+    assert [reply[1] for reply in replies] == [9, 8, 7, 6]
+    assert [reply[3] for reply in replies] == [1, 0, -1, -1]  # as the script tells a refusal
+
+
 @pytest.mark.parametrize("parts", [1, 4])
 def test_what_the_store_does_not_know_is_what_was_spent_here_and_counts_still(parts: int) -> None:
     bucket = TokenBucket(name="a", rate=Rate(1, "second"), burst=40)

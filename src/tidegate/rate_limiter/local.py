@@ -9,14 +9,14 @@ the time in µs since 1970 is an argument.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import accumulate
 from typing import Final, Protocol
 
 SECOND_US: Final = 10**6
 WINDOW_ENTRIES_MAX: Final = 1000
-"""As many as the script keeps: admissions closer together than a thousandth of the window share one
-entry, which counts for as long as the later of them."""
+"""As in the script: of a larger limit, what is spent within a thousandth of the window shares one
+entry, with the later time."""
 
 
 class Part(Protocol):
@@ -153,16 +153,17 @@ class QuotaPart:
 class WindowPart:
     """What was spent in the last `length` µs, entry by entry."""
 
-    __slots__ = ("_entries", "_known", "_length", "_parts", "_spent", "capacity")
+    __slots__ = ("_entries", "_known", "_length", "_parts", "_slot", "_spent", "capacity")
 
     def __init__(self, capacity: int, length: int, parts: int) -> None:
         self.capacity = capacity
         self._length = length
         self._parts = parts
+        self._slot = -(-length // WINDOW_ENTRIES_MAX) if capacity > WINDOW_ENTRIES_MAX else 1
         self._entries: deque[list[int]] = deque()
-        """When the first and the last of it no longer counts, and how much."""
+        """When it was spent, and how much."""
         self._spent = 0
-        self._known = [0, 0]
+        self._known = (0, 0)
         """The entry of what the store knows."""
 
     def wait_us(self, cost: int, now: int) -> int:
@@ -170,13 +171,13 @@ class WindowPart:
         over = self._spent - max(0, self.capacity - cost * self._parts)
         if over <= 0:
             return 0
-        gone = accumulate(amount for _, _, amount in self._entries)
-        entries = zip(self._entries, gone, strict=True)
-        return next(ends - now for (_, ends, _), amount in entries if amount >= over)
+        gone = accumulate(amount for _, amount in self._entries)
+        leaving = zip(self._entries, gone, strict=True)
+        return next(at + self._length - now for (at, _), amount in leaving if amount >= over)
 
     def spend(self, cost: int, now: int) -> None:
         self._pass_to(now)
-        self._add(now + self._length, cost * self._parts)
+        self._add(now, cost * self._parts)
 
     def left(self, now: int) -> int:
         self._pass_to(now)
@@ -190,39 +191,46 @@ class WindowPart:
         self._pass_to(at)
         known = self.capacity - remaining - self._spent
         if known > 0:
-            self._add(at + self._length, known)
-            self._known = [at + self._length, self._known[1] + known]
+            self._add(at, known)
+            self._known = at, self._known[1] + known
 
     def unsettled(self, now: int) -> int:
         self._pass_to(now)
-        known = self._known[1] if self._known[0] > now else 0
-        return max(0, self._spent - known) // self._parts
+        at, known = self._known
+        return max(0, self._spent - (known if now < at + self._length else 0)) // self._parts
 
-    def _add(self, ends: int, amount: int) -> None:
+    def _add(self, at: int, amount: int) -> None:
         self._spent += amount
         last = self._entries[-1] if self._entries else None
-        if last is None or ends - last[0] > self._length // WINDOW_ENTRIES_MAX:
-            self._entries.append([ends, ends, amount])
-        else:
-            last[1] = max(last[1], ends)
-            last[2] += amount
+        if last is None or last[0] // self._slot < at // self._slot:
+            self._entries.append([at, amount])
+        else:  # should the clock have gone back, it counts as long as what came before
+            last[0] = max(last[0], at)
+            last[1] += amount
 
     def _pass_to(self, now: int) -> None:
-        while self._entries and self._entries[0][1] <= now:
-            self._spent -= self._entries.popleft()[2]
+        while self._entries and self._entries[0][0] + self._length <= now:
+            self._spent -= self._entries.popleft()[1]
 
 
-def decide(parts: Sequence[Part], costs: Sequence[int], now: int) -> list[int]:
+def decide(
+    parts: Sequence[Part], costs: Sequence[int], now: int, shadows: Container[int] = ()
+) -> list[int]:
     """Return what the script would reply: all of `parts` admit, or none is spent.
 
-    `costs` has the cost in each part's unit.
+    `costs` has the cost in each part's unit, `shadows` the places of those that never refuse.
     """
     asked = tuple(zip(parts, costs, strict=True))
     waits_us = [part.wait_us(cost, now) if cost <= part.capacity else None for part, cost in asked]
-    admitted = not any(wait_us != 0 for wait_us in waits_us)
+    admitted = all(wait_us == 0 or place in shadows for place, wait_us in enumerate(waits_us))
     reply = [int(admitted)]
-    for (part, cost), wait_us in zip(asked, waits_us, strict=True):
-        if admitted:
+    for place, ((part, cost), wait_us) in enumerate(zip(asked, waits_us, strict=True)):
+        if admitted and wait_us == 0:
             part.spend(cost, now)
-        reply += part.left(now), -(-(wait_us or part.reset_us(now)) // SECOND_US)
+        left = part.left(now)
+        would_refuse = wait_us != 0 and place in shadows
+        reply += (
+            -1 - left if would_refuse else left,
+            -(-(wait_us or part.reset_us(now)) // SECOND_US),
+        )
     return reply
