@@ -111,10 +111,43 @@ def test_nothing_is_taken_whole_behind_a_part_of_a_head():
 
 
 def test_an_answer_with_more_fields_than_the_bound_is_left_to_the_reader(monkeypatch):
+    line, end = b"HTTP/1.1 200 Seen", b"\r\ncontent-length: 2\r\n\r\nok"
+    many, few = line + b"\r\nserver: many\r\nage: 71" + end, line + b"\r\nage: 71" + end
+    read(many, "GET")
+    monkeypatch.setattr(plain_answers, "HEADER_FIELDS_MAX", 2)
+    assert KNOWN.plain_answer(few, "GET") is not None
+    assert KNOWN.plain_answer(many, "GET") is None
+
+
+def test_a_head_that_is_known_says_nothing_of_the_next_body_or_method():
     read(PLAIN, "GET")
     assert KNOWN.plain_answer(PLAIN, "GET") is not None
-    monkeypatch.setattr(plain_answers, "HEADER_FIELDS_MAX", 2)
-    assert KNOWN.plain_answer(PLAIN, "GET") is None
+    assert KNOWN.plain_answer(PLAIN, "HEAD") is None
+    assert KNOWN.plain_answer(PLAIN + b"!", "GET") is None
+    assert KNOWN.plain_answer(PLAIN[:-1], "GET") is None
+    first, second = (KNOWN.plain_answer(PLAIN, "GET") for _ in range(2))
+    first.headers.append((b"x-own", b"1"))
+    assert (b"x-own", b"1") not in second.headers
+
+
+def test_few_heads_are_known_and_no_long_one(monkeypatch):
+    monkeypatch.setattr(plain_answers, "HEADS_MAX", 2)
+    known = KnownLines()
+    long = b"server: " + b"s" * 200
+    for length in range(5):
+        plain = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % length + b"b" * length
+        reader = ResponseReader(known)
+        reader.start("GET")
+        reader.feed(plain)
+        assert known.plain_answer(plain, "GET") is not None
+        assert 1 <= len(known._heads) <= 2
+    before = set(known._heads)
+    plain = b"HTTP/1.1 200 OK\r\n" + (long + b"\r\n") * 6 + b"content-length: 0\r\n\r\n"
+    reader = ResponseReader(known)
+    reader.start("GET")
+    reader.feed(plain)
+    assert known.plain_answer(plain, "GET") is not None
+    assert set(known._heads) == before
 
 
 def test_a_status_line_that_was_refused_is_not_remembered():

@@ -7,7 +7,7 @@ Values carry no surrounding blanks.
 
 from collections.abc import Iterable
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 HeaderField = tuple[bytes, bytes]
 
@@ -32,6 +32,21 @@ HOP_BY_HOP: Final = frozenset(
     }
 )
 """Fields that concern one connection and are never forwarded."""
+
+
+class FieldBlock:
+    """The fields of heads that were alike to the byte, and what follows from them alone.
+
+    A door that meets the same bytes again gives its request the same block, so that what one
+    request cost to find out is there for the next. `notes` are by whoever took them, who must know
+    that nobody has changed the fields since they arrived; they go when the door forgets the block.
+    """
+
+    __slots__ = ("fields", "notes")
+
+    def __init__(self, fields: tuple[HeaderField, ...]) -> None:
+        self.fields = fields
+        self.notes: dict[object, Any] = {}
 
 
 class Headers(list[HeaderField]):

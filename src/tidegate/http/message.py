@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, Self
 
 from typing_extensions import TypeVar
 
-from tidegate.http.headers import Headers
+from tidegate.http.headers import FieldBlock, Headers
 
 ContextT = TypeVar("ContextT", default=Any)
 """What the pipeline knows about a request beyond HTTP; opaque to this room."""
@@ -39,6 +39,7 @@ class Request(Generic[ContextT]):
     """One request, parsed and checked. Mutable: a policy may change what the next one sees."""
 
     __slots__ = (
+        "block",
         "body",
         "client",
         "content_length",
@@ -75,6 +76,8 @@ class Request(Generic[ContextT]):
         A door whose client can be told of 1xx responses sets `on_informational`.
         """
         self.context: ContextT
+        self.block: FieldBlock | None = None
+        """What is known of the fields as they arrived, where they were met before."""
         self.on_informational: Informational | None = None
         self.method = method
         self.path = path

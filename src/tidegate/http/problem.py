@@ -1,5 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457): the one place where an error becomes a body."""
 
+from functools import lru_cache
 from typing import Final
 
 from pydantic_core import to_json
@@ -20,17 +21,30 @@ def problem_response(error: GatewayError) -> Response:
     Every body carries `source: gateway`, so that a client can tell the gateway's own errors from
     those of the service behind it.
     """
-    problem: dict[str, object] = {
-        "type": error.type_uri or TYPE_BASE + error.slug,
-        "title": error.title,
-        "status": error.status,
-        "source": "gateway",
-    }
-    if error.detail:
-        problem["detail"] = error.detail
+    kind = error.type_uri or TYPE_BASE + error.slug
     if error.members:
-        problem.update(error.members)
+        body = to_json(_problem(kind, error.title, error.status, error.detail) | error.members)
+    else:
+        body = _body(kind, error.title, error.status, error.detail)
     headers = Headers(error.headers)
     headers.append(_CONTENT_TYPE)
     headers.append(_NO_STORE)
-    return Response(error.status, headers, to_json(problem))
+    return Response(error.status, headers, body)
+
+
+@lru_cache(maxsize=256)
+def _body(kind: str, title: str, status: int, detail: str) -> bytes:
+    """Most refusals say one of a few things."""
+    return to_json(_problem(kind, title, status, detail))
+
+
+def _problem(kind: str, title: str, status: int, detail: str) -> dict[str, object]:
+    problem: dict[str, object] = {
+        "type": kind,
+        "title": title,
+        "status": status,
+        "source": "gateway",
+    }
+    if detail:
+        problem["detail"] = detail
+    return problem

@@ -50,8 +50,9 @@ _Outcome = Caller | None | GatewayError
 """A failure is a value here, because everyone who waits needs an exception of his own."""
 
 
-_Met = tuple[bytes, bytes, Caller | None]
-"""The mark and the digest of a key that was presented, and its caller if the file has it."""
+Met = tuple[bytes, bytes, Caller | None]
+"""The mark and the digest (empty where it was not worth hashing) of a key that was presented, and
+its caller if the file has it."""
 
 _NO_DIGEST: Final = b""
 _NOT_KNOWN: Final = "The API key is not known"
@@ -96,7 +97,7 @@ class KeyResolver:
         self._readings: dict[bytes, _Reading] = {}
         self._epoch = 0
         self._mark_key = secrets.token_bytes(32)
-        self._met: dict[bytes, _Met] = {}
+        self._met: dict[bytes, Met] = {}
         """By a keyed hash of what was presented its digest, and its caller if the file has it: half
         the cost of SHA-256 through OpenSSL. The file does not change while this lives."""
         self._watches = [
@@ -110,19 +111,31 @@ class KeyResolver:
 
     def recognise(self, presented: bytes) -> Caller | Stranger:
         """Return the caller if that takes no I/O: of a key of the file, or of a verified copy."""
+        return self.known(presented, self.meet(presented))
+
+    def meet(self, presented: bytes) -> Met:
+        """Hash what is presented: all of recognising that will be the same the next time, for as
+        long as this resolver lives.
+        """
         if len(presented) > PRESENTED_BYTES_MAX:
-            return Stranger(presented, _NO_DIGEST)
+            return b"", _NO_DIGEST, None
         # The mark's key is secret: nobody can steer towards a mark, so its look-up tells nothing.
         mark = blake2s(presented, key=self._mark_key).digest()
-        own_mark, hashed, caller = self._met.get(mark) or self._meet(mark, presented)
-        if caller is None:
-            held = self._verified(self._copies, hashed, COPY_LIFETIME_S)
-            if held is not None and held.caller is not None:
-                return held.caller
-        elif hmac.compare_digest(own_mark, mark):
+        met = self._met.get(mark)
+        if met is None:
+            return self._meet(mark, presented)
+        if met[2] is not None and not hmac.compare_digest(met[0], mark):
+            return mark, _NO_DIGEST, None  # another's
+        return met
+
+    def known(self, presented: bytes, met: Met) -> Caller | Stranger:
+        """Return whose key was met, as `recognise` does."""
+        _, hashed, caller = met
+        if caller is not None:
             return caller
-        else:
-            hashed = _NO_DIGEST  # another's
+        held = self._verified(self._copies, hashed, COPY_LIFETIME_S)
+        if held is not None and held.caller is not None:
+            return held.caller
         return Stranger(presented, hashed)
 
     def is_key_of_file(self, value: bytes) -> bool:
@@ -142,8 +155,8 @@ class KeyResolver:
         if self._verified(self._refusals, stranger.digest, REFUSAL_LIFETIME_S) is not None:
             raise unauthorized(_NOT_KNOWN)
 
-    def _meet(self, mark: bytes, presented: bytes) -> _Met:
-        """Return mark, digest, and the file's caller; remember them where a caller is known."""
+    def _meet(self, mark: bytes, presented: bytes) -> Met:
+        """Hash in full, and ask the file; remember that where a caller is known."""
         hashed = digest(presented)
         met = mark, hashed, self._file.caller(hashed)
         if met[2] is not None or self._copies.get(hashed) is not None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tidegate.http import Headers, Request
 from tidegate.http.errors import BadRequest
-from tidegate.http.headers import HeaderField
+from tidegate.http.headers import FieldBlock, HeaderField
 from tidegate.http.target import parse_target
 
 HEAD_BYTES_MAX: Final = 2048
@@ -44,7 +44,7 @@ class KnownFields:
         """Both are the door's bounds, which hold here as well."""
         self.head_bytes_max = min(HEAD_BYTES_MAX, header_bytes)
         self._line_bytes_max = min(LINE_BYTES_MAX, target_bytes)
-        self._blocks: dict[bytes, tuple[HeaderField, ...]] = {}
+        self._blocks: dict[bytes, FieldBlock] = {}
         """Host is the last of the fields."""
         self._lines: dict[tuple[bytes, bytes], PlainLine] = {}
         """By line and Host."""
@@ -56,15 +56,17 @@ class KnownFields:
         this one, which has no body.
         """
         line, _, block = octets.partition(b"\r\n")
-        fields = self._blocks.get(block)
-        if fields is None or len(line) > self._line_bytes_max:
+        known = self._blocks.get(block)
+        if known is None or len(line) > self._line_bytes_max:
             return None
+        fields = known.fields
         host_field = fields[-1][1]
         plain = self._lines.get((line, host_field)) or self._read(line, host_field)
         if plain is None:
             return None
         method, host, path, query = plain
         request: Request[Any] = Request(method, path, Headers(fields))
+        request.block = known
         request.host, request.query, request.client = host, query, client  # keywords cost more
         return request
 
@@ -75,7 +77,7 @@ class KnownFields:
         line, _, block = head.partition(b"\r\n")
         fields = tuple(fields)
         if len(line) <= self._line_bytes_max and self._read(line, fields[-1][1]) is not None:
-            self._blocks[block] = fields
+            self._blocks[block] = FieldBlock(fields)
 
     def forget(self) -> None:
         self._blocks.clear()
