@@ -13,7 +13,7 @@ from tidegate.policies.json_usage import STEPS_MAX, JsonUsage
 from tidegate.policies.usage_paths import USAGE_MAX, UsagePaths
 
 TOTAL = UsagePaths(["usage.total_tokens"])
-BOTH = UsagePaths(["usage.total_tokens", "usage.more.deep", "n"])
+BOTH = UsagePaths(["usage.total_tokens", "usage.more.deep", "n", "usage.more", "n"])
 NAMES = ("usage", "total_tokens", "more", "deep", "n", "x", 'q"{', "\\", "ü", "", "y" * 200)
 
 numbers = st.integers(0, 10**6) | st.floats(0, 10**6) | st.integers(-5, -1)

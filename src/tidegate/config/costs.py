@@ -24,8 +24,8 @@ MethodCosts = dict[f.MethodOrDefault, Annotated[int, Field(ge=0, le=COST_MAX)]]
 
 
 class HeaderCost(Model):
-    """What a trusted proxy says in a header; of others, and where it says nothing, the default. What
-    is no whole number is refused with 400."""
+    """What a trusted proxy says in a header; of others, and where it says nothing, the default.
+    What is no whole number is refused with 400."""
 
     header: f.HeaderName
     default: FixedCost = 1

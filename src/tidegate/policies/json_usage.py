@@ -123,12 +123,13 @@ class JsonUsage:
             self._in_string = True
             return at + 1
         wanted, value_at = self._names.get(found[1]), found.end()
-        if isinstance(wanted, int) and not self._read(text, value_at, wanted):
+        place = None if wanted is None else wanted.place
+        if place is not None and not self._read(text, value_at, place):
             return self._wait(text, at)
         self._steps -= 1
         byte = text[value_at]
-        if byte == _OPEN and isinstance(wanted, dict):
-            self._enter(wanted)
+        if byte == _OPEN and wanted is not None:
+            self._enter(wanted.inner)
         elif byte in _OPENING:
             self._aside = 1
         elif byte == _QUOTE:
@@ -137,7 +138,7 @@ class JsonUsage:
             return value_at
         return value_at + 1
 
-    def _read(self, text: bytes, at: int, index: int) -> bool:
+    def _read(self, text: bytes, at: int, place: int) -> bool:
         """Take the number at `at`, if it is one; return whether that can be said already."""
         found = _NUMBER.match(text, at)
         if found is None:
@@ -145,7 +146,7 @@ class JsonUsage:
         digits = found[1]
         used = usage_of(int(digits) if digits.isdigit() else float(digits))
         if used is not None:
-            self.values[index] = used
+            self.values[place] = used
         return True
 
     def _enter(self, names: Names) -> None:
