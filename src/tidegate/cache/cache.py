@@ -18,7 +18,14 @@ from tidegate.cache.scripts import COMMIT, READ, TOUCH, WRITE
 from tidegate.cache.storage import Storage
 from tidegate.config.schema import CacheStore
 from tidegate.http.errors import StoreUnavailable
-from tidegate.store import CommandFailed, Connection, Store, StoreRefused, Tracking
+from tidegate.store import (
+    CommandFailed,
+    Servers,
+    Store,
+    StoreConnection,
+    StoreRefused,
+    Tracking,
+)
 from tidegate.store.address import Address
 from tidegate.store.facts import info_fields
 from tidegate.store.pipeline import Pipeline
@@ -34,7 +41,7 @@ class Cache:
     def __init__(
         self,
         settings: CacheStore,
-        connection: Connection,
+        connection: StoreConnection,
         tracking: Tracking,
         close: Callable[[], Awaitable[None]],
     ) -> None:
@@ -70,14 +77,14 @@ async def open_cache(settings: CacheStore, store: Store) -> Cache:
     found to evict later, and the store of `redis`, which has other uses, is as good as down.
     """
     is_apart = settings.url is not None
-    address = Address.parse(settings.url) if settings.url else store.connection.address
-    tracking = Tracking(address) if is_apart else store.tracking
+    servers = Servers(Address.parse(settings.url)) if settings.url else store.servers
+    tracking = servers.tracking() if is_apart else store.tracking
     is_refused = False
 
     async def prepare(pipeline: Pipeline) -> None:
         nonlocal is_refused
         try:
-            await _refuse_eviction(pipeline, address)
+            await _refuse_eviction(pipeline)
         except StoreRefused as refusal:
             if not (is_apart or is_refused):  # once, not at each attempt
                 logger.warning("nothing is cached: %s", refusal)
@@ -86,8 +93,8 @@ async def open_cache(settings: CacheStore, store: Store) -> Cache:
         is_refused = False
         await _load_scripts(pipeline)
 
-    connection = Connection(
-        address, timeout_s=store.connection.timeout_s, name="tidegate-cache", prepare=prepare
+    connection = servers.connection(
+        timeout_s=store.connection.timeout_s, name="tidegate-cache", prepare=prepare
     )
 
     async def close() -> None:
@@ -112,7 +119,7 @@ async def open_cache(settings: CacheStore, store: Store) -> Cache:
     return cache
 
 
-async def _refuse_eviction(pipeline: Pipeline, address: Address) -> None:
+async def _refuse_eviction(pipeline: Pipeline) -> None:
     """Raise StoreRefused if the store may evict what says that an entry is forgotten.
 
     Also where it evicts only what expires by itself: generations do. Whether the store of `redis`
@@ -125,7 +132,7 @@ async def _refuse_eviction(pipeline: Pipeline, address: Address) -> None:
     policy = info_fields(told).get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise StoreRefused(
-            f"the cache's store at {address.redacted} has maxmemory-policy {policy}: it would "
+            f"the cache's store at {pipeline.server} has maxmemory-policy {policy}: it would "
             "evict what says that an entry is forgotten, and old answers would be given again. "
             "Set maxmemory-policy to noeviction (the cache keeps to `cache.bytes` by itself), or "
             "give the cache a store of its own that has it (`cache.url`)."

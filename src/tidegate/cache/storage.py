@@ -35,7 +35,7 @@ from tidegate.cache.stored import Stored, unpacked
 from tidegate.cache.vary import selecting_values
 from tidegate.http import Headers
 from tidegate.http.errors import GatewayError
-from tidegate.store import CommandFailed, Connection
+from tidegate.store import CommandFailed, StoreConnection
 
 logger = logging.getLogger("tidegate.cache")
 
@@ -85,7 +85,7 @@ class Found:
 class Storage:
     """`connection` is the cache's own, so that no body delays a decision about limits."""
 
-    def __init__(self, connection: Connection, bytes_max: int) -> None:
+    def __init__(self, connection: StoreConnection, bytes_max: int) -> None:
         self._connection = connection
         self._bytes_max = bytes_max
         self._varies: dict[bytes, tuple[bytes, ...]] = {}

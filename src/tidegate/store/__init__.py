@@ -6,6 +6,7 @@ from tidegate.store.embedded import EmbeddedServer, own_privately
 from tidegate.store.errors import CommandFailed, StoreRefused
 from tidegate.store.facts import StoreFacts
 from tidegate.store.scripts import Script, ScriptCall
+from tidegate.store.servers import Servers, StoreConnection
 from tidegate.store.store import Store, open_store
 from tidegate.store.tracking import Tracking
 
@@ -15,7 +16,9 @@ __all__ = [
     "EmbeddedServer",
     "Script",
     "ScriptCall",
+    "Servers",
     "Store",
+    "StoreConnection",
     "StoreFacts",
     "StoreRefused",
     "StoreUnavailable",

@@ -18,7 +18,9 @@ from tidegate.store.breaker import prove
 from tidegate.store.errors import CommandFailed, StoreRefused, unavailable
 from tidegate.store.link import CONNECT_TIMEOUT_S, open_link
 from tidegate.store.pipeline import Pipeline
+from tidegate.store.redirects import Redirect, Repeatable
 from tidegate.store.scripts import Script, ScriptCall, pack
+from tidegate.store.sentinel import Sentinels, verify_primary
 
 BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
@@ -43,8 +45,12 @@ class Connection:
         before_connect: Callable[[], None] | None = None,
         prepare: Prepare | None = None,
         on_push: Callable[[list[Any]], None] | None = None,
+        on_up: Callable[[], None] | None = None,
         on_end: Callable[[], None] | None = None,
+        on_redirect: Redirect | None = None,
+        sentinels: Sentinels | None = None,
     ) -> None:
+        """`sentinels`: who says, at each attempt, which server `address` means."""
         self.address = address
         self.timeout_s = timeout_s
         self._name = name
@@ -52,7 +58,12 @@ class Connection:
         self._before_connect = before_connect
         self._prepare = prepare
         self._on_push = on_push
+        self._on_up = on_up
         self._on_end = on_end
+        self._on_redirect = on_redirect
+        self._sentinels = sentinels
+        self._hurry = asyncio.Event()
+        """Set when there is reason to try again at once."""
         self._pipeline = Pipeline(timeout_s)
         self._keeper: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
@@ -87,9 +98,26 @@ class Connection:
         """Queue a script call that was packed before: `run` without the packing."""
         return self._pipeline.send(call.command, timeout_s, call)
 
+    def send(
+        self, command: bytes, timeout_s: float | None, call: Repeatable
+    ) -> asyncio.Future[Any]:
+        """Queue a packed command that may be sent on to another server."""
+        return self._pipeline.send(command, timeout_s, call)
+
+    def forward(
+        self, waiter: asyncio.Future[Any], deadline: float, call: Repeatable, *, is_asking: bool
+    ) -> None:
+        """Queue what another server has sent on to this one."""
+        self._pipeline.forward(waiter, deadline, call, is_asking=is_asking)
+
     @property
     def is_up(self) -> bool:
         return self._pipeline.is_open
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the last attempt to connect failed; None while all is well."""
+        return self._failure
 
     def watch_trips(self, on_trip: Callable[[float], None]) -> None:
         """Have `on_trip` told how long trips to the store take, in seconds."""
@@ -97,6 +125,8 @@ class Connection:
 
     def start(self) -> None:
         if self._keeper is None:
+            if self._sentinels is not None:
+                self._sentinels.join(self._switched)
             self._keeper = asyncio.create_task(self._keep_connected(), name=f"store {self._name}")
 
     async def wait_up(self, timeout_s: float) -> None:
@@ -111,20 +141,27 @@ class Connection:
             raise unavailable(f"The store at {self.address.redacted} cannot be reached: {why}")
 
     def reconnect(self, why: str) -> None:
-        """Drop the link, failing who waits on it, and make a new one."""
+        """Drop the link, failing who waits on it, and make a new one at once."""
         self._pipeline.abort(why)
+        self._hurry.set()
 
     async def aclose(self) -> None:
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
             await asyncio.wait([keeper])
+            if self._sentinels is not None:
+                await self._sentinels.leave(self._switched)
         await self._pipeline.aclose("The store's connection was closed")
+
+    def _switched(self) -> None:
+        self.reconnect("The Sentinels name another primary")
 
     async def _keep_connected(self) -> None:
         loop = asyncio.get_running_loop()
         delay_s = BACKOFF_MIN_S
         while True:
+            self._hurry.clear()
             self._failure = await self._attempt()
             if self._failure is None:
                 connected_at = loop.time()
@@ -135,8 +172,13 @@ class Connection:
             elif isinstance(self._failure, StoreRefused):
                 self._settled.set()
             # Jitter spreads a fleet that lost the store at one moment; it guards no secret.
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
-            delay_s = min(delay_s * 2, BACKOFF_MAX_S)
+            try:
+                async with asyncio.timeout(delay_s * random.uniform(0.5, 1.0)):  # noqa: S311
+                    await self._hurry.wait()
+            except TimeoutError:
+                delay_s = min(delay_s * 2, BACKOFF_MAX_S)
+            else:
+                delay_s = BACKOFF_MIN_S
 
     async def _attempt(self) -> Exception | None:
         """Make a link and let it be used; return why that failed."""
@@ -145,14 +187,20 @@ class Connection:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 if self._before_connect is not None:
                     self._before_connect()
+                address = self.address
+                if self._sentinels is not None:
+                    address = await self._sentinels.primary()
                 pipeline = await open_link(
-                    self.address,
+                    address,
                     timeout_s=self.timeout_s,
                     name=self._name,
                     resp3=self._resp3,
                     on_push=self._on_push,
                     on_end=self._link_ended,
+                    on_redirect=self._on_redirect,
                 )
+                if self._sentinels is not None:
+                    await verify_primary(pipeline)
                 if self._prepare is not None:
                     await self._prepare(pipeline)
                 if self._must_prove:
@@ -167,6 +215,8 @@ class Connection:
         self._pipeline = pipeline
         if pipeline.is_connected:
             self._settled.set()
+            if self._on_up is not None:
+                self._on_up()
         return None
 
     def _link_ended(self, pipeline: Pipeline) -> None:

@@ -6,8 +6,8 @@ becomes a warning, never a refusal.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tidegate.store.errors import CommandFailed, StoreRefused
@@ -31,10 +31,14 @@ class StoreFacts:
     maxmemory_policy: str
     """Empty: the store does not say."""
     warnings: tuple[str, ...]
+    topology: str = ""
+    """Who is who, where there are several servers: as `doctor` tells it."""
 
 
-async def learn(ask: Ask, address: str, *, is_embedded: bool) -> StoreFacts:
-    """Ask the store what it is; raise StoreRefused if it may not be used."""
+async def learn(
+    ask: Ask, address: str, *, is_embedded: bool = False, is_cluster: bool = False
+) -> StoreFacts:
+    """Ask a server what it is; raise StoreRefused if it may not be used."""
     replies = [
         ask(*command, timeout_s=ASK_TIMEOUT_S)
         for command in (
@@ -47,6 +51,7 @@ async def learn(ask: Ask, address: str, *, is_embedded: bool) -> StoreFacts:
     ]
     answers = [await _answer(reply) for reply in replies]
     server, memory, persistence = (info_fields(answer) for answer in answers[:3])
+    _check_mode(server.get("redis_mode", ""), address, is_cluster=is_cluster)
     policy = memory.get("maxmemory_policy", "")
     if policy.startswith("allkeys-"):
         raise StoreRefused(
@@ -67,6 +72,39 @@ async def learn(ask: Ask, address: str, *, is_embedded: bool) -> StoreFacts:
         maxmemory_policy=policy,
         warnings=_warnings(policy, is_aof_on, fsync, has_waitaof),
     )
+
+
+def together(servers: Sequence[StoreFacts], address: str, topology: str) -> StoreFacts:
+    """Return what is true of all servers of a Cluster, and the warnings about any."""
+    first = servers[0]
+    versions = sorted({server.version for server in servers})
+    policies = sorted({server.maxmemory_policy for server in servers})
+    fsyncs = {server.fsync for server in servers}
+    return replace(
+        first,
+        version=", ".join(versions),
+        address=address,
+        has_waitaof=all(server.has_waitaof for server in servers),
+        is_aof_on=all(server.is_aof_on for server in servers),
+        fsync=first.fsync if len(fsyncs) == 1 else "",
+        maxmemory_policy=", ".join(policies),
+        warnings=tuple(dict.fromkeys(text for server in servers for text in server.warnings)),
+        topology=topology,
+    )
+
+
+def _check_mode(mode: str, address: str, *, is_cluster: bool) -> None:
+    """Refuse what the URL calls something else than it is."""
+    if mode == "sentinel":
+        raise StoreRefused(
+            f"{address} is a Sentinel, which holds nothing: write redis+sentinel://HOST:PORT/NAME, "
+            "NAME being what it calls the primary"
+        )
+    if mode == "cluster" and not is_cluster:
+        raise StoreRefused(
+            f"{address} is a node of a Cluster, which serves a part of the keys only: write "
+            "redis+cluster:// for it"
+        )
 
 
 def _warnings(policy: str, is_aof_on: bool, fsync: str, has_waitaof: bool) -> tuple[str, ...]:

@@ -234,8 +234,8 @@ class Pipeline(asyncio.Protocol):
         self._sweeper = self._loop.call_at(when, self._sweep, False)
 
     def _sweep(self, has_read: bool) -> None:
-        """Fail who is due, doubt the store then (breaker.py), drop the link if its oldest command or
-        the probe is hopeless, set the timer anew.
+        """Fail who is due, doubt the store then (breaker.py), drop the link if its oldest command
+        or the probe is hopeless, set the timer anew.
 
         Walks all that wait: order of asking is not order of deadlines. At most once in
         SWEEP_PERIOD_S, over WAITING_MAX at most, and over few while the store is well.

@@ -1,4 +1,4 @@
-"""What a server of a Cluster says where it does not serve a command itself, and how that is sent on.
+"""What a server of a Cluster says where it does not serve a command, and how that is sent on.
 
 `MOVED slot place`: the slot is another's now. `ASK slot place`: this one command, there, once.
 `TRYAGAIN`: its keys are on their way, some here, some there. Source: Cluster specification,
@@ -43,11 +43,11 @@ class Routed:
         self._call = call
 
     @classmethod
-    def after(cls, call: Repeatable) -> "Routed":
-        """Return `call` as it is sent on, once more than before."""
+    def of(cls, call: Repeatable, *, hops: int = 0) -> "Routed":
+        """Return `call` as it is sent on, after so many more hops."""
         if isinstance(call, Routed):
-            return cls(call.command, call.slot, hops=call.hops + 1, call=call._call)
-        return cls(call.command, call.slot, hops=1, call=call)
+            return cls(call.command, call.slot, hops=call.hops + hops, call=call._call)
+        return cls(call.command, call.slot, hops=hops, call=call)
 
     def by_source(self) -> bytes:
         return self.command if self._call is None else self._call.by_source()

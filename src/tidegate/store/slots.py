@@ -7,6 +7,7 @@ further keys lie elsewhere are the server's to refuse (CROSSSLOT).
 
 from binascii import crc_hqx
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 SLOTS: Final = 16384
@@ -66,7 +67,7 @@ def command_slot(parts: Sequence[Part]) -> int | None:
 
 def _pattern(parts: Sequence[Part]) -> bytes | None:
     words = [_bytes(part) for part in parts]
-    for option, value in zip(words[2:], words[3:], strict=False):
+    for option, value in pairwise(words[2:]):
         if option.upper() == b"MATCH":
             return value
     return None

@@ -6,26 +6,26 @@ during an outage is held to the same rule later.
 """
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from tidegate.config.schema import Redis
 from tidegate.http.errors import StoreUnavailable
 from tidegate.store.address import Address
-from tidegate.store.connection import Connection
+from tidegate.store.cluster import ClusterConnection
+from tidegate.store.durable import fence_in, is_durable
 from tidegate.store.embedded import EmbeddedServer
-from tidegate.store.errors import CommandFailed, unavailable
-from tidegate.store.facts import Ask, StoreFacts, learn
-from tidegate.store.link import open_link
+from tidegate.store.errors import StoreRefused, unavailable
+from tidegate.store.facts import Ask, StoreFacts, learn, together
 from tidegate.store.pipeline import Pipeline
-from tidegate.store.tracking import Tracking
+from tidegate.store.servers import Servers
 
 START_WAIT_S: Final = 5.0
 DURABLE_TIMEOUT_S: Final = 2.0
 """`appendfsync everysec` confirms after 100 ms in the median and 201 at most (spikes, a)."""
 LEAVING_GUARD_S: Final = 10.0
 """A guard that is ending the last users' server may take so long to kill it (guard.STOP_MAX_S)."""
-FENCE_KEY: Final = b"tg:durable"
 
 
 class Store:
@@ -33,16 +33,17 @@ class Store:
 
     def __init__(self, address: Address, timeout_s: float, embedded: EmbeddedServer | None) -> None:
         repair = embedded.ensure_guard if embedded is not None else None
+        self.servers = Servers(address, before_connect=repair)
+        self.is_cluster: Final = address.is_cluster
+        """Keys are spread: one command or script reaches those of one hash slot only."""
         self._embedded = embedded
         self._facts: StoreFacts | None = None
         self._watch: asyncio.Task[None] | None = None
-        self.connection = Connection(
-            address, timeout_s=timeout_s, before_connect=repair, prepare=self._learn
-        )
+        self.connection = self.servers.connection(timeout_s=timeout_s, prepare=self._learn)
         self.execute = self.connection.execute
         self.run = self.connection.run
         self.call = self.connection.call
-        self.tracking = Tracking(address, before_connect=repair)
+        self.tracking = self.servers.tracking()
 
     @property
     def is_up(self) -> bool:
@@ -74,35 +75,40 @@ class Store:
 
     async def describe(self) -> StoreFacts:
         """Return fresh facts; raise StoreUnavailable if the store cannot be asked."""
-        return await self._ask(self.execute)
+        shown, sentinels = self.connection.address.redacted, self.servers.sentinels
+        if isinstance(self.connection, ClusterConnection):
+            asked = [
+                self._ask(server.execute, server.address.redacted)
+                for server in self.connection.primaries
+            ]
+            if not asked:
+                raise unavailable(f"No node of the Cluster at {shown} can be reached")
+            return together(await asyncio.gather(*asked), shown, self._topology())
+        facts = await self._ask(self.execute, shown)
+        return facts if sentinels is None else replace(facts, topology=await sentinels.described())
 
     async def wait_durable(self, timeout_s: float = DURABLE_TIMEOUT_S) -> bool:
-        """Return whether all writes answered before this call are on disk by now.
-
-        False: the store cannot tell (no WAITAOF, AOF off) or did not in time. WAITAOF blocks its
-        connection and speaks of that connection's writes only, so a link of its own writes a fence:
-        what the server did before the fence is on disk with it.
-        """
-        facts = self._facts
-        if facts is None or not facts.is_aof_on:
+        """Return whether all writes answered before this call are safe by now: see durable.py."""
+        facts, topology = self._facts, self.servers.topology
+        if facts is None:
             return False
-        if facts.fsync == "always":
-            return True
-        if not facts.has_waitaof:
-            return False
-        try:
-            async with asyncio.timeout(timeout_s):
-                link = await open_link(
-                    self.connection.address, timeout_s=timeout_s, name="tidegate-durable"
-                )
+        address = self.connection.address
+        if topology is None:
+            if self.servers.sentinels is not None:
                 try:
-                    link.execute(b"SET", FENCE_KEY, b"1")
-                    local, _ = await link.execute(b"WAITAOF", 1, 0, round(timeout_s * 1000))
-                finally:
-                    link.abort("The fence is done")
-        except (OSError, StoreUnavailable, CommandFailed):
-            return False
-        return bool(local >= 1)
+                    address = await self.servers.sentinels.primary()
+                except (StoreUnavailable, StoreRefused):
+                    return False
+            return await is_durable(address, facts, timeout_s)
+        confirmed = await asyncio.gather(
+            *(
+                is_durable(
+                    address.at(shard.primary), facts, timeout_s, fence=fence_in(shard.ranges)
+                )
+                for shard in topology.view
+            )
+        )
+        return all(confirmed)
 
     async def aclose(self) -> None:
         """Close all links and, of the embedded store, give up our share in it."""
@@ -118,11 +124,18 @@ class Store:
                 self._embedded.leave()
 
     async def _learn(self, pipeline: Pipeline) -> None:
-        self._facts = await self._ask(pipeline.execute)
+        self._facts = await self._ask(pipeline.execute, pipeline.server)
 
-    async def _ask(self, ask: Ask) -> StoreFacts:
-        address = self.connection.address.redacted
-        return await learn(ask, address, is_embedded=self._embedded is not None)
+    async def _ask(self, ask: Ask, server: str) -> StoreFacts:
+        is_embedded = self._embedded is not None
+        return await learn(ask, server, is_embedded=is_embedded, is_cluster=self.is_cluster)
+
+    def _topology(self) -> str:
+        view = () if self.servers.topology is None else self.servers.topology.view
+        replicas = sum(len(shard.replicas) for shard in view)
+        alone = [str(shard.primary) for shard in view if not shard.replicas]
+        told = f"Cluster: {len(view)} primaries, {replicas} replicas"
+        return told + (f"; without a replica: {', '.join(alone)}" if alone else "")
 
     def _explained(self, error: StoreUnavailable) -> StoreUnavailable:
         """Return `error` with what the embedded server said last."""
