@@ -1,13 +1,13 @@
 """What would become of a request, and why: nothing is sent on, nothing is charged.
 
 Goes the way of `handle` by the same parts: the route table, the resolver, the plan's routes, the
-limits' own script at a cost of nothing, the cache's own look-up, as for a request that has no
-fields but its key. The CLI and the admin API both show what comes of it. What a user's own policies
-would say is not asked: they are named in the chain.
+limits' own choice and their script at a cost of nothing, the cache's own look-up, as for a request
+that has no fields but those that are given and its key. The CLI and the admin API both show what
+comes of it. What a user's own policies would say is not asked: they are named in the chain.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass, field, fields
 from operator import itemgetter
@@ -18,7 +18,6 @@ from tidegate.cache.choice import chosen
 from tidegate.cache.memory import Copy
 from tidegate.cache.storage import Found
 from tidegate.gateway.gateway import Gateway
-from tidegate.gateway.snapshot import CompiledRoute
 from tidegate.http import GatewayError, Headers, Request
 from tidegate.http.errors import BadRequest, MethodNotAllowed, RouteNotFound, TooManyRequests
 from tidegate.http.target import parse_target
@@ -26,7 +25,7 @@ from tidegate.identity import Caller, presented_key, unauthorized
 from tidegate.policies import Context
 from tidegate.policies.cache import CachePolicy
 from tidegate.policies.entitle import Entitlement
-from tidegate.rate_limiter import caller_counters
+from tidegate.policies.limit import Limit
 from tidegate.telemetry import recent_decisions
 
 T = TypeVar("T", "Explanation", "ExplainedCaller", "ExplainedLimit")
@@ -39,6 +38,8 @@ HIT: Final = "hit"
 RECORDS_SEARCHED: Final = 1000
 RECORDS_SHOWN: Final = 5
 HOSTS_SHOWN: Final = 10
+LOCALHOST: Final = "127.0.0.1"
+NO_FIELDS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +105,25 @@ def _known(kind: type[T], told: dict[str, Any]) -> T:
 
 
 async def explain(
-    gateway: Gateway, method: str, target: str, *, host: str = "localhost", key: str | None = None
+    gateway: Gateway,
+    method: str,
+    target: str,
+    *,
+    host: str = "localhost",
+    key: str | None = None,
+    client: str = LOCALHOST,
+    headers: Mapping[str, str] = NO_FIELDS,
 ) -> Explanation:
-    """Explain a request to an open gateway. `target` is a path with its query, or a whole URL.
+    """Explain a request to an open gateway. `target` is a path with its query, or a whole URL;
+    `client` is the address that it comes from.
 
     Raises StoreUnavailable; every other refusal is in what is returned.
     """
     started_at = perf_counter()
     explanation = Explanation(method.upper(), host, target)
     try:
-        explanation.verdict = await _walk(gateway, explanation, key)
+        fields = Headers((name.lower().encode(), text.encode()) for name, text in headers.items())
+        explanation.verdict = await _walk(gateway, explanation, key, client, fields)
     except GatewayError as error:
         if error.status >= 500:
             raise
@@ -123,7 +133,9 @@ async def explain(
     return explanation
 
 
-async def _walk(gateway: Gateway, explanation: Explanation, key: str | None) -> str:
+async def _walk(
+    gateway: Gateway, explanation: Explanation, key: str | None, client: str, fields: Headers
+) -> str:
     """Fill in what is met on the way, and return the verdict; raise what would be refused."""
     host, path, query = parse_target(
         explanation.path.encode("utf-8"), [explanation.host.encode("utf-8")], "1.1"
@@ -144,18 +156,21 @@ async def _walk(gateway: Gateway, explanation: Explanation, key: str | None) -> 
     explanation.targets = compiled.service.as_written("targets")
     if route.cache is not None and route.cache.enabled:
         explanation.cache = "on, but not reached"
-    context = Context(route, compiled.service, gateway.store)
+    path = compiled.forwarded(path, prefix_bytes)
+    request = Request[Context](
+        explanation.method, path, fields, query=query, host=host, client=client
+    )
+    request.context = context = Context(route, compiled.service, gateway.store)
     if route.auth:
         context.caller = caller = await _caller(gateway, explanation, key)
         entitlement = Entitlement(route.name, gateway.config.plans)
         if not entitlement.covers(caller, explanation.method):
             raise entitlement.refusal(caller, explanation.method)
-        await _look_at_limits(gateway, explanation, compiled, caller)
-    path = compiled.forwarded(path, prefix_bytes)
-    request = Request[Context](explanation.method, path, Headers(), query=query, host=host)
-    request.context = context
+        explanation.recent = await _recent(gateway, caller.key_id, route.name)
     for _, policy in compiled.policies:
-        if isinstance(policy, CachePolicy):
+        if isinstance(policy, Limit):
+            await _look_at_limits(gateway, explanation, policy, request)
+        elif isinstance(policy, CachePolicy):
             explanation.cache = await _cache_verdict(gateway, policy, request)
     return ANSWERED if explanation.cache.startswith(HIT) else FORWARDED
 
@@ -225,20 +240,16 @@ async def _caller(gateway: Gateway, explanation: Explanation, key: str | None) -
 
 
 async def _look_at_limits(
-    gateway: Gateway, explanation: Explanation, compiled: CompiledRoute, caller: Caller
+    gateway: Gateway, explanation: Explanation, policy: Limit, request: Request[Context]
 ) -> None:
-    limiter, cost = gateway.parts.limiter, compiled.route.cost
-    assert isinstance(cost, int)  # noqa: S101 - others are refused by the configuration
     asked_at = perf_counter()
-    counters = caller_counters(caller.tenant, caller.key_id, caller.limits)
-    states = await limiter.states(limiter.subject(counters))
+    states = await gateway.parts.limiter.states(policy.subjects.of(request.context.caller, request))
     explanation.timings_ms["limits"] = _ms_since(asked_at)
-    explanation.cost = cost
+    explanation.cost = cost = policy.cost
     explanation.limits = limits = [
         ExplainedLimit(s.name, s.capacity, s.remaining, s.reset_s, s.remaining < cost)
         for s in states
     ]
-    explanation.recent = await _recent(gateway, caller.key_id, compiled.route.name)
     if refusing := [limit.name for limit in limits if limit.refuses]:
         raise TooManyRequests(f"Reached: {', '.join(refusing)}")
 

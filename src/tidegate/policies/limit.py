@@ -12,9 +12,9 @@ from time import perf_counter
 from tidegate.config import Route
 from tidegate.http import Response
 from tidegate.http.errors import StoreUnavailable
-from tidegate.policies.limit_subjects import Incomplete, RouteSubjects, Subjects
+from tidegate.policies.limit_subjects import RouteSubjects, Subjects
 from tidegate.policies.policy import Context, Next, Request
-from tidegate.rate_limiter import REQUESTS, Limiter
+from tidegate.rate_limiter import REQUESTS, Limiter, Subject
 from tidegate.store import CommandFailed
 
 logger = logging.getLogger("tidegate.policies")
@@ -29,6 +29,7 @@ class Limit:
         self.subjects = subjects
         self._limiter = limiter
         self._known = subjects.known
+        self.cost = cost
         self._costs = (cost,)
         self._needs_caller = needs_caller
 
@@ -37,9 +38,9 @@ class Limit:
         caller = context.caller
         if caller is None and self._needs_caller:
             return
-        subject = self._known.get(caller) or self.subjects.learned(caller)
-        if isinstance(subject, Incomplete):
-            subject = self.subjects.completed(subject, request)
+        subject = self._known.get(caller)
+        if subject.__class__ is not Subject:
+            subject = self.subjects.of(caller, request)
         if subject.limits:
             context.pending_limits = subject, self._limiter.ask(subject, self._costs)
 

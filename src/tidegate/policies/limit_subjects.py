@@ -125,20 +125,17 @@ class RouteSubjects:
         found = self._subjects.applicable(None, self._route, self._units)
         return bool(found.fixed or found.varying)
 
-    def of(self, caller: Caller | None) -> Subject | Incomplete:
-        """Return what a caller counts in, to be completed if need be."""
-        return self.known.get(caller) or self.learned(caller)
-
-    def learned(self, caller: Caller | None) -> Subject | Incomplete:
-        """Find out what a caller counts in that is not known here, or no more."""
-        subjects = self._subjects
-        found = subjects.applicable(caller, self._route, self._units)
-        compiled = subjects.compiled(found, self._units)
-        subjects.keep(self.known, caller, compiled)
-        return compiled
-
-    def completed(self, incomplete: Incomplete, request: Request) -> Subject:
-        return self._subjects.completed(incomplete, request)
+    def of(self, caller: Caller | None, request: Request) -> Subject:
+        """Return what a request of the caller counts in. Raises HeaderMissing."""
+        found = self.known.get(caller)
+        if found is None:
+            subjects = self._subjects
+            applicable = subjects.applicable(caller, self._route, self._units)
+            found = subjects.compiled(applicable, self._units)
+            subjects.keep(self.known, caller, found)
+        if isinstance(found, Incomplete):
+            return self._subjects.completed(found, request)
+        return found
 
 
 def _make_room(kept: dict[KeyT, Subject], count_max: int) -> None:
