@@ -7,7 +7,8 @@ as well. Each rule is one function; what has the wrong shape is the schema's to 
 from collections.abc import Iterable
 from typing import Final
 
-from tidegate.config import allowed
+from tidegate.config import allowed, cost_checks, limit_checks
+from tidegate.config.cost_checks import count_of
 from tidegate.config.nodes import (
     Mapping,
     Node,
@@ -19,16 +20,17 @@ from tidegate.config.nodes import (
     text_of,
 )
 from tidegate.config.problems import Problems, did_you_mean
-from tidegate.config.units import parse_rate
 
 ANY: Final = "*"
 _OWN_PATHS: Final = (("health_path", "/health"), ("ready_path", "/ready"))
 
 
 def check(root: Mapping, problems: Problems) -> None:
-    for rule in (_unique, _plans_exist, _own_paths, _routes_differ, _costs_fit, _ports_differ):
+    for rule in (_unique, _plans_exist, _own_paths, _routes_differ, _ports_differ):
         rule(root, problems)
     allowed.check(root, problems)
+    limit_checks.check(root, problems)
+    cost_checks.check(root, problems)
 
 
 def _unique(root: Mapping, problems: Problems) -> None:
@@ -134,44 +136,10 @@ def _what(node: Node) -> str:
     return f"the path {found(node)}" if isinstance(node, Scalar) else "every path"
 
 
-def _costs_fit(root: Mapping, problems: Problems) -> None:
-    """A request that costs more than a bucket holds could wait for ever."""
-    smallest: tuple[int, Mapping] | None = None
-    for limit in each(root, "plans", "*", "limits", "*"):
-        holds = _holds(limit)
-        if isinstance(limit, Mapping) and holds and (smallest is None or holds < smallest[0]):
-            smallest = holds, limit
-    if smallest is None:
-        return
-    holds, limit = smallest
-    for cost in scalars(root, "services", "*", "routes", "*", "cost"):
-        if _count(cost.text) > holds:
-            message = (
-                f"found {found(cost)}, more than {limit.path} (line {limit.mark.line}) ever "
-                "allows: its callers could never be served"
-            )
-            problems.add(cost.mark, cost.path, message)
-
-
-def _holds(limit: Node) -> int:
-    """Return the most that the limit gives at one time; 0: not known."""
-    burst = text_of(limit, "burst")
-    if burst is not None:
-        return _count(burst)
-    try:
-        return parse_rate(text_of(limit, "rate") or text_of(limit, "quota") or "").count
-    except ValueError:
-        return 0
-
-
-def _count(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() and len(text) <= 18 else 0
-
-
 def _ports_differ(root: Mapping, problems: Problems) -> None:
     """Port 0 is any free one."""
     port = text_of(root, "listen", "port") or "8000"
     for admin in scalars(root, "admin", "port"):
-        if _count(admin.text) == _count(port) != 0:
+        if count_of(admin.text) == count_of(port) != 0:
             message = f"found {found(admin)}, the port of the traffic (listen.port); choose another"
             problems.add(admin.mark, admin.path, message)

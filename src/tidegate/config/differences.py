@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
+from tidegate.config.limits import NoLimit
 from tidegate.config.model import Model
 from tidegate.config.redaction import redacted_url
 from tidegate.config.schema import Config
@@ -22,6 +23,8 @@ SHOWN_MAX: Final = 5
 _ORDERED: Final = frozenset(("services", "routes", "policies"))
 """Lists whose order means something: of two that fit alike, or run alike, the first is first."""
 _SINGULAR: Final = {"policies": "policy"}
+_SHARES: Final = frozenset(("sample", "warn_at", "notify"))
+_BY_METHOD: Final = "cost"
 _SIZES: Final = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
@@ -44,12 +47,17 @@ def _of_values(place: str, name: str, old: Any, new: Any) -> Iterator[str]:
     elif isinstance(old, Model) and type(old) is type(new):
         yield from _of_models(f"{place}{name}.", old, new)
     elif isinstance(old, Model) or isinstance(new, Model):
-        yield f"{place}{name} {_added(new)}"
+        if old is None or new is None:
+            yield f"{place}{name} {_added(new)}"
+        else:
+            yield f"{place}{name} {_shown(name, old)} → {_shown(name, new)}"
     elif isinstance(old, dict) and any(
         isinstance(entry, Model) for entry in (*old.values(), *new.values())
     ):
         yield from _of_entries(place, name, old, new)
-    elif isinstance(old, dict):  # only whoever wrote it knows what of it is secret
+    elif (
+        isinstance(old, dict) and name != _BY_METHOD
+    ):  # only whoever wrote it knows what of it is secret
         changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         yield f"{place}{name} changed ({_listed(changed)})"
     elif any(isinstance(entry, Model) for entry in (*_entries(old), *_entries(new))):
@@ -57,14 +65,16 @@ def _of_values(place: str, name: str, old: Any, new: Any) -> Iterator[str]:
             named = f"added: {_listed([*_by_name(new)])}" if old is None else "removed"
             yield f"{place}{name} {named}"
         else:
-            yield from _of_entries(place, name, _by_name(old), _by_name(new))
+            yield from _of_entries(place, name, _by_name(old), _by_name(new), is_list=True)
     elif isinstance(old, tuple) and len(old) + len(new) > 2 * SHOWN_MAX:
         yield f"{place}{name}: {_change_of_long_list(name, old, new)}"
     else:
         yield f"{place}{name} {_change(name, old, new)}"
 
 
-def _of_entries(place: str, name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+def _of_entries(
+    place: str, name: str, old: dict[str, Any], new: dict[str, Any], *, is_list: bool = False
+) -> Iterator[str]:
     kind = _SINGULAR.get(name, name.removesuffix("s"))
     outer = f"{place.removesuffix(': ')}, " if place else ""
     for key in [*old, *(key for key in new if key not in old)]:
@@ -77,7 +87,7 @@ def _of_entries(place: str, name: str, old: dict[str, Any], new: dict[str, Any])
         else:
             yield from _of_models(f"{entry}: ", before, after)
     kept = [key for key in new if key in old]
-    if name in _ORDERED and kept != [key for key in old if key in new]:
+    if name in _ORDERED and is_list and kept != [key for key in old if key in new]:
         yield f"{outer}{name} in another order: {_listed(kept)}"
 
 
@@ -108,14 +118,19 @@ def _added(entry: Model | None) -> str:
 
 def _described(entry: Model) -> str:
     """The settings of an entry that were written and can be said in a word."""
-    first = next(iter(type(entry).model_fields))
+    if isinstance(entry, NoLimit):
+        return f"{entry.field} null"
+    return _settings(entry, next(iter(type(entry).model_fields)))
+
+
+def _settings(entry: Model, but: str = "") -> str:
     words = []
     for name in type(entry).model_fields:
         value = entry.as_written(name)
         is_nested = isinstance(value, Model | SecretStr | dict) or any(
             isinstance(item, Model) for item in _entries(value)
         )
-        if name in entry.model_fields_set and not is_nested and name != first:
+        if name in entry.model_fields_set and not is_nested and name != but:
             words.append(f"{name} {_shown(name, value)}")
     return ", ".join(words)
 
@@ -148,7 +163,11 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(_shown(name, entry) for entry in value)
     if isinstance(value, float):
-        return f"{value:g}s"
+        return f"{value:g}" if name in _SHARES else f"{value:g}s"
+    if isinstance(value, Model):
+        return _settings(value)
+    if isinstance(value, dict) and name == _BY_METHOD:
+        return ", ".join(f"{method} {cost}" for method, cost in value.items())
     if isinstance(value, int) and name.endswith("bytes"):
         return _size(value)
     if isinstance(value, str) and "@" in value:

@@ -18,7 +18,7 @@ FAILURES_MAX: Final = 10**6
 BUCKET: Final = "token bucket"
 WINDOW: Final = "sliding window"
 QUOTA: Final = "calendar quota"
-CONCURRENCY: Final = "concurrency"
+CONCURRENCY: Final = "concurrency limit"
 NO_LIMIT: Final = "no limit"
 
 

@@ -101,9 +101,7 @@ class Quota(_Limit):
     def _fits_its_period(self) -> "Quota":
         period = self.quota.period
         if self.billing_day != 1 and period != "month":
-            right = (
-                "a billing day begins a month; write a quota such as 1000/month, or leave it out"
-            )
+            right = "a billing day begins a month; write 1000/month, or leave billing_day out"
             raise Wrong(right, fields=("billing_day",))
         if self.time_zone != "UTC" and period not in _ZONED:
             right = f"a {period} is the same in every time zone; leave time_zone out"

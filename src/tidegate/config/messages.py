@@ -104,6 +104,8 @@ def _is_echo(detail: Any, root: Mapping) -> bool:
     if detail["type"] == "too_short":
         node, _, _ = _located(root, detail["loc"])
         return isinstance(node, Sequence) and bool(node.items)
+    if detail["type"] == "union_tag_invalid":
+        return True  # a null at the top, where limit_checks tells that it takes nothing away
     return bool(detail["type"] == "default_factory_not_called")
 
 
@@ -116,7 +118,10 @@ def _told(detail: Any, root: Mapping) -> tuple[Mark, str, str]:
         name = str(rest[-1])
         return node.mark, joined(node.path, name), _missing(name)
     if rest and rest[-1] == "[key]":
-        return _wrong_key(root, detail["loc"])
+        return _wrong_key(root, detail["loc"], detail.get("ctx", {}).get("error"))
+    if kind == "union_tag_not_found" and place != LIMITS:
+        right = "write {header: X-Tokens} or {json: usage.total_tokens}"
+        return node.mark, node.path, f"found {found(node)}; {right}"
     if kind == "union_tag_not_found":
         return _no_kind_of_limit(node)
     context = detail.get("ctx", {})
@@ -130,13 +135,16 @@ def _to_blame(node: Node, cause: object) -> Node:
     return node
 
 
-def _wrong_key(root: Mapping, location: Parts[str | int]) -> tuple[Mark, str, str]:
+def _wrong_key(root: Mapping, location: Parts[str | int], cause: object) -> tuple[Mark, str, str]:
     """A name that is a mapping's key, such as a plan's."""
     parent, _, _ = _located(root, location[:-2])
     name = str(location[-2])
     mark = parent.key_marks.get(name, parent.mark) if isinstance(parent, Mapping) else parent.mark
     shown = json.dumps(name[:80], ensure_ascii=False)
-    return mark, joined(parent.path, name), f"found {shown}; {_NAME_RULE}"
+    right = _NAME_RULE
+    if isinstance(cause, Wrong):
+        right = f"{cause}: {cause.better}" if cause.better else f"{cause}"
+    return mark, joined(parent.path, name), f"found {shown}; {right}"
 
 
 def wrong_value(kind: str, context: dict[str, Any], node: Node, place: str) -> str:
@@ -150,8 +158,11 @@ def wrong_value(kind: str, context: dict[str, Any], node: Node, place: str) -> s
         better = cause.better if isinstance(cause, Wrong) and may_be_quoted(node) else None
         right = f"{cause}: {better}" if better else f"{cause}"
     elif kind in ("greater_than_equal", "less_than_equal"):
-        bound = context.get("ge", context.get("le"))
+        bound = context["ge"] if "ge" in context else context["le"]
+        bound = int(bound) if bound == int(bound) else bound
         right = f"write at {'least' if 'ge' in context else 'most'} {bound}"
+    elif kind == "greater_than":
+        right = f"write more than {context['gt']:g}"
     elif kind == "string_pattern_mismatch":
         right = _NAME_RULE
     elif kind in ("too_short", "string_too_short"):
@@ -172,6 +183,8 @@ def _wrong_word(context: dict[str, Any], node: Node, place: str) -> str:
     expected = str(context.get("expected", "")).replace("'", "")
     if place == "services[].routes[].auth[]":
         expected += " or none"
+    elif place == f"{LIMITS}.algorithm":  # the other one has chosen another kind
+        expected = "token-bucket or sliding-window"
     words = expected.replace(",", " ").split()
     hint = did_you_mean(word, [w for w in words if w != "or"]) if may_be_quoted(node) else ""
     return f"found {found(node)}; write {expected}{hint}"
@@ -218,7 +231,7 @@ def _no_kind_of_limit(node: Node) -> tuple[Mark, str, str]:
         for name in node.fields:
             if name not in known:
                 mark, path = node.key_marks[name], joined(node.path, name)
-                if name in not_built.FIELDS[LIMITS]:
+                if name in not_built.FIELDS.get(LIMITS, ()):
                     return mark, path, not_built.words(f"the field {name}")
                 return mark, path, f"unknown field{did_you_mean(name, known)}"
         return (

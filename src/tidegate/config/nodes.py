@@ -109,6 +109,13 @@ def each(node: Node | None, *steps: str) -> Iterator[Node]:
         yield from each(child, *rest)
 
 
+def fields_at(node: Node | None, *steps: str) -> Iterator[tuple[str, Node]]:
+    """Yield the fields, with their names, of the mapping at a path."""
+    for parent in each(node, *steps):
+        if isinstance(parent, Mapping):
+            yield from parent.fields.items()
+
+
 def scalars(node: Node | None, *steps: str) -> Iterator[Scalar]:
     """Yield the scalars at a path that hold text."""
     for found_node in each(node, *steps):

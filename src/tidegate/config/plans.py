@@ -1,14 +1,13 @@
-"""Resolve `extends`: each plan ends with the whole list of its limits.
+"""Resolve `extends`: each plan ends with the whole list of its limits, and of those on each route.
 
-A plan has its parent's limits, by name. An entry of the same name takes the parent's place whole
-(it is not merged field by field: half of one bucket and half of another is nobody's intention);
-one whose rate or quota is null removes it.
+A plan has its parent's limits, by name, as limit_lists folds them, and what its parent says of
+single routes and of a store that cannot be reached.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
-from tidegate.config import allowed
+from tidegate.config import allowed, limit_lists
 from tidegate.config.nodes import (
     Mapping,
     Node,
@@ -30,20 +29,23 @@ def merge(root: Mapping, problems: Problems) -> None:
     if not isinstance(plans, Mapping):
         return
     chains = {name: _chain(plans, name, problems) for name in plans.fields}
-    merged = {name: _merged(chain, problems) for name, chain in chains.items()}
+    lower = limit_lists.named(_lower_lists(root))
+    merged = {name: _merged(chain, lower, problems) for name, chain in chains.items() if chain}
     for chain in chains.values():
         if chain:
             allowed.inherit(chain, problems)
-    for name, limits in merged.items():
+    for name, fields in merged.items():
         plan = plans.fields[name]
         if isinstance(plan, Mapping):
             plan.fields.pop("extends", None)
             allowed.lift(plan)
-            if limits is not None:
-                own = plan.fields.get("limits")
-                where = own if own is not None else plan
-                path = joined(plan.path, "limits")
-                plan.fields["limits"] = Sequence(path, where.mark, limits)
+            plan.fields |= fields
+
+
+def _lower_lists(root: Mapping) -> Iterator[Node]:
+    """What is said of limits below all plans."""
+    yield from each(root, "limits")
+    yield from each(root, "services", "*", "routes", "*", "limits")
 
 
 def _chain(plans: Mapping, name: str, problems: Problems) -> list[Mapping]:
@@ -87,48 +89,58 @@ def _listed(plans: Mapping) -> str:
     return f"; the plans are {', '.join(list(plans.fields)[:10])}"
 
 
-def _merged(chain: list[Mapping], problems: Problems) -> list[Node] | None:
-    """Fold from the oldest; None leaves a list of the wrong shape for the schema to report."""
-    limits: dict[str, Node] = {}
-    for plan in reversed(chain):
-        own = plan.fields.get("limits", Sequence("", plan.mark))
-        if not isinstance(own, Sequence):
-            if plan is chain[0]:
-                return None
+def _merged(chain: list[Mapping], lower: limit_lists.Named, problems: Problems) -> dict[str, Node]:
+    """Return the fields that the plan, the first of its chain, ends with."""
+    plan = chain[0]
+    fields: dict[str, Node] = {}
+    if _is_list(plan.fields.get("limits")):
+        fields["limits"] = _limits(plan, chain, lower, "the plan", problems)
+    says_routes = any("routes" in one.fields for one in chain)
+    if says_routes and _is_mapping(plan.fields.get("routes")):
+        below = limit_lists.over(lower, fields.get("limits"))
+        fields["routes"] = _routes(chain, below, problems)
+    told = [node for one in chain for node in each(one, "on_store_failure")]
+    if told:
+        fields["on_store_failure"] = told[0]
+    return fields
+
+
+def _routes(chain: list[Mapping], lower: limit_lists.Named, problems: Problems) -> Mapping:
+    """Return what the plan and its ancestors say of single routes."""
+    written = [node for plan in chain for node in each(plan, "routes")]
+    own = [node for node in written if isinstance(node, Mapping)]
+    where = written[0] if written else chain[0]
+    routes = Mapping(joined(chain[0].path, "routes"), where.mark)
+    for name in dict.fromkeys(name for one in reversed(own) for name in one.fields):
+        of_route = [one.fields[name] for one in own if name in one.fields]
+        mappings = [node for node in of_route if isinstance(node, Mapping)]
+        routes.key_marks[name] = next(
+            one.key_marks.get(name, one.mark) for one in own if name in one.fields
+        )
+        if len(mappings) < len(of_route) or not _is_list(mappings[0].fields.get("limits")):
+            routes.fields[name] = of_route[0]  # the schema's to report
             continue
-        seen: dict[str, Node] = {}
-        for index, entry in enumerate(own.items):
-            # An entry without a name is the schema's to report, in its own place.
-            name = text_of(entry, "name") or f"{plan.path} {index}"
-            if name in seen:
-                named = _name_of(entry)
-                message = (
-                    f"the plan has {found(named)} twice (first on line {seen[name].mark.line})"
-                )
-                problems.add(named.mark, named.path, message)
-            seen[name] = entry
-            if not any(_nulls(entry)):
-                limits[name] = entry
-            elif limits.pop(name, None) is None:
-                _report_idle_removal(entry, limits.values(), problems)
-    return list(limits.values())
+        first = mappings[0]
+        limits = _limits(first, mappings, lower, "the route", problems)
+        fields: dict[str, Node] = {**first.fields, "limits": limits}
+        routes.fields[name] = Mapping(first.path, first.mark, fields, first.key_marks)
+    return routes
 
 
-def _report_idle_removal(entry: Node, limits: Iterable[Node], problems: Problems) -> None:
-    value = next(scalar for scalar in _nulls(entry))
-    named = _name_of(entry)
-    known = [text_of(limit, "name") or "" for limit in limits if may_be_quoted(_name_of(limit))]
-    hint = did_you_mean(text_of(named) or "", known) if may_be_quoted(named) else ""
-    message = f"null removes an inherited limit, but none is named {found(named)}{hint}"
-    problems.add(value.mark, value.path, message)
+def _limits(
+    own: Mapping, chain: list[Mapping], lower: limit_lists.Named, whose: str, problems: Problems
+) -> Sequence:
+    """Fold the lists of a chain, of which `own` is the first."""
+    where = own.fields.get("limits", own)
+    lists = [node for one in reversed(chain) for node in each(one, "limits")]
+    folded = limit_lists.folded(lists, lower, whose, problems)
+    return Sequence(joined(own.path, "limits"), where.mark, folded)
 
 
-def _nulls(entry: Node) -> Iterator[Scalar]:
-    for field in ("rate", "quota"):
-        for node in each(entry, field):
-            if isinstance(node, Scalar) and node.text is None:
-                yield node
+def _is_list(node: Node | None) -> bool:
+    """A wrong shape is left for the schema to report."""
+    return node is None or isinstance(node, Sequence)
 
 
-def _name_of(entry: Node) -> Node:
-    return next(each(entry, "name"), entry)
+def _is_mapping(node: Node | None) -> bool:
+    return node is None or isinstance(node, Mapping)

@@ -12,8 +12,10 @@ from pydantic import Field, PrivateAttr
 from tidegate.config import fields as f
 from tidegate.config.costs import CheckedCost, UnitCost
 from tidegate.config.limits import CheckedEntry, CheckedLimit
+from tidegate.config.limits import Concurrency as Concurrency
 from tidegate.config.limits import Limit as Limit
 from tidegate.config.limits import Quota as Quota
+from tidegate.config.limits import SlidingWindow as SlidingWindow
 from tidegate.config.limits import TokenBucket as TokenBucket
 from tidegate.config.model import Model
 from tidegate.config.places import Places

@@ -24,12 +24,21 @@ def expand(root: Mapping, problems: Problems) -> None:
             del root.fields[name]
     for plan in each(root, "plans", "*"):
         if isinstance(plan, Mapping):
-            _expand_plan(plan, problems)
+            _expand_limits(plan, problems)
             allowed.expand(plan, problems)
+    for route in each(root, "plans", "*", "routes", "*"):
+        if isinstance(route, Mapping):
+            _expand_limits(route, problems)
     for route in each(root, "services", "*", "routes", "*"):
         if isinstance(route, Mapping):
             _expand_auth(route, problems)
             _expand_cache(route)
+
+
+def is_open(route: Node) -> bool:
+    """Whether a route, its short forms expanded, has `auth: none`."""
+    auth = next(each(route, "auth"), None)
+    return isinstance(auth, Sequence) and not auth.items
 
 
 def expand_admin(root: Mapping) -> None:
@@ -39,7 +48,7 @@ def expand_admin(root: Mapping) -> None:
         root.fields["admin"] = _switch(admin)
 
 
-def _expand_plan(plan: Mapping, problems: Problems) -> None:
+def _expand_limits(plan: Mapping, problems: Problems) -> None:
     short: dict[str, Node] = {
         name: plan.fields.pop(name) for name in ("rate", "burst", "quota") if name in plan.fields
     }
