@@ -15,6 +15,8 @@ LEASE_S: Final = 0.2
 """For how long a gateway borrows ahead, and for how long it keeps what it does not use."""
 LOAN_MAX_SHARE: Final = 0.1
 """Of the burst, for one loan: a fleet that all borrow at once must find something left."""
+MARGIN: Final = 2.0
+"""It asks while what is left lasts for so many ways to the store and back."""
 ASK, GRANT, RETURN = 0, 1, 2
 
 
@@ -53,7 +55,7 @@ class Leased(Fleet):
         else:
             worker.waiting.append(now)
         way_back_s = 2 * self.distance_s(gateway) + self.inputs.store_s
-        is_short = worker.waiting or worker.tokens < worker.demand * way_back_s
+        is_short = worker.waiting or worker.tokens < MARGIN * worker.demand * way_back_s
         if is_short and not worker.is_asking and now >= worker.refuses_until:
             self._ask(gateway, worker, now)
 

@@ -29,11 +29,19 @@ async def tidegate(port: int, *limits: Any) -> Ask:
     from pathlib import Path
 
     from tidegate.config.schema import Redis
-    from tidegate.rate_limiter import Limiter
-    from tidegate.rate_limiter.limits import caller_counters
     from tidegate.store import open_store
 
-    limiter = Limiter(await open_store(Redis(url=f"redis://127.0.0.1:{port}"), Path()))
+    settings = Redis(url=f"redis://127.0.0.1:{port}", timeout=5.0)
+    return tidegate_on(await open_store(settings, Path()), *limits)
+
+
+def tidegate_on(store: Any, *limits: Any) -> Ask:
+    """Ask by a store that is open; without `limits`, for one bucket."""
+    from tidegate.rate_limiter import Limiter
+    from tidegate.rate_limiter.limits import caller_counters
+
+    limits = limits or (_bucket(),)
+    limiter = Limiter(store)
     subject = limiter.subject(caller_counters("bench", "key", limits))
     costs = (1,)
 
@@ -44,7 +52,7 @@ async def tidegate(port: int, *limits: Any) -> Ask:
 
 
 async def tidegate_bucket(port: int) -> Ask:
-    return await tidegate(port, _bucket())
+    return await tidegate(port)
 
 
 async def tidegate_window(port: int) -> Ask:
