@@ -187,6 +187,14 @@ def test_units_are_settled_each_by_its_own_and_what_has_no_word_stands():
     assert call.settled == [(3, 500, 1, 2, 9)]
 
 
+def test_numbers_of_several_paths_are_added_those_that_are_there():
+    paths = "usage.input_tokens+usage.output_tokens + usage.cached"
+    route = route_of(tokens={"reserve": 500, "settle": {"json": paths}})
+    call = Call(route)
+    call.answered(JSON, body=b'{"usage":{"input_tokens":12,"output_tokens":30}}')
+    assert call.settled == [(1, 42)]
+
+
 def test_more_than_can_be_counted_counts_as_the_most():
     call = Call()
     call.answered(JSON, body=b'{"usage":{"total_tokens":1%s}}' % (b"0" * 15))

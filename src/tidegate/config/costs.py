@@ -69,16 +69,21 @@ CheckedCost = Annotated[
 
 
 class HeaderSettlement(Model):
-    """The answer's header of this name holds what was spent; it is not passed on."""
+    """The answer's header of this name holds what was spent."""
 
     header: f.HeaderName
 
 
 class JsonSettlement(Model):
-    """The answer's JSON holds what was spent: `usage.total_tokens`, in the last event of a stream
-    of events too."""
+    """The answer's JSON holds what was spent, also in an event of a stream: `usage.total_tokens`,
+    or a sum such as `usage.input_tokens + usage.output_tokens`."""
 
     json_path: f.JsonPath = Field(alias="json")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Those whose numbers are added."""
+        return tuple(self.json_path.split(" + "))
 
 
 def _kind_of_settlement(settle: Any) -> str | None:

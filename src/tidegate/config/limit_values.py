@@ -12,6 +12,7 @@ _OTHER_WORDS: Final = {"ip": "address", "client": "address", "everybody": "globa
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _JSON_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){0,15}")
 _JSON_PATH_CHARACTERS_MAX: Final = 256
+_JSON_PATHS_MAX: Final = 8
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -45,10 +46,18 @@ def checked_time_zone(text: str) -> str:
 
 
 def checked_json_path(text: str) -> str:
-    text = text.removeprefix("$.")
-    if _JSON_PATH.fullmatch(text) is None or len(text) > _JSON_PATH_CHARACTERS_MAX:
-        raise Wrong("write the fields on the way to the number, such as usage.total_tokens")
-    return text
+    """One path or several whose numbers are added: `usage.input + usage.output`."""
+    paths = [path.strip().removeprefix("$.") for path in text.split("+")]
+    if len(paths) > _JSON_PATHS_MAX or not all(map(_is_json_path, paths)):
+        raise Wrong(
+            "write the fields on the way to the number, such as usage.total_tokens, or several "
+            f"such paths with + between (at most {_JSON_PATHS_MAX})"
+        )
+    return " + ".join(paths)
+
+
+def _is_json_path(path: str) -> bool:
+    return _JSON_PATH.fullmatch(path) is not None and len(path) <= _JSON_PATH_CHARACTERS_MAX
 
 
 def checked_unit(text: str) -> str:

@@ -65,7 +65,7 @@ class RouteSettlement:
         now = monotonic()
         if now >= self._silent_until:
             self._silent_until = now + TOLD_EVERY_S
-            where = " or ".join(rule.paths) if rule.header is None else rule.header.decode()
+            where = " + ".join(rule.paths) if rule.header is None else rule.header.decode()
             logger.warning(
                 "an answer on route %s tells no %s in %s: what was reserved for it stands",
                 self._route, rule.unit, where,
@@ -180,7 +180,7 @@ def _rules(route: Route) -> list[Rule]:
         if isinstance(settle, HeaderSettlement):
             rules.append(Rule(unit, place, settle.header.encode(), ()))
         elif settle is not None:
-            rules.append(Rule(unit, place, None, (settle.json_path,)))
+            rules.append(Rule(unit, place, None, settle.paths))
     return rules
 
 
