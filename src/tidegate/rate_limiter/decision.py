@@ -1,249 +1,138 @@
-"""A decision: the store's answer about all limits of one request, and what it means to a client.
-
-Pure: a reply becomes a value with its reasons. A reply of any other shape is a failure of the
-store, never an admission. Hot: header fields are built with one `%` format each; what only a
-refusal or a log needs is worked out when asked for.
+"""What a reply means: that of the larger script, too, with limits of several units, in the shadow,
+and leases. Rarer than a plain one, and not as cheap.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from tidegate.http.errors import GatewayError, StoreUnavailable, TooManyRequests
 from tidegate.http.headers import HeaderField
 from tidegate.rate_limiter.header_fields import INTEGER_MAX
 from tidegate.rate_limiter.lease import Lease
-from tidegate.rate_limiter.limits import NO_VIOLATION, Costs, Subject, Violation, violation_of
-from tidegate.store.errors import unavailable
+from tidegate.rate_limiter.limits import Costs, Subject
+from tidegate.rate_limiter.plain_decision import (
+    CostExceedsLimit,
+    Decision,
+    LimitState,
+    plain_decision,
+    present_states,
+    unusable,
+)
 
-
-class QuotaExceeded(TooManyRequests):
-    """draft-ietf-httpapi-ratelimit-headers-11 registers the type of this problem."""
-
-    type_uri = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-
-
-class CostExceedsLimit(GatewayError):
-    """The request costs more than a limit can ever hold. Not a 429: waiting never helps."""
-
-    status = 403
-    slug = "cost-exceeds-limit"
-    title = "The plan can never admit a request of this cost"
-
-
-@dataclass(frozen=True, slots=True)
-class LimitState:
-    """One limit after the decision."""
-
-    name: str
-    capacity: int
-    remaining: int
-    reset_s: int
-    """Until more is available; of a limit that refuses, until the cost is. 0: it is full."""
-    is_violated: bool
-
-
-class Decision:
-    """Whether the request may pass. `headers` belong on every answer, admitted or refused."""
-
-    __slots__ = (
-        "_cost",
-        "_figures",
-        "_states",
-        "_subject",
-        "_violated",
-        "allowed",
-        "headers",
-        "retry_after_s",
-    )
-
-    would_refuse: tuple[str, ...] = ()
-    """Names of the shadow limits that would have refused."""
-    near: tuple[str, ...] = ()
-    """Names of the limits of which the share that shall be told of is spent."""
-    lease: Lease | None = None
-    """What the request holds until it has ended; to be released then."""
-    degraded: str | None = None
-    """How it was decided without the store: open or local."""
-
-    def __init__(
-        self,
-        subject: Subject,
-        cost: int,
-        allowed: bool,
-        figures: tuple[int, ...],
-        headers: tuple[HeaderField, ...],
-        retry_after_s: int | None,
-    ) -> None:
-        self._subject = subject
-        self._cost = cost
-        self._figures = figures
-        self._states: tuple[LimitState, ...] | None = None
-        self._violated: Violation | None = None
-        self.allowed = allowed
-        self.headers = headers
-        self.retry_after_s = retry_after_s
-        """None where the request is admitted, and where it never can be."""
-
-    @property
-    def figures(self) -> tuple[int, ...]:
-        """Return what is left of each limit and in how many seconds there is more, in turn."""
-        return self._figures
-
-    @property
-    def states(self) -> tuple[LimitState, ...]:
-        """Return every limit, in the order of the header fields."""
-        if self._states is None:
-            remaining, seconds = self._figures[::2], self._figures[1::2]
-            self._states = tuple(
-                LimitState(
-                    limit.name, capacity, left, reset_s, not self.allowed and left < self._cost
-                )
-                for limit, capacity, left, reset_s in zip(
-                    self._subject.limits, self._subject.capacities, remaining, seconds, strict=True
-                )
-            )
-        return self._states
-
-    @property
-    def violated(self) -> tuple[str, ...]:
-        """Return the names of the limits that refuse; none where the request is admitted."""
-        return self._violation.names
-
-    def error(self) -> GatewayError:
-        """Return the error that refuses the request. `headers` belong on its answer as well."""
-        if self.retry_after_s is None:
-            return CostExceedsLimit(self._never_detail())
-        violation = self._violation
-        return QuotaExceeded(
-            f"Reached: {violation.words}. Try again in {self.retry_after_s} s",
-            headers=((b"retry-after", b"%d" % self.retry_after_s),),
-            members={"violated-policies": violation.names},
-        )
-
-    def _never_detail(self) -> str:
-        smallest = min(self.states, key=lambda state: state.capacity)
-        return (
-            f'This request costs {self._cost}, but the limit "{smallest.name}" never holds more '
-            f"than {smallest.capacity}: waiting does not help"
-        )
-
-    @property
-    def _violation(self) -> Violation:
-        if self._violated is None:
-            self._violated = self._looked_up() if not self.allowed else NO_VIOLATION
-        return self._violated
-
-    def _looked_up(self) -> Violation:
-        subject = self._subject
-        refuses = tuple(map(self._cost.__gt__, self._figures[::2]))
-        violation = subject.violations.get(refuses)
-        if violation is None:
-            violation = subject.violations[refuses] = violation_of(subject, refuses)
-        return violation
+__all__ = ["CostExceedsLimit", "Decision", "LimitState", "decision", "present_states"]
 
 
 def decision(subject: Subject, costs: Costs, reply: Any) -> Decision:
     """Return what `reply` decides about a request of `costs`. Raises StoreUnavailable."""
-    cost, capacities = costs[0], subject.capacities
-    if len(capacities) == 1 and type(reply) is list and len(reply) == 3:
-        return _by_one(subject, cost, reply)
-    if type(reply) is not list or len(reply) != 1 + 2 * len(capacities):
-        raise _unusable()
-    if type(reply[0]) is not int or reply[0] not in (0, 1):
-        raise _unusable()
-    allowed = reply[0] == 1
-    if not capacities:
-        return Decision(subject, cost, allowed, (), (), None)
-    index = (
-        _lowest_share(capacities, cost, reply) if allowed else _longest_wait(subject, cost, reply)
-    )
-    return _told(subject, cost, allowed, tuple(reply[1:]), index)
+    if subject.is_plain:
+        return plain_decision(subject, costs, reply)
+    return _full_decision(subject, costs, reply)
 
 
-def _told(
-    subject: Subject, cost: int, allowed: bool, figures: tuple[int, ...], index: int
-) -> Decision:
-    """Return the decision of which the limit at `index` is the tightest."""
+class FullDecision(Decision):
+    """A decision about limits of any kind."""
+
+    __slots__ = ("_wants", "lease", "would_refuse")
+
+    def __init__(
+        self,
+        subject: Subject,
+        answer: "_Answer",
+        headers: tuple[HeaderField, ...],
+        retry_after_s: int | None,
+    ) -> None:
+        super().__init__(
+            subject, answer.wants[0], answer.allowed, answer.figures, headers, retry_after_s
+        )
+        self._wants = answer.wants
+        self.would_refuse = tuple(subject.limits[index].name for index in answer.shadows)
+        self.lease = answer.lease
+
+    def _wanted(self) -> tuple[int, ...]:
+        return self._wants
+
+    def _refusing(self) -> tuple[bool, ...]:
+        lefts = zip(self._subject.limits, self._figures[::2], self._wants, strict=True)
+        return tuple(not limit.shadow and left < want for limit, left, want in lefts)
+
+
+class _Answer(NamedTuple):
+    """A reply that was checked."""
+
+    allowed: bool
+    figures: tuple[int, ...]
+    """What remains of each limit and the seconds, in turn."""
+    wants: tuple[int, ...]
+    """What the request costs each limit."""
+    shadows: tuple[int, ...]
+    """Which limits in the shadow would refuse."""
+    lease: Lease | None
+
+
+def _full_decision(subject: Subject, costs: Costs, reply: Any) -> FullDecision:
+    answer = _checked(subject, costs, reply)
+    shown, figures = subject.shown, answer.figures
+    if not shown:
+        return FullDecision(subject, answer, (), None)
+    index = _lowest_share(subject, figures) if answer.allowed else _longest_wait(subject, answer)
     remaining, seconds = figures[2 * index : 2 * index + 2]
+    listed = [figure for at in shown for figure in figures[2 * at : 2 * at + 2]]
     headers = (
         subject.limit_fields[index],
         (b"x-ratelimit-remaining", b"%d" % remaining),
         (b"x-ratelimit-reset", b"%d" % seconds),
         subject.policy_field,
-        (b"ratelimit", subject.service_limit_format % figures),
+        (b"ratelimit", subject.service_limit_format % tuple(listed)),
     )
-    can_wait = not allowed and cost <= subject.cost_max
-    return Decision(subject, cost, allowed, figures, headers, seconds if can_wait else None)
+    can_wait = not answer.allowed and all(
+        answer.wants[at] <= subject.capacities[at] for at in shown
+    )
+    return FullDecision(subject, answer, headers, seconds if can_wait else None)
 
 
-def present_states(subject: Subject, reply: Any) -> tuple[LimitState, ...]:
-    """Return the limits as they are, from the reply to a cost of 0. Raises StoreUnavailable.
-
-    `is_violated`: a request of cost 1 would be refused now.
-    """
-    limits, capacities = subject.limits, subject.capacities
-    if type(reply) is not list or len(reply) != 1 + 2 * len(capacities):
-        raise _unusable()
-    states = []
-    for index, (limit, capacity) in enumerate(zip(limits, capacities, strict=True)):
-        remaining, seconds = reply[2 * index + 1], reply[2 * index + 2]
-        if type(remaining) is not int or type(seconds) is not int:
-            raise _unusable()
-        states.append(LimitState(limit.name, capacity, remaining, seconds, remaining < 1))
-    return tuple(states)
-
-
-def _by_one(subject: Subject, cost: int, reply: list[Any]) -> Decision:
-    """Return what most requests get, the word of the one limit there is: nothing to choose from."""
-    allowed, remaining, seconds = reply
-    if not allowed.__class__ is remaining.__class__ is seconds.__class__ is int:
-        raise _unusable()
-    capacity = subject.cost_max
-    remaining_max = capacity - cost if allowed == 1 else min(capacity, cost - 1)
-    if allowed not in (0, 1) or not (
-        0 <= remaining <= remaining_max and 0 <= seconds <= INTEGER_MAX
-    ):
-        raise _unusable()
-    return _told(subject, cost, allowed == 1, (remaining, seconds), 0)
+def _checked(subject: Subject, costs: Costs, reply: Any) -> _Answer:
+    limits = subject.limits
+    size = 1 + 2 * len(limits)
+    if type(reply) is not list or len(reply) < size or reply[0] not in (0, 1):
+        raise unusable()
+    allowed, figures = reply[0] == 1, reply[1:size]
+    if {*map(type, figures)} != {int} or type(reply[0]) is not int:
+        raise unusable()
+    shadows: list[int] = []
+    for index, limit in enumerate(limits):
+        if limit.shadow and figures[2 * index] < 0:
+            figures[2 * index] = -1 - figures[2 * index]
+            shadows.append(index)
+        in_range = 0 <= figures[2 * index] <= subject.capacities[index]
+        if not in_range or not 0 <= figures[2 * index + 1] <= INTEGER_MAX:
+            raise unusable()
+    wants = _wants(subject, costs)
+    lease = _lease(subject, reply[size:]) if allowed else None
+    return _Answer(allowed, tuple(figures), wants, tuple(shadows), lease)
 
 
-def _lowest_share(capacities: tuple[int, ...], cost: int, reply: list[Any]) -> int:
+def _wants(subject: Subject, costs: Costs) -> tuple[int, ...]:
+    leases = subject.first_lease
+    by_cost = tuple(costs[unit] for unit in subject.unit_of[:leases])
+    return by_cost + (1,) * (len(subject.limits) - leases)
+
+
+def _lease(subject: Subject, rest: Sequence[Any]) -> Lease | None:
+    if not subject.leases:
+        return None
+    if len(rest) != 1 or type(rest[0]) is not bytes:
+        raise unusable()
+    return Lease(rest[0], subject.leases)
+
+
+def _lowest_share(subject: Subject, figures: Sequence[int]) -> int:
     """Return the tightest limit of an admission: the one with the lowest remaining share."""
-    tightest, lowest, at = 0, 2.0, 1
-    for index, capacity in enumerate(capacities):
-        remaining, seconds = reply[at], reply[at + 1]
-        if (
-            type(remaining) is not int
-            or type(seconds) is not int
-            or not 0 <= remaining <= capacity - cost
-            or not 0 <= seconds <= INTEGER_MAX
-        ):
-            raise _unusable()
-        share = remaining / capacity
-        if share < lowest:
-            tightest, lowest = index, share
-        at += 2
-    return tightest
+    return min(subject.shown, key=lambda at: figures[2 * at] / subject.capacities[at])
 
 
-def _longest_wait(subject: Subject, cost: int, reply: list[Any]) -> int:
+def _longest_wait(subject: Subject, answer: _Answer) -> int:
     """Return the tightest limit of a refusal: of those that refuse, the one that does longest."""
-    tightest, longest = -1, -1
-    for index, capacity in enumerate(subject.capacities):
-        remaining, seconds = reply[2 * index + 1], reply[2 * index + 2]
-        if (
-            type(remaining) is not int
-            or type(seconds) is not int
-            or not 0 <= remaining <= capacity
-            or not 0 <= seconds <= INTEGER_MAX
-        ):
-            raise _unusable()
-        if remaining < cost and seconds > longest:
-            tightest, longest = index, seconds
-    if tightest < 0:
-        raise _unusable()
-    return tightest
-
-
-def _unusable() -> StoreUnavailable:
-    return unavailable("The store's answer about the limits is not usable")
+    figures, wants = answer.figures, answer.wants
+    refusing = [at for at in subject.shown if figures[2 * at] < wants[at]]
+    if not refusing:
+        raise unusable()
+    return max(refusing, key=lambda at: figures[2 * at + 1])

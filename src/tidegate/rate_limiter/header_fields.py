@@ -6,7 +6,7 @@ what is left and in how many seconds there is more. X-RateLimit-Limit, -Remainin
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from tidegate.http.headers import HeaderField
 
@@ -19,8 +19,18 @@ def limit_field(capacity: int) -> HeaderField:
     return (b"x-ratelimit-limit", b"%d" % capacity)
 
 
-def policy_field(policies: Sequence[tuple[str, int, int | None]]) -> HeaderField:
-    """Return RateLimit-Policy for (name, quota, window in seconds or None) of every limit."""
+class PolicyItem(NamedTuple):
+    """One limit in RateLimit-Policy."""
+
+    name: str
+    quota: int
+    window_s: int | None
+    unit: str | None = None
+    """None: requests."""
+
+
+def policy_field(policies: Sequence[PolicyItem]) -> HeaderField:
+    """Return RateLimit-Policy."""
     return (b"ratelimit-policy", b", ".join(map(_policy_item, policies)))
 
 
@@ -29,8 +39,9 @@ def service_limit_format(names: Iterable[str]) -> bytes:
     return b", ".join(b'"%b";r=%%d;t=%%d' % name.encode() for name in names)
 
 
-def _policy_item(policy: tuple[str, int, int | None]) -> bytes:
-    # Names of limits are letters, digits, `_`, `.` and `-`: nothing to escape in an sf-string.
-    name, quota, window_s = policy
-    item = b'"%b";q=%d' % (name.encode(), quota)
-    return item if window_s is None else b"%b;w=%d" % (item, window_s)
+def _policy_item(policy: PolicyItem) -> bytes:
+    # Names of limits and units are letters, digits, `_`, `.` and `-`: nothing to escape.
+    item = b'"%b";q=%d' % (policy.name.encode(), policy.quota)
+    if policy.unit is not None:
+        item += b';qu="%b"' % policy.unit.encode()
+    return item if policy.window_s is None else b"%b;w=%d" % (item, policy.window_s)

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """`keys` are the sorted sets in which it stands, `durations_us` how long it lasts in each."""
-
-    keys: tuple[bytes, ...]
     identity: bytes
-    durations_us: tuple[int, ...]
+    places: tuple[tuple[bytes, int], ...]
+    """The keys of the store in which it stands, and how long it lasts in each by itself, in µs."""
+
+    @property
+    def renew_s(self) -> float:
+        """The time after which it shall be renewed: twice before it would end."""
+        return min(lasts_us for _, lasts_us in self.places) / 3e6

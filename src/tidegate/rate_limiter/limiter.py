@@ -1,17 +1,29 @@
 """The limiter: one store command decides about all limits of a request.
 
 `ask` queues the script and returns at once, so that the decision travels in the same write as
-whatever else the event loop's tick asks of the store. The rules are the script's (decide.lua): it
+whatever else the event loop's tick asks of the store. The rules are the script's (scripts/): it
 runs alone in the store and on the store's clock, which is what makes a decision atomic across
-all processes and machines.
+all processes and machines. What is told afterwards (a lease's end, what a request did cost) is
+queued likewise, and nobody waits for it.
 """
 
 import asyncio
+import os
 from collections.abc import Iterable
-from importlib.resources import files
+from functools import partial
+from itertools import count
+from math import ceil
 from typing import Any, Final
 
+from tidegate.rate_limiter.calls import (
+    decide_call,
+    lease_call,
+    renew_calls,
+    settle_call,
+)
 from tidegate.rate_limiter.decision import Decision, LimitState, decision, present_states
+from tidegate.rate_limiter.degraded import Degraded
+from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.limits import (
     REQUESTS,
     Costs,
@@ -19,19 +31,14 @@ from tidegate.rate_limiter.limits import (
     Subject,
     compiled_subject,
     key_state,
-    tenant_state,
     tenant_states,
 )
-from tidegate.store import Script, ScriptCall, Store
+from tidegate.store import Store
 
-DECIDE: Final = Script.of("decide", files(__package__).joinpath("decide.lua").read_text("utf-8"))
-
-CALLS_MAX: Final = 16
-"""Packed calls kept for one subject: as many different costs as routes may name before it pays less
-to remember them."""
 SCAN_COUNT: Final = 1000
 RESET_TIMEOUT_S: Final = 5.0
 """A reset walks the whole store; each step of it is short, but no request waits for it."""
+SECOND_US: Final = 10**6
 
 
 class Limiter:
@@ -39,6 +46,10 @@ class Limiter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.degraded = Degraded(store)
+        """Decides while the store cannot be asked."""
+        self._leases_of = os.urandom(8)
+        self._leases = count()
 
     def subject(self, counters: Iterable[Counter], units: tuple[str, ...] = (REQUESTS,)) -> Subject:
         """Compile what a request counts in, to be kept for as long as it stays the same.
@@ -50,34 +61,94 @@ class Limiter:
     def ask(self, subject: Subject, costs: Costs) -> asyncio.Future[Any]:
         """Queue the decision now; the reply awaits `decision`. Spends if it admits."""
         call = subject.calls.get(costs)
-        if call is None:
-            call = ScriptCall(DECIDE, subject.keys, subject.arguments(costs))
-            if len(subject.calls) < CALLS_MAX:
-                subject.calls[costs] = call
-        return self._store.call(call)
+        if call is not None:
+            return self._store.call(call)
+        if subject.leases:
+            return self._ask_for_lease(subject, costs)
+        return self._store.call(decide_call(subject, costs))
 
     def decision(self, subject: Subject, costs: Costs, reply: Any) -> Decision:
         """Return what the reply to `ask` means. Raises StoreUnavailable if it is not one."""
         return decision(subject, costs, reply)
 
+    def settle(
+        self,
+        subject: Subject,
+        reserved: int,
+        actual: int,
+        unit: str = REQUESTS,
+        *,
+        age_s: float = 0.0,
+    ) -> asyncio.Future[Any] | None:
+        """Charge what a request cost beyond what was reserved for it, or give back the rest.
+
+        `age_s`: since it was asked for. More than a limit holds can be owed, up to as much again.
+        Nobody needs to wait for what is returned; None where there is nothing to do.
+        """
+        index = subject.units.index(unit)
+        differences = tuple(
+            actual - reserved if each == index else 0 for each in range(len(subject.units))
+        )
+        return self._settled(subject, differences, age_s)
+
+    def refund(
+        self, subject: Subject, costs: Costs, *, age_s: float = 0.0
+    ) -> asyncio.Future[Any] | None:
+        """Give back what an admitted request was charged, but not its lease."""
+        return self._settled(subject, tuple(-cost for cost in costs), age_s)
+
+    def release(self, lease: Lease) -> None:
+        """End a lease, taken or not. Nobody waits for it: what is lost here ends by itself."""
+        for key, _ in lease.places:
+            self._store.execute(b"ZREM", key, lease.identity)
+
+    def renew(self, leases: Iterable[Lease]) -> None:
+        """Let leases last for their full time again, also where the store lost them."""
+        for call in renew_calls(leases):
+            self._store.call(call)
+
     async def states(self, subject: Subject) -> tuple[LimitState, ...]:
         """Return what is left of each limit, and spend nothing."""
         if not subject.limits:
             return ()
-        call = ScriptCall(DECIDE, subject.keys, subject.arguments((0,)))
+        call = decide_call(subject, (0,) * len(subject.units))
         return present_states(subject, await self._store.call(call))
 
     async def reset(self, tenant: str, key_id: str | None = None) -> int:
         """Forget what a key has spent, or a whole tenant with all its keys; return how many
         states were deleted. What a key shares with its tenant stays when only the key is reset.
         """
-        if key_id is not None:
-            return int(await self._unlink([key_state(tenant, key_id)]))
-        deleted = int(await self._unlink([tenant_state(tenant)]))
-        cursor = b"0"
+        if key_id is None:
+            return await self._forget(tenant_states(tenant) + b"*")
+        own = key_state(tenant, key_id)
+        return int(await self._unlink([own])) + await self._forget(own + b":*")
+
+    def _ask_for_lease(self, subject: Subject, costs: Costs) -> asyncio.Future[Any]:
+        identity = self._leases_of + next(self._leases).to_bytes(6)
+        lease = Lease(identity, subject.leases)
+        answer = self._store.call(lease_call(subject, costs, lease))
+        answer.add_done_callback(partial(self._release_unknown, lease))
+        return answer
+
+    def _release_unknown(self, lease: Lease, answer: asyncio.Future[Any]) -> None:
+        """Nobody will know whether the lease was taken: the question is sent, its answer is not
+        awaited or did not come."""
+        if answer.cancelled() or answer.exception() is not None:
+            self.release(lease)
+
+    def _settled(
+        self, subject: Subject, differences: Costs, age_s: float
+    ) -> asyncio.Future[Any] | None:
+        if subject.is_plain:
+            subject = subject.as_settled()
+        call = settle_call(subject, differences, ceil(age_s * SECOND_US))
+        return None if call is None else self._store.call(call)
+
+    async def _forget(self, pattern: bytes) -> int:
+        deleted, cursor = 0, b"0"
         while True:
             cursor, states = await self._store.execute(
-                b"SCAN", cursor, b"MATCH", tenant_states(tenant) + b"k:*", b"COUNT", SCAN_COUNT,
+                b"SCAN", cursor, b"MATCH", pattern, b"COUNT", SCAN_COUNT,
                 timeout_s=RESET_TIMEOUT_S,
             )  # fmt: skip
             if states:

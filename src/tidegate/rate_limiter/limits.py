@@ -7,23 +7,39 @@ few `%` formats.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import compress
-from math import ceil
 from typing import Any, Final, NamedTuple
 
 from tidegate.config.schema import Limit, Quota
 from tidegate.http.headers import HeaderField
-from tidegate.rate_limiter.header_fields import limit_field, policy_field, service_limit_format
-from tidegate.rate_limiter.units import Kind, Units, bucket_units
+from tidegate.rate_limiter.calendars import Boundaries, Calendar, calendar_of
+from tidegate.rate_limiter.header_fields import (
+    PolicyItem,
+    limit_field,
+    policy_field,
+    service_limit_format,
+)
+from tidegate.rate_limiter.numbers import (
+    IDENTITY_BYTES,
+    UNITS_MAX,
+    capacity,
+    described,
+    identity,
+    is_lease,
+    is_packed,
+    is_plain,
+    near_at,
+    packed_limit,
+    quota_unit,
+    traits,
+    units,
+    window_s,
+)
 from tidegate.store import ScriptCall
 
 KEY_PREFIX: Final = b"tg:limits:"
-IDENTITY_BYTES: Final = 6
-SERVER_TIME: Final = b""
 REQUESTS: Final = "requests"
 """The first unit of every subject."""
-
 
 Costs = tuple[int, ...]
 """What a request costs in each of its subject's units; of most, `(1,)`: one request."""
@@ -50,7 +66,8 @@ NO_VIOLATION: Final = Violation((), "")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """Whose requests are counted, and by which limits, in the order of their states."""
+    """Whose requests are counted, and by which limits: buckets and quotas in the order of their
+    states, then sliding windows and leases."""
 
     limits: tuple[Limit, ...]
     capacities: tuple[int, ...]
@@ -58,52 +75,129 @@ class Subject:
     """The smallest capacity: a request that costs more is never admitted."""
     units: tuple[str, ...]
     """What the numbers of `costs` count."""
+    unit_of: tuple[int, ...]
+    """For each limit which of the costs it charges."""
+    is_plain: bool
+    """The smaller script decides, of a reply without exceptions."""
     keys: tuple[bytes, ...]
-    """The states in the store."""
+    """Where it is counted: a key for each state, then one for each window and set of leases."""
     packed_limits: tuple[bytes, ...]
     """For each of `keys` its limits as the script reads them."""
     words: tuple[str, ...]
     """The limits in words for people."""
     limit_fields: tuple[HeaderField, ...]
+    shown: tuple[int, ...]
+    """Which of the limits are in header fields: those that are not in the shadow."""
     policy_field: HeaderField
     service_limit_format: bytes
+    near_at: tuple[int, ...]
+    """For each limit how much remaining is near, -1: it is not told; empty where none is."""
+    first_lease: int
+    """Which of the limits is the first lease: they are the last."""
+    leases: tuple[tuple[bytes, int], ...]
+    """The sets of leases that a request enters, and how long it stays by itself, in µs."""
     counters: tuple[Counter, ...]
     """Where the limits count, in their order."""
+    boundaries: Boundaries | None
+    """Of the calendars of a time zone; None where there are none."""
     last: list[Any] = field(default_factory=lambda: [(), 0.0])
     """The figures of the store's last decision, and when it was there (`time.perf_counter`): what a
     worker goes on from while the store is away."""
-    calls: dict[Costs, ScriptCall] = field(default_factory=dict)
+    calls: dict[tuple[Any, ...], ScriptCall] = field(default_factory=dict)
     """The script's calls by costs, packed once: few, because costs are the configuration's."""
     violations: dict[tuple[bool, ...], Violation] = field(default_factory=dict)
     """By which of the limits refuse: few again, since most often it is the same one."""
 
-    def arguments(self, costs: Costs, now: bytes = SERVER_TIME) -> Sequence[bytes]:
-        """Return the script's arguments. `now` (µs since 1970) is for tests only; 0 asks only."""
-        (cost,) = costs
-        if cost < 0:
-            raise ValueError("a cost gives no tokens back: it is at least 0")
-        return (b"%d" % cost, now, *self.packed_limits)
+    def capacity_of(self, unit: str) -> int | None:
+        """Return the most that a request can cost in a unit; None where nothing counts it."""
+        index = self.units.index(unit)
+        counted = zip(self.capacities, self.unit_of, strict=True)
+        return min((whole for whole, unit_of in counted if unit_of == index), default=None)
+
+    def as_settled(self) -> "Subject":
+        """Return it for the larger script, which settles."""
+        return compiled_subject(self.counters, self.units, may_be_plain=False)
 
 
-def compiled_subject(counters: Iterable[Counter], units: tuple[str, ...] = (REQUESTS,)) -> Subject:
-    """Compile what is counted. Names of limits must be distinct."""
-    counted = [counter for counter in counters if counter.limits]
-    limits = tuple(limit for counter in counted for limit in counter.limits)
+def compiled_subject(
+    counters: Iterable[Counter],
+    cost_units: tuple[str, ...] = (REQUESTS,),
+    *,
+    may_be_plain: bool = True,
+) -> Subject:
+    """Compile what is counted. Names of limits must be distinct.
+
+    A limit of a unit that is not among `cost_units` costs nothing here: it is not asked.
+    """
+    if len(cost_units) > UNITS_MAX:
+        raise ValueError(f"a request costs at most {UNITS_MAX} units")
+    ordered = _ordered(counters, frozenset(cost_units))
+    limits = tuple(limit for counter in ordered for limit in counter.limits)
+    plain = may_be_plain and all(map(is_plain, limits))
+    calendars: dict[Calendar, int] = {}
+
+    def packed(limit: Limit) -> bytes:
+        calendar = calendar_of(limit) if isinstance(limit, Quota) else None
+        number = None if calendar is None else calendars.setdefault(calendar, len(calendars))
+        more = b"" if plain else traits(limit, cost_units.index(limit.unit))
+        return packed_limit(limit, number) + more
+
     capacities = tuple(map(capacity, limits))
-    names = [limit.name for limit in limits]
+    shown = [limit for limit in limits if not limit.shadow]
+    keys = tuple(map(_key_of, ordered))
     return Subject(
         limits=limits,
         capacities=capacities,
         cost_max=min(capacities, default=0),
-        units=units,
-        keys=tuple(counter.state for counter in counted),
-        packed_limits=tuple(b"".join(map(packed_limit, counter.limits)) for counter in counted),
+        units=cost_units,
+        unit_of=tuple(cost_units.index(limit.unit) for limit in limits),
+        is_plain=plain,
+        keys=keys,
+        packed_limits=tuple(b"".join(map(packed, counter.limits)) for counter in ordered),
         words=tuple(map(described, limits)),
         limit_fields=tuple(map(limit_field, capacities)),
-        policy_field=policy_field(list(zip(names, capacities, map(window_s, limits), strict=True))),
-        service_limit_format=service_limit_format(names),
-        counters=tuple(counted),
+        shown=tuple(index for index, limit in enumerate(limits) if not limit.shadow),
+        policy_field=policy_field(list(map(_policy_item, shown))),
+        service_limit_format=service_limit_format(limit.name for limit in shown),
+        near_at=tuple(map(near_at, limits)) if any(limit.warn_at for limit in limits) else (),
+        first_lease=sum(not is_lease(limit) for limit in limits),
+        leases=tuple(
+            (key, units(counter.limits[0]).emission)
+            for key, counter in zip(keys, ordered, strict=True)
+            if is_lease(counter.limits[0])
+        ),
+        counters=tuple(ordered),
+        boundaries=Boundaries(tuple(calendars)) if calendars else None,
     )
+
+
+def _ordered(counters: Iterable[Counter], cost_units: frozenset[str]) -> list[Counter]:
+    """Return what is asked in the order of the reply: strings, then windows, then leases."""
+    strings: list[Counter] = []
+    others: list[Counter] = []
+    leases: list[Counter] = []
+    for counter in counters:
+        asked = [limit for limit in counter.limits if limit.unit in cost_units]
+        if in_string := tuple(filter(is_packed, asked)):
+            strings.append(counter._replace(limits=in_string))
+        for limit in asked:
+            if not is_packed(limit):
+                (leases if is_lease(limit) else others).append(counter._replace(limits=(limit,)))
+    return strings + others + leases
+
+
+def _key_of(counter: Counter) -> bytes:
+    """Return the key of the state's string, or of the one limit that is counted beside it."""
+    limit = counter.limits[0]
+    if is_packed(limit):
+        return counter.state
+    kind = b"c" if is_lease(limit) else b"w"
+    name = identity(limit).to_bytes(IDENTITY_BYTES).hex().encode()
+    return b"%b:%b:%b" % (counter.state, kind, name)
+
+
+def _policy_item(limit: Limit) -> PolicyItem:
+    return PolicyItem(limit.name, capacity(limit), window_s(limit), quota_unit(limit))
 
 
 def caller_counters(tenant: str, key_id: str, limits: tuple[Limit, ...]) -> tuple[Counter, ...]:
@@ -114,18 +208,11 @@ def caller_counters(tenant: str, key_id: str, limits: tuple[Limit, ...]) -> tupl
     )
 
 
-def violation_of(subject: Subject, refuses: tuple[bool, ...]) -> Violation:
+def violation_of(subject: Subject, refuses: Sequence[bool]) -> Violation:
     """Return what is said of a refusal; `refuses` tells for each limit whether it does."""
     names = tuple(limit.name for limit in compress(subject.limits, refuses))
     words = ", ".join(compress(subject.words, refuses))
     return Violation(names, words)
-
-
-def described(limit: Limit) -> str:
-    """Return the limit in words for people."""
-    if isinstance(limit, Quota):
-        return f'"{limit.name}" ({limit.quota} per {limit.per})'
-    return f'"{limit.name}" ({limit.rate}, burst {limit.burst}, per {limit.per})'
 
 
 def key_state(tenant: str, key_id: str) -> bytes:
@@ -141,38 +228,3 @@ def tenant_state(tenant: str) -> bytes:
 def tenant_states(tenant: str) -> bytes:
     """Return what the names of all states of a tenant begin with."""
     return KEY_PREFIX + b"{" + tenant.encode() + b"}:"
-
-
-def capacity(limit: Limit) -> int:
-    """Return the most that can ever be spent at once."""
-    return limit.quota.count if isinstance(limit, Quota) else limit.burst
-
-
-def window_s(limit: Limit) -> int | None:
-    """Return the seconds in which the limit renews itself; None for months, which differ."""
-    if isinstance(limit, Quota):
-        return None if limit.quota.period == "month" else limit.quota.period_s
-    return ceil(limit.burst * limit.rate.period_s / limit.rate.count)
-
-
-def units(limit: Limit) -> Units:
-    """Return the numbers the script counts in; a quota's rate is its period, a month 0."""
-    if isinstance(limit, Quota):
-        return Units(Kind.QUOTA, window_s(limit) or 0, 1)
-    return bucket_units(limit.rate, limit.burst)
-
-
-def packed_limit(limit: Limit) -> bytes:
-    """Return the limit as the script reads it: identity, rate, emission, capacity."""
-    kind, rate, emission = units(limit)
-    digest = int.from_bytes(blake2b(limit.name.encode(), digest_size=IDENTITY_BYTES).digest())
-    identity = digest // 2 * 2 + kind
-    return b"".join(
-        number.to_bytes(size)
-        for number, size in (
-            (identity, IDENTITY_BYTES),
-            (rate, 4),
-            (emission, 7),
-            (capacity(limit), 4),
-        )
-    )

@@ -1,9 +1,9 @@
--- One decision over all limits of a caller, all or nothing, on the store's clock.
+-- One decision over all limits of a request, all or nothing, on the store's clock.
 --
--- KEYS     states: the key's own, the tenant's (one hash slot); either may be left out
--- ARGV[1]  cost, a whole number of at least 1; 0 asks without spending
--- ARGV[2]  now in µs since 1970, for tests only; empty: the store's own time
--- ARGV[3+] for each state its limits, 21 bytes each: identity, rate, emission, capacity
+-- KEYS     states, in one hash slot: a packed string each
+-- ARGV[1]  what it costs (plain.lua, others.lua)
+-- ARGV[2]  now (clock.lua)
+-- ARGV[3+] for each key its limits, LIMIT_SIZE bytes each: identity, rate, emission, capacity
 -- reply    {1 or 0, remaining, seconds, remaining, seconds, ...} in the order of the limits;
 --          seconds: until more is available; for a limit that refuses, until the cost is
 --
@@ -16,53 +16,25 @@
 -- 2^52, is never rounded across a whole number: floor and ceil of it are exact.
 --
 -- Hot, and what a script defines is made anew at each call: few functions, one array a limit.
+-- Two scripts have this text (scripts.py). In one of them `others` is nil, so that a request of which
+-- nothing but plain buckets and quotas is asked pays for no more.
 
-local LIMIT, RECORD, SIZE = '>I6I4I7I4', '>I6I7I4I4', 21
+local RECORD, SIZE = '>I6I7I4I4', 21
 local QUOTA = 0 -- identity % 2; a bucket is 1
-local SECOND = 1000000
+local OVERDRAWN = 2 ^ 52 -- on top of the `at` of a bucket that owes more than it holds
 local STEP_BACK = 60 * SECOND -- a clock this far behind a quota's window waits for it
-local KEPT_MAX = 8 -- records of limits that this caller does not have (any more)
-local floor, ceil, max = math.floor, math.ceil, math.max
-local read, write = struct.unpack, struct.pack
-
--- Start and end, in µs, of the window of `period` seconds (0: a calendar month) around `time`, UTC.
-local function window(period, time)
-  if period > 0 then
-    local length = period * SECOND
-    local start = time - time % length
-    return start, start + length
-  end
-  -- Days from 1970 to the first day of a month, both Gregorian; January of year 0 is month 0.
-  -- Years are taken to begin in March, so that the leap day is the last.
-  local function first_day(month)
-    local year = floor((month - 2) / 12)
-    local since_march = month - 2 - year * 12
-    return year * 365 + floor(year / 4) - floor(year / 100) + floor(year / 400)
-      + floor((153 * since_march + 2) / 5) - 719468
-  end
-  local day = floor(time / (86400 * SECOND))
-  local month = 1970 * 12 + floor(day / 30.436875)
-  while first_day(month) > day do month = month - 1 end
-  while first_day(month + 1) <= day do month = month + 1 end
-  return first_day(month) * 86400 * SECOND, first_day(month + 1) * 86400 * SECOND
-end
+local KEPT_MAX = 8 -- records of limits that this request does not have (any more)
 
 -- Decide -------------------------------------------------------------------------------------
 
-local cost, now = tonumber(ARGV[1]), tonumber(ARGV[2])
-local is_server_time = now == nil
-if is_server_time then
-  local time = redis.call('TIME')
-  now = time[1] * SECOND + time[2]
-end
-
 local admitted, mended = true, false
 local states, found, counted = {}, {}, {}
-for index = 1, #KEYS do
+for index = 1, states_count do
   local state, packed = redis.call('GET', KEYS[index]) or '', ARGV[index + 2]
   local limits, known = {}, 0
-  for position = 1, #packed / SIZE do
-    local identity, rate, emission, capacity = read(LIMIT, packed, (position - 1) * SIZE + 1)
+  for position = 1, #packed / LIMIT_SIZE do
+    local offset = (position - 1) * LIMIT_SIZE + 1
+    local identity, rate, emission, capacity = read(LIMIT, packed, offset)
     local at, at_rate, part
     for offset = 1, #state, SIZE do
       local other, other_at, other_rate, other_part = read(RECORD, state, offset)
@@ -89,39 +61,57 @@ for index = 1, #KEYS do
       debt = (at - now) * rate
       if at_rate == rate then debt = debt - part end
       if debt > full then
-        -- The clock went back, or the plan gives less: empty, but never more than that.
-        debt, mended = full, true
+        -- The clock went back, or the plan gives less: empty, but never more than that. Unless
+        -- it owes: then by as much as it holds.
+        local most = full
+        if at >= OVERDRAWN then
+          at, most = at - OVERDRAWN, 2 * full
+          debt = max(0, (at - now) * rate - (at_rate == rate and part or 0))
+        end
+        if debt > most then debt, mended = most, true end
       end
     end
-    local refuses = debt + cost * emission > full
-    admitted = admitted and not refuses
+    local refuses
+    if others then
+      refuses, admitted = others.judged(index, position, debt, emission, full, admitted)
+    else
+      refuses = debt + cost * emission > full
+      admitted = admitted and not refuses
+    end
     limits[position] = {identity, rate, emission, capacity, debt, close, refuses}
   end
   states[index], found[index], counted[index] = state, known, limits
 end
+if others then admitted = others.measured(admitted) end
 
 -- Spend and answer ---------------------------------------------------------------------------
 
 local spent = admitted and cost or 0
 local reply, place = {admitted and 1 or 0}, 1
-for index = 1, #KEYS do
+for index = 1, states_count do
   local limits, state, records, latest = counted[index], states[index], '', 0
   for position = 1, #limits do
     local identity, rate, emission, capacity, debt, close, refuses = unpack(limits[position])
-    local remaining, seconds, at, part = capacity, 0, close, nil
-    debt = debt + spent * emission
+    local remaining, seconds, at, part, wanted = capacity, 0, close, nil, cost
+    if others then
+      debt, wanted = others.charged(index, position, limits[position], admitted)
+    else
+      debt = debt + spent * emission
+    end
     if close then
       remaining, seconds, part = max(0, capacity - debt), ceil((close - now) / SECOND), debt
     elseif debt > 0 then
       local room = capacity * emission - debt
-      remaining = floor(room / emission)
-      local wanted = (refuses and cost <= capacity) and cost or remaining + 1
+      remaining = max(0, floor(room / emission))
+      if not refuses or wanted == 0 or wanted > capacity then wanted = remaining + 1 end
       seconds = ceil(ceil((wanted * emission - room) / rate) / SECOND)
       local time = ceil(debt / rate)
       at, part = now + time, time * rate - debt
     end
     if debt > 0 then
-      records, latest = records .. write(RECORD, identity, at, rate, part), max(latest, at)
+      latest = max(latest, at)
+      if not close and debt > capacity * emission then at = at + OVERDRAWN end
+      records = records .. write(RECORD, identity, at, rate, part)
     end
     reply[place + 1], reply[place + 2], place = remaining, seconds, place + 2
   end
@@ -133,13 +123,16 @@ for index = 1, #KEYS do
       for _, limit in ipairs(limits) do mine[limit[1]] = true end
       for offset = 1, #state, SIZE do
         local identity, at = read(RECORD, state, offset)
-        if not mine[identity] and at > now and count < KEPT_MAX then
+        local ends = at >= OVERDRAWN and at - OVERDRAWN or at
+        if not mine[identity] and ends > now and count < KEPT_MAX then
           records = records .. string.sub(state, offset, offset + SIZE - 1)
-          latest, count = max(latest, at), count + 1
+          latest, count = max(latest, ends), count + 1
         end
       end
     end
-    if is_server_time then
+    if records == '' then
+      redis.call('DEL', KEYS[index])
+    elseif is_server_time then
       -- Rounded up: a state must not end before what it says does.
       redis.call('SET', KEYS[index], records, 'PXAT', ceil(latest / 1000))
     else
@@ -147,4 +140,5 @@ for index = 1, #KEYS do
     end
   end
 end
+if others then others.spent(admitted, reply, place) end
 return reply

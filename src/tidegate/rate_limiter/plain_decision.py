@@ -1,0 +1,271 @@
+"""A decision: the store's answer about all limits of one request, and what it means to a client.
+
+Pure: a reply becomes a value with its reasons. A reply of any other shape is a failure of the
+store, never an admission. Hot: header fields are built with one `%` format each; what only a
+refusal or a log needs is worked out when asked for.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.http.errors import GatewayError, StoreUnavailable, TooManyRequests
+from tidegate.http.headers import HeaderField
+from tidegate.rate_limiter.header_fields import INTEGER_MAX
+from tidegate.rate_limiter.lease import Lease
+from tidegate.rate_limiter.limits import NO_VIOLATION, Costs, Subject, Violation, violation_of
+from tidegate.store.errors import unavailable
+
+
+class QuotaExceeded(TooManyRequests):
+    """draft-ietf-httpapi-ratelimit-headers-11 registers the type of this problem."""
+
+    type_uri = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+
+class CostExceedsLimit(GatewayError):
+    """The request costs more than a limit can ever hold. Not a 429: waiting never helps."""
+
+    status = 403
+    slug = "cost-exceeds-limit"
+    title = "The plan can never admit a request of this cost"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """One limit after the decision."""
+
+    name: str
+    capacity: int
+    remaining: int
+    reset_s: int
+    """Until more is available; of a limit that refuses, until the cost is. 0: it is full."""
+    is_violated: bool
+
+
+class Decision:
+    """Whether the request may pass. `headers` belong on every answer, admitted or refused."""
+
+    __slots__ = (
+        "_cost",
+        "_figures",
+        "_states",
+        "_subject",
+        "_violated",
+        "allowed",
+        "headers",
+        "retry_after_s",
+    )
+
+    would_refuse: tuple[str, ...] = ()
+    """Names of the shadow limits that would have refused."""
+    lease: Lease | None = None
+    """What the request holds until it has ended; to be released then."""
+    degraded: str | None = None
+    """How it was decided without the store: open or local."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        cost: int,
+        allowed: bool,
+        figures: tuple[int, ...],
+        headers: tuple[HeaderField, ...],
+        retry_after_s: int | None,
+    ) -> None:
+        self._subject = subject
+        self._cost = cost
+        self._figures = figures
+        self._states: tuple[LimitState, ...] | None = None
+        self._violated: Violation | None = None
+        self.allowed = allowed
+        self.headers = headers
+        self.retry_after_s = retry_after_s
+        """None where the request is admitted, and where it never can be."""
+
+    @property
+    def figures(self) -> tuple[int, ...]:
+        """Return what is left of each limit and in how many seconds there is more, in turn."""
+        return self._figures
+
+    @property
+    def states(self) -> tuple[LimitState, ...]:
+        """Return every limit, in the order of the header fields."""
+        if self._states is None:
+            remaining, seconds = self._figures[::2], self._figures[1::2]
+            self._states = tuple(
+                LimitState(limit.name, capacity, left, reset_s, refuses and not self.allowed)
+                for limit, capacity, left, reset_s, refuses in zip(
+                    self._subject.limits,
+                    self._subject.capacities,
+                    remaining,
+                    seconds,
+                    self._refusing(),
+                    strict=True,
+                )
+            )
+        return self._states
+
+    @property
+    def violated(self) -> tuple[str, ...]:
+        """Return the names of the limits that refuse; none where the request is admitted."""
+        return self._violation.names
+
+    @property
+    def near(self) -> tuple[str, ...]:
+        """Return the names of the limits of which the share that shall be told of is spent."""
+        near_at = self._subject.near_at
+        if not near_at:
+            return ()
+        remaining = zip(self._subject.limits, self._figures[::2], near_at, strict=True)
+        return tuple(limit.name for limit, left, at in remaining if left <= at)
+
+    def error(self) -> GatewayError:
+        """Return the error that refuses the request. `headers` belong on its answer as well."""
+        if self.retry_after_s is None:
+            return CostExceedsLimit(self._never_detail())
+        violation = self._violation
+        return QuotaExceeded(
+            f"Reached: {violation.words}. Try again in {self.retry_after_s} s",
+            headers=((b"retry-after", b"%d" % self.retry_after_s),),
+            members={"violated-policies": violation.names},
+        )
+
+    def _never_detail(self) -> str:
+        subject = self._subject
+        cost, capacity, limit = max(
+            zip(self._wanted(), subject.capacities, subject.limits, strict=True),
+            key=lambda each: each[0] - each[1],
+        )
+        return (
+            f'This request costs {cost}, but the limit "{limit.name}" never holds more '
+            f"than {capacity}: waiting does not help"
+        )
+
+    def _wanted(self) -> tuple[int, ...]:
+        """Return what the request costs each limit."""
+        return (self._cost,) * len(self._subject.limits)
+
+    def _refusing(self) -> tuple[bool, ...]:
+        """Return which of the limits refuse, if the request is refused."""
+        return tuple(map(self._cost.__gt__, self._figures[::2]))
+
+    @property
+    def _violation(self) -> Violation:
+        if self._violated is None:
+            self._violated = self._looked_up() if not self.allowed else NO_VIOLATION
+        return self._violated
+
+    def _looked_up(self) -> Violation:
+        subject = self._subject
+        refuses = self._refusing()
+        violation = subject.violations.get(refuses)
+        if violation is None:
+            violation = subject.violations[refuses] = violation_of(subject, refuses)
+        return violation
+
+
+def plain_decision(subject: Subject, costs: Costs, reply: Any) -> Decision:
+    """Return what `reply` decides about a plain subject. Raises StoreUnavailable."""
+    cost, capacities = costs[0], subject.capacities
+    if len(capacities) == 1 and type(reply) is list and len(reply) == 3:
+        return _by_one(subject, cost, reply)
+    if type(reply) is not list or len(reply) != 1 + 2 * len(capacities):
+        raise unusable()
+    if type(reply[0]) is not int or reply[0] not in (0, 1):
+        raise unusable()
+    allowed = reply[0] == 1
+    if not capacities:
+        return Decision(subject, cost, allowed, (), (), None)
+    index = (
+        _lowest_share(capacities, cost, reply) if allowed else _longest_wait(subject, cost, reply)
+    )
+    return _told(subject, cost, allowed, tuple(reply[1:]), index)
+
+
+def _told(
+    subject: Subject, cost: int, allowed: bool, figures: tuple[int, ...], index: int
+) -> Decision:
+    """Return the decision of which the limit at `index` is the tightest."""
+    remaining, seconds = figures[2 * index : 2 * index + 2]
+    headers = (
+        subject.limit_fields[index],
+        (b"x-ratelimit-remaining", b"%d" % remaining),
+        (b"x-ratelimit-reset", b"%d" % seconds),
+        subject.policy_field,
+        (b"ratelimit", subject.service_limit_format % figures),
+    )
+    can_wait = not allowed and cost <= subject.cost_max
+    return Decision(subject, cost, allowed, figures, headers, seconds if can_wait else None)
+
+
+def present_states(subject: Subject, reply: Any) -> tuple[LimitState, ...]:
+    """Return the limits as they are, from the reply to a cost of 0. Raises StoreUnavailable.
+
+    `is_violated`: a request of cost 1 would be refused now.
+    """
+    limits, capacities = subject.limits, subject.capacities
+    if type(reply) is not list or len(reply) != 1 + 2 * len(capacities):
+        raise unusable()
+    states = []
+    for index, (limit, capacity) in enumerate(zip(limits, capacities, strict=True)):
+        remaining, seconds = reply[2 * index + 1], reply[2 * index + 2]
+        if type(remaining) is not int or type(seconds) is not int:
+            raise unusable()
+        states.append(LimitState(limit.name, capacity, remaining, seconds, remaining < 1))
+    return tuple(states)
+
+
+def _by_one(subject: Subject, cost: int, reply: list[Any]) -> Decision:
+    """Return what most requests get, the word of the one limit there is: nothing to choose from."""
+    allowed, remaining, seconds = reply
+    if not allowed.__class__ is remaining.__class__ is seconds.__class__ is int:
+        raise unusable()
+    capacity = subject.cost_max
+    remaining_max = capacity - cost if allowed == 1 else min(capacity, cost - 1)
+    if allowed not in (0, 1) or not (
+        0 <= remaining <= remaining_max and 0 <= seconds <= INTEGER_MAX
+    ):
+        raise unusable()
+    return _told(subject, cost, allowed == 1, (remaining, seconds), 0)
+
+
+def _lowest_share(capacities: tuple[int, ...], cost: int, reply: list[Any]) -> int:
+    """Return the tightest limit of an admission: the one with the lowest remaining share."""
+    tightest, lowest, at = 0, 2.0, 1
+    for index, capacity in enumerate(capacities):
+        remaining, seconds = reply[at], reply[at + 1]
+        if (
+            type(remaining) is not int
+            or type(seconds) is not int
+            or not 0 <= remaining <= capacity - cost
+            or not 0 <= seconds <= INTEGER_MAX
+        ):
+            raise unusable()
+        share = remaining / capacity
+        if share < lowest:
+            tightest, lowest = index, share
+        at += 2
+    return tightest
+
+
+def _longest_wait(subject: Subject, cost: int, reply: list[Any]) -> int:
+    """Return the tightest limit of a refusal: of those that refuse, the one that does longest."""
+    tightest, longest = -1, -1
+    for index, capacity in enumerate(subject.capacities):
+        remaining, seconds = reply[2 * index + 1], reply[2 * index + 2]
+        if (
+            type(remaining) is not int
+            or type(seconds) is not int
+            or not 0 <= remaining <= capacity
+            or not 0 <= seconds <= INTEGER_MAX
+        ):
+            raise unusable()
+        if remaining < cost and seconds > longest:
+            tightest, longest = index, seconds
+    if tightest < 0:
+        raise unusable()
+    return tightest
+
+
+def unusable() -> StoreUnavailable:
+    return unavailable("The store's answer about the limits is not usable")

@@ -1,0 +1,13 @@
+-- What every script about limits begins with: the time, and short names.
+-- ARGV[2] is now in µs since 1970, for tests only; empty: the store's own time.
+
+local SECOND = 1000000
+local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
+local read, write = struct.unpack, struct.pack
+
+local now = tonumber(ARGV[2])
+local is_server_time = now == nil
+if is_server_time then
+  local time = redis.call('TIME')
+  now = time[1] * SECOND + time[2]
+end
