@@ -1,0 +1,109 @@
+"""Decisions without the store: what becomes of a request whose limits cannot be asked.
+
+`closed` refuses it with the store's own 503, `open` lets it through, `local` decides by the
+worker's part of its limits (local_limits.py). Every such answer says so, each is counted, and the
+log has one line when an outage begins and one when it has ended: while a store comes and goes, that
+is one outage. What was spent in parts is then told to the store, as far as it counts still.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from tidegate.config.schema import StoreFailure
+from tidegate.http.headers import HeaderField
+from tidegate.rate_limiter.decision import Decision, decision
+from tidegate.rate_limiter.limits import Costs, Subject, compiled_subject
+from tidegate.rate_limiter.local import SECOND_US
+from tidegate.rate_limiter.local_limits import LocalLimits
+from tidegate.store import Store
+
+logger = logging.getLogger("tidegate.limits")
+
+DEFAULT: Final[StoreFailure] = "local"
+FIELD: Final = b"tidegate-degraded"
+FIELDS: Final[dict[StoreFailure, HeaderField]] = {
+    "open": (FIELD, b"open"),
+    "local": (FIELD, b"local"),
+}
+CALM_S: Final = 2.5
+"""An outage has ended when the store has decided all for so long: longer than the longest pause
+between two attempts to reach it, so that a store that comes and goes has one."""
+
+_UNLIMITED: Final = compiled_subject(())
+
+
+class DegradedDecision(Decision):
+    """As any decision, and says how it was made."""
+
+    __slots__ = ("degraded",)
+
+    def __init__(self, made: Decision, mode: StoreFailure) -> None:
+        for name in Decision.__slots__:
+            setattr(self, name, getattr(made, name))
+        self.headers = (*made.headers, FIELDS[mode])
+        self.degraded = mode
+
+
+class Degraded:
+    """Of one worker; `close` it with its loop."""
+
+    def __init__(self, store: Store, clock: Callable[[], int] = time.time_ns) -> None:
+        self.workers = 1
+        """How many there are, as last known."""
+        self.decisions: dict[StoreFailure, int] = {"open": 0, "closed": 0, "local": 0}
+        """Made without the store, by how."""
+        self._store = store
+        self._clock = clock
+        self._local = LocalLimits(lambda: self.workers)
+        self._before: dict[StoreFailure, int] = {}
+        """The counts when the outage began."""
+        self._began_at = self._last_at = 0.0
+        self._ending: asyncio.TimerHandle | None = None
+
+    def decision(
+        self, subject: Subject, costs: Costs, mode: StoreFailure, why: str
+    ) -> Decision | None:
+        """Return what the mode makes of a store that cannot be asked; None: nothing."""
+        self._note(mode, why)
+        if mode == "closed":
+            return None
+        if mode == "open":
+            return DegradedDecision(decision(_UNLIMITED, costs, [1]), mode)
+        now = self._clock() // 1000
+        said_at = now - round((time.perf_counter() - subject.last[1]) * SECOND_US)
+        reply = self._local.decide(subject, costs, now, said_at)
+        return DegradedDecision(decision(subject, costs, reply), mode)
+
+    def close(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+
+    def _note(self, mode: StoreFailure, why: str) -> None:
+        loop = asyncio.get_running_loop()
+        self._last_at = loop.time()
+        if self._ending is None:
+            self._began_at, self._before = self._last_at, dict(self.decisions)
+            self._ending = loop.call_later(CALM_S, self._end_if_calm)
+            logger.warning(
+                "Limits are decided without the store (on_store_failure: %s, 1 of %d workers): %s",
+                mode, self.workers, why,
+            )  # fmt: skip
+        self.decisions[mode] += 1
+
+    def _end_if_calm(self) -> None:
+        loop = asyncio.get_running_loop()
+        ends_at = self._last_at + CALM_S
+        if loop.time() < ends_at or not self._store.is_up:
+            self._ending = loop.call_at(max(ends_at, loop.time() + CALM_S), self._end_if_calm)
+            return
+        self._ending = None
+        made = {mode: self.decisions[mode] - before for mode, before in self._before.items()}
+        logger.warning(
+            "The store decides limits again; without it were decided, in %.1f s: %s",
+            self._last_at - self._began_at,
+            ", ".join(f"{count} {mode}" for mode, count in made.items() if count),
+        )
+        self._local.forget()
