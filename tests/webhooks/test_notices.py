@@ -10,7 +10,8 @@ from tidegate.store import open_store
 from tidegate.webhooks import Counted, Notices, Outbox, Watched, notices
 
 COUNTED = Counted(
-    state=b"tg:limits:{acme}:t", limit="monthly", quota=10, period="month", per="tenant",
+    state=b"tg:limits:{acme}:t",
+    counted_in="{acme}:t", limit="monthly", quota=10, period="month", per="tenant",
     unit="requests", tenant="acme", plan="pro", key_id=None, route=None,
 )  # fmt: skip
 MONTH_S = 28 * 86_400
@@ -44,7 +45,8 @@ async def test_a_share_is_told_when_it_is_reached_and_not_before(outbox):
     assert seven["timestamp"].endswith("Z")
     assert seven["data"].pop("window_end") % 60 == 0
     assert seven["data"] == {
-        "limit": "monthly", "quota": 10, "period": "month", "per": "tenant", "unit": "requests",
+        "counted_in": "{acme}:t", "limit": "monthly", "quota": 10, "period": "month",
+        "per": "tenant", "unit": "requests",
         "tenant": "acme", "plan": "pro", "key_id": None, "route": None, "used": 7, "share": 0.7,
     }  # fmt: skip
     assert (ten["data"]["used"], ten["data"]["share"]) == (10, 1.0)

@@ -22,7 +22,11 @@ from tidegate.config.nodes import (
 from tidegate.config.problems import Problems, did_you_mean
 
 ANY: Final = "*"
-_OWN_PATHS: Final = (("health_path", "/health"), ("ready_path", "/ready"))
+_OWN_PATHS: Final = {
+    "health_path": "/health",
+    "ready_path": "/ready",
+    "usage_path": "/.tidegate/usage",
+}
 
 
 def check(root: Mapping, problems: Problems) -> None:
@@ -78,12 +82,14 @@ def _plans_exist(root: Mapping, problems: Problems) -> None:
 
 
 def _own_paths(root: Mapping, problems: Problems) -> None:
-    """The gateway answers two paths itself; a catch-all does not take them, nor may a route."""
-    own = {text_of(root, "listen", field) or default: field for field, default in _OWN_PATHS}
-    if len(own) < len(_OWN_PATHS):
-        for node in scalars(root, "listen", "ready_path"):
-            message = "health_path and ready_path are the same; they answer different questions"
-            problems.add(node.mark, node.path, message)
+    """The gateway answers some paths itself; a catch-all does not take them, nor may a route."""
+    own: dict[str, str] = {}
+    for field, default in _OWN_PATHS.items():
+        other = own.setdefault(text_of(root, "listen", field) or default, field)
+        if other != field:
+            written = [*scalars(root, "listen", field), *scalars(root, "listen", other)]
+            message = f"{other} and {field} are the same; they answer different questions"
+            problems.add(written[0].mark, written[0].path, message)
     for kind in ("paths", "exact_paths"):
         for node in scalars(root, "services", "*", "routes", "*", kind, "*"):
             if node.text in own:

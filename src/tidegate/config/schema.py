@@ -48,6 +48,8 @@ class Listen(Model):
     port: f.Port = 8000
     health_path: f.Path = "/health"
     ready_path: f.Path = "/ready"
+    usage_path: f.Path = "/.tidegate/usage"
+    """Where a caller reads, with his key and without a charge, what is left of his limits."""
     trusted_proxies: tuple[f.Network, ...] = ()
     """Networks whose X-Forwarded-* fields are believed and extended; others are replaced."""
     auth_failures: f.FailureRate | None = Rate(20, "minute")

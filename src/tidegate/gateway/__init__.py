@@ -1,8 +1,9 @@
 """Routing, the compiled snapshot, and `handle`: the core that both doors call."""
 
 from tidegate.gateway.explain import Explanation, explain
-from tidegate.gateway.gateway import Gateway, GatewayNotOpen
+from tidegate.gateway.gateway import Gateway
 from tidegate.gateway.nodes import Node, alive, announced, fingerprint
+from tidegate.gateway.not_open import GatewayNotOpen
 from tidegate.gateway.observation import connection_readings, metrics_directory
 from tidegate.gateway.purge import purge
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot

@@ -17,7 +17,9 @@ from pydantic import SecretStr
 from tidegate.cache import Cache, open_cache
 from tidegate.config import Config, Settings, load
 from tidegate.gateway import own_answers
+from tidegate.gateway.caller_usage import CallerUsage
 from tidegate.gateway.debug import debug_field, may_debug
+from tidegate.gateway.not_open import GatewayNotOpen
 from tidegate.gateway.observation import metrics_directory, pool_readings, telemetry_of
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot, largest_body_bytes
 from tidegate.http import GatewayError, Headers, Outcome, Request, Response
@@ -30,10 +32,6 @@ from tidegate.store import Store, open_store
 STORE_WAIT_S: Final = 5.0
 DEGRADED_WAIT_S: Final = 0.5
 """A worker that is replaced during an outage shall serve what needs no store, and soon."""
-
-
-class GatewayNotOpen(GatewayError):
-    """A request came before the gateway was opened. Who mounted it reads the answer."""
 
 
 class Gateway:
@@ -78,9 +76,8 @@ class Gateway:
         self._identity = RequestIdentity()
         self.telemetry = telemetry_of(config, log_to)
         self._recorder = self.telemetry.recorder
-        self._own = frozenset(
-            (config.listen.health_path.encode(), config.listen.ready_path.encode())
-        )
+        self._own = own_answers.paths(config.listen)
+        self._usage: CallerUsage | None = None
 
     @classmethod
     def from_file(cls, path: str | Path, *, require_store: bool = True) -> Self:
@@ -124,6 +121,7 @@ class Gateway:
             opened.push_async_callback(snapshot.aclose)
             self._observe(store, snapshot)
             self._store, self._parts, self._snapshot = store, parts, snapshot
+            self._usage = CallerUsage(self.config, parts, store)
             self._opened = opened.pop_all()
         return self
 
@@ -148,28 +146,28 @@ class Gateway:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._store = self._parts = self._snapshot = None
+        self._store = self._parts = self._snapshot = self._usage = None
         await self._opened.aclose()
 
     @property
     def snapshot(self) -> Snapshot:
         """The configuration in force. Raises GatewayNotOpen outside `async with`."""
         if self._snapshot is None:
-            raise _not_open()
+            raise GatewayNotOpen()
         return self._snapshot
 
     @property
     def parts(self) -> Parts:
         """What its policies are made from. Raises GatewayNotOpen outside `async with`."""
         if self._parts is None:
-            raise _not_open()
+            raise GatewayNotOpen()
         return self._parts
 
     @property
     def store(self) -> Store:
         """The store in use. Raises GatewayNotOpen outside `async with`."""
         if self._store is None:
-            raise _not_open()
+            raise GatewayNotOpen()
         return self._store
 
     @property
@@ -187,7 +185,7 @@ class Gateway:
         started_at = perf_counter()
         store, snapshot, path = self._store, self._snapshot, request.path
         if store is None or snapshot is None:
-            raise _not_open()
+            raise GatewayNotOpen()
         if path in self._own:
             request.context = Context(None, None, store, path, started_at)
             return self._own_answer(request)
@@ -275,25 +273,28 @@ class Gateway:
             trip_s = self._recorder.last_trip_s
             headers.replace(*debug_field(route, context, source=source, trip_s=trip_s))
 
-    def _own_answer(self, request: Request) -> Response:
+    def _own_answer(self, request: Request) -> Awaitable[Response]:
         """Answer without a route; the answer has an id all the same."""
-        context = request.context
+        context, listen = request.context, self.config.listen
         self._identity.ask(request, context)
+        if self._usage is not None and request.path == listen.usage_path.encode():
+            return self._told(self._usage.answer(request), request)
         try:
-            if request.path == self.config.listen.health_path.encode():
-                response = own_answers.health(request)
-            else:
-                is_up = self._store is not None and self._store.is_up
-                response = own_answers.readiness(request, is_ready=self.is_ready, is_up=is_up)
+            is_up = self._store is not None and self._store.is_up
+            response = own_answers.state(request, listen, is_ready=self.is_ready, is_up=is_up)
         except GatewayError as error:
             complete_answer(error.headers, context)
             raise
         complete_answer(response.headers, context)
         return response
 
-
-def _not_open() -> GatewayNotOpen:
-    return GatewayNotOpen(
-        "the gateway is not open: write `async with gateway:` around what serves it, "
-        "for FastAPI in its lifespan"
-    )
+    async def _told(self, answer: Awaitable[Response], request: Request) -> Response:
+        """Complete and record an answer to a caller about himself, which no route has given."""
+        try:
+            response = await answer
+        except BaseException as error:
+            self._failed(error, request)
+            raise
+        complete_answer(response.headers, request.context)
+        self._recorder.answered(self._recorder.unrouted, request.context, request, response)
+        return response

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from tidegate.http import GatewayError
 from tidegate.http.errors import StoreUnavailable
@@ -140,6 +140,36 @@ async def read_usage(store: Store, tenant: str, first: int, last: int) -> list[U
     for minute, flat in zip(minutes, await asyncio.gather(*asked), strict=True):
         rows.extend(_rows(tenant, minute, flat))
     return rows
+
+
+class Amounts(NamedTuple):
+    """What was used, in the order of FIELDS."""
+
+    requests: int
+    refused: int
+    bytes: int
+
+
+async def read_key_usage(
+    store: Store, tenant: str, key_id: str, routes: Sequence[str], first: int, last: int
+) -> Amounts:
+    """Return what one key used of these routes from minute `first` to minute `last`.
+
+    Reads its own fields alone, however many keys the tenant has. Raises StoreUnavailable.
+    """
+    fields = [f"{key_id}:{route}:{what}" for what in FIELDS for route in routes]
+    if not fields:
+        return Amounts(0, 0, 0)
+    asked = [
+        store.execute(b"HMGET", minute_key(tenant, minute), *fields, timeout_s=READ_TIMEOUT_S)
+        for minute in range(first, last + 1)
+    ]
+    sums = [0] * len(FIELDS)
+    for amounts in await asyncio.gather(*asked):
+        for index, amount in enumerate(amounts):
+            if amount is not None:
+                sums[index // len(routes)] += int(amount)
+    return Amounts(*sums)
 
 
 def minute_key(tenant: str, minute: int) -> bytes:

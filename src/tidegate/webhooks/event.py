@@ -24,6 +24,8 @@ class Counted:
 
     state: bytes
     """Where the store counts it: what makes subjects differ."""
+    counted_in: str
+    """The same in words that may be shown: `{acme}:t`, `{a:192.0.2.1}`."""
     limit: str
     quota: int
     period: str

@@ -1,0 +1,158 @@
+"""What a caller is told of himself: each limit that counts his requests, and how many there were.
+
+Asked with the key that calls the routes, on a path that the gateway answers itself; nothing is
+charged and nothing sent on. Limits are read as `explain` reads them, by the limits' own script at
+a cost of nothing; those in shadow mode are not told, since they bind nobody. What one answer may
+cost is bounded, for it is free: so many routes, and counts that are read anew every few seconds.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from tidegate.config import Config, Route
+from tidegate.config.schema import Limit, Quota
+from tidegate.gateway.own_answers import check_method, json_answer
+from tidegate.http import Response
+from tidegate.identity import Caller
+from tidegate.policies import Parts, Request
+from tidegate.policies.applicable_limits import Applicable, HeaderMissing
+from tidegate.policies.authenticate import Recognition
+from tidegate.policies.client_address import TrustedProxies
+from tidegate.policies.request_values import RequestValues
+from tidegate.rate_limiter import REQUESTS, Counter, LimitState
+from tidegate.store import Store
+from tidegate.telemetry.usage import Amounts, read_key_usage
+
+ROUTES_MAX: Final = 50
+"""Routes whose limits and counts are told: the first of the configuration that the plan has."""
+RECENT_MINUTES: Final = 60
+COUNTS_KEPT_S: Final = 5.0
+CALLERS_MAX: Final = 1000
+"""Callers whose counts are kept."""
+
+
+class _Placed(NamedTuple):
+    """Where a limit is counted, and on which route alone; None: on all."""
+
+    counter: Counter
+    route: str | None
+
+
+class CallerUsage:
+    """Made once for an open gateway."""
+
+    def __init__(self, config: Config, parts: Parts, store: Store) -> None:
+        proxies = TrustedProxies(parts.listen.trusted_proxies)
+        self._routes = tuple(
+            route for service in config.services for route in service.routes if route.auth
+        )
+        self._parts = parts
+        self._store = store
+        self._values = RequestValues(proxies)
+        self._recognition = Recognition(parts.resolver, parts.throttle, proxies)
+        self._counts: dict[Caller, tuple[float, Amounts]] = {}
+
+    async def answer(self, request: Request) -> Response:
+        """Raises MethodNotAllowed, Unauthorized, AuthThrottled, StoreUnavailable."""
+        check_method(request)
+        caller = await self._recognition.caller(request)
+        routes = [
+            route for route in self._routes if caller.grants is None or route.name in caller.grants
+        ][:ROUTES_MAX]
+        placed = self._placed(caller, routes, request)
+        limits, counts = await asyncio.gather(self._limits(placed), self._recent(caller, routes))
+        told = {
+            "tenant": caller.tenant,
+            "plan": caller.plan,
+            "key": {"id": caller.key_id, "name": caller.key_name},
+            "limits": limits,
+            "last_hour": counts._asdict(),
+        }
+        return json_answer(request, told)
+
+    def _placed(self, caller: Caller, routes: Iterable[Route], request: Request) -> list[_Placed]:
+        """Return every state in which a limit of the caller counts, once."""
+        placed: dict[Counter, _Placed] = {}
+        for route in routes:
+            units = (REQUESTS, *route.costs)
+            found = self._parts.subjects.applicable(caller, route, units)
+            for counter in self._counters(found, request):
+                is_on_route = b"r:" + route.name.encode() in counter.state
+                place = _Placed(counter, route.name if is_on_route else None)
+                placed.setdefault(counter, place)
+        return list(placed.values())
+
+    def _counters(self, found: Applicable, request: Request) -> Iterator[Counter]:
+        """Yield what a request would count in; of what it tells too little for, nothing."""
+        yield from found._replace(varying=()).counters()
+        for applied in found.varying:
+            alone = found._replace(fixed=(), varying=(applied,))
+            try:
+                yield from alone.counters(self._values.of(alone, request))
+            except HeaderMissing:
+                continue
+
+    async def _limits(self, placed: list[_Placed]) -> list[dict[str, Any]]:
+        limiter = self._parts.limiter
+        asked = [
+            limiter.states(limiter.subject((counter,), _units(counter))) for counter, _ in placed
+        ]
+        clock = self._store.execute(b"TIME")
+        states = await asyncio.gather(*asked)
+        now_s = int((await clock)[0])
+        return [
+            _told(limit, state, route, now_s)
+            for (counter, route), found in zip(placed, states, strict=True)
+            for limit, state in zip(counter.limits, found, strict=True)
+            if not limit.shadow
+        ]
+
+    async def _recent(self, caller: Caller, routes: list[Route]) -> Amounts:
+        now = time.monotonic()
+        kept = self._counts.get(caller)
+        if kept is not None and now < kept[0]:
+            return kept[1]
+        minute = int(time.time()) // 60
+        counts = await read_key_usage(
+            self._store,
+            caller.tenant,
+            caller.key_id,
+            [route.name for route in routes],
+            minute - RECENT_MINUTES + 1,
+            minute,
+        )
+        if len(self._counts) >= CALLERS_MAX:
+            del self._counts[next(iter(self._counts))]
+        self._counts[caller] = now + COUNTS_KEPT_S, counts
+        return counts
+
+
+def _units(counter: Counter) -> tuple[str, ...]:
+    others = {limit.unit for limit in counter.limits} - {REQUESTS}
+    return (REQUESTS, *sorted(others))
+
+
+def _told(limit: Limit, state: LimitState, route: str | None, now_s: int) -> dict[str, Any]:
+    return {
+        "name": limit.name,
+        "per": limit.per,
+        "route": route,
+        "unit": limit.unit,
+        "limit": state.capacity,
+        "remaining": state.remaining,
+        "reset_s": state.reset_s,
+        "window_end": _window_end(limit, state, now_s),
+    }
+
+
+def _window_end(limit: Limit, state: LimitState, now_s: int) -> int | None:
+    """Return when a quota begins anew, in seconds since 1970; None for what has no window.
+
+    What is left of a window is rounded up, and the clock is read a moment after it.
+    """
+    if not isinstance(limit, Quota):
+        return None
+    step_s = min(limit.quota.period_s, 60)
+    return (now_s + state.reset_s) // step_s * step_s

@@ -1,0 +1,214 @@
+"""What a caller is told of himself: true, free, for his key alone, and bounded in what it costs.
+
+Peers' pain point 19: no usage query for clients.
+"""
+
+import json
+import time
+
+import pytest
+
+from tidegate.config import Config
+from tidegate.gateway import caller_usage
+from tidegate.telemetry.usage import Amounts
+from tidegate.testing import ScriptedUpstream
+
+PATH = "/.tidegate/usage"
+LIMITS = [
+    {"name": "steady", "rate": "10/s", "burst": 20},
+    {"name": "monthly", "quota": "1000/month", "per": "tenant"},
+]
+
+
+def config(upstream, plan=None, routes=None, **sections):
+    routes = routes or [{"name": "all", "paths": ["/"]}]
+    return Config.model_validate(
+        {
+            "version": 1,
+            "plans": {"pro": {"limits": LIMITS, **(plan or {})}},
+            "tenants": [
+                {"name": "acme", "plan": "pro", "keys": [{"name": "ci", "value": "acme_key"}]},
+                {"name": "other", "plan": "pro", "keys": [{"name": "ci", "value": "other_key"}]},
+            ],
+            "services": [{"name": "s", "targets": [upstream.url], "routes": routes}],
+            **sections,
+        }
+    )
+
+
+@pytest.fixture
+async def kit_of(tidegate_kit):
+    """`await kit_of(**sections)`: a kit with two tenants on one plan."""
+    async with ScriptedUpstream() as upstream:
+
+        async def opened(**sections):
+            kit = await tidegate_kit(config=config(upstream, **sections))
+            kit.upstream = upstream
+            return kit
+
+        yield opened
+
+
+async def usage(kit, key="acme_key", **headers):
+    answer = await kit.get(PATH, key=key, headers=headers)
+    assert answer.status == 200, answer.body
+    return json.loads(answer.body)
+
+
+async def test_it_tells_who_calls_and_what_is_left(kit_of):
+    kit = await kit_of()
+    for _ in range(3):
+        assert (await kit.get("/x", key="acme_key")).status == 200
+    told = await usage(kit)
+    assert (told["tenant"], told["plan"], told["key"]["name"]) == ("acme", "pro", "ci")
+    assert told["key"]["id"].startswith("key_")
+    steady, monthly = told["limits"]
+    assert steady.pop("reset_s") <= 1
+    assert 17 <= steady.pop("remaining") <= 20
+    assert steady == {
+        "name": "steady", "per": "key", "route": None, "unit": "requests", "limit": 20,
+        "window_end": None,
+    }  # fmt: skip
+    assert (monthly["limit"], monthly["remaining"]) == (1000, 997)
+    end = monthly["window_end"]
+    assert time.gmtime(end)[2:6] == (1, 0, 0, 0)
+    assert abs(end - time.time() - monthly["reset_s"]) < 2
+
+
+async def test_it_costs_nothing_and_reaches_no_service(kit_of):
+    kit = await kit_of()
+    first = await usage(kit)
+    for _ in range(30):
+        assert await usage(kit) == first
+    assert kit.upstream.requests == []
+
+
+async def test_it_is_of_the_caller_alone(kit_of):
+    kit = await kit_of()
+    await kit.get("/x", key="acme_key")
+    assert (await usage(kit, key="other_key"))["limits"][1]["remaining"] == 1000
+
+
+@pytest.mark.parametrize("key", [None, "wrong"])
+async def test_without_a_key_that_is_known_nothing_is_told(kit_of, key):
+    kit = await kit_of()
+    answer = await kit.get(PATH, key=key)
+    assert answer.status == 401
+    assert answer.header("www-authenticate") is not None
+    assert answer.header("x-request-id") is not None
+
+
+async def test_guessing_there_is_throttled_as_everywhere(kit_of):
+    kit = await kit_of(listen={"auth_failures": "3/m"})
+    statuses = [(await kit.get(PATH, key=f"wrong_{n}")).status for n in range(5)]
+    assert statuses == [401, 401, 401, 429, 429]
+    assert (await kit.get("/x", key="wrong_9")).status == 429
+
+
+async def test_the_answer_is_for_this_moment_and_this_caller(kit_of):
+    kit = await kit_of()
+    answer = await kit.get(PATH, key="acme_key")
+    assert answer.header("cache-control") == "no-store"
+    assert answer.header("content-type") == "application/json"
+    assert (await kit.request("HEAD", PATH, key="acme_key")).body == b""
+    refused = await kit.post(PATH, key="acme_key")
+    assert (refused.status, refused.header("allow")) == (405, "GET, HEAD")
+
+
+async def test_it_moves(kit_of):
+    kit = await kit_of(listen={"usage_path": "/me"})
+    answer = await kit.get("/me", key="acme_key")
+    assert json.loads(answer.body)["tenant"] == "acme"
+    await kit.get(PATH, key="acme_key")
+    assert [request.target for request in kit.upstream.requests] == [PATH.encode()]
+
+
+async def test_limits_of_one_route_are_told_with_it_and_shared_ones_once(kit_of):
+    routes = [
+        {"name": "search", "paths": ["/search"]},
+        {"name": "all", "paths": ["/"]},
+        {"name": "open", "paths": ["/open"], "auth": ()},
+    ]
+    plan = {"routes": {"search": {"limits": [{"name": "slow", "rate": "1/s"}]}}}
+    kit = await kit_of(plan=plan, routes=routes)
+    await kit.get("/search", key="acme_key")
+    told = (await usage(kit))["limits"]
+    assert [(limit["name"], limit["route"]) for limit in told] == [
+        ("steady", None), ("slow", "search"), ("monthly", None),
+    ]  # fmt: skip
+
+
+async def test_routes_that_the_plan_has_not_are_not_told(kit_of):
+    routes = [{"name": "search", "paths": ["/search"]}, {"name": "all", "paths": ["/"]}]
+    plan = {
+        "allow": [{"route": "all"}],
+        "routes": {"search": {"limits": [{"name": "slow", "rate": "1/s"}]}},
+    }
+    kit = await kit_of(plan=plan, routes=routes)
+    assert [limit["name"] for limit in (await usage(kit))["limits"]] == ["steady", "monthly"]
+
+
+async def test_by_address_and_header_it_tells_of_this_requests_own(kit_of):
+    plan = {
+        "limits": [
+            {"name": "address", "rate": "10/s", "per": "address"},
+            {"name": "user", "rate": "10/s", "per": "header:x-user"},
+        ]
+    }
+    kit = await kit_of(plan=plan)
+    assert [limit["name"] for limit in (await usage(kit))["limits"]] == ["address"]
+    told = (await usage(kit, **{"x-user": "ann"}))["limits"]
+    assert sorted(limit["name"] for limit in told) == ["address", "user"]
+
+
+async def test_limits_in_shadow_mode_are_not_told(kit_of):
+    shadow = {"name": "trial", "rate": "1/s", "shadow": True}
+    kit = await kit_of(plan={"limits": [*LIMITS, shadow]})
+    assert [limit["name"] for limit in (await usage(kit))["limits"]] == ["steady", "monthly"]
+
+
+async def test_it_counts_the_requests_of_the_last_hour(kit_of, monkeypatch):
+    kit = await kit_of()
+    monkeypatch.setattr(caller_usage, "COUNTS_KEPT_S", 0.0)
+    for _ in range(4):
+        await kit.get("/x", key="acme_key")
+    await kit.get("/x", key="other_key")
+    await kit.gateway.telemetry._flush()
+    told = (await usage(kit))["last_hour"]
+    assert told.pop("bytes") > 0
+    assert told == {"requests": 4, "refused": 0}
+
+
+async def test_counts_are_read_anew_only_after_a_while(kit_of, monkeypatch):
+    kit = await kit_of()
+    reads = []
+
+    async def read(*arguments):
+        reads.append(arguments)
+        return Amounts(1, 0, 0)
+
+    monkeypatch.setattr(caller_usage, "read_key_usage", read)
+    for _ in range(5):
+        await usage(kit)
+    assert len(reads) == 1
+
+
+async def test_routes_beyond_the_bound_cost_nothing(kit_of, monkeypatch):
+    monkeypatch.setattr(caller_usage, "ROUTES_MAX", 2)
+    names = [f"r{n}" for n in range(5)]
+    routes = [{"name": name, "paths": [f"/{name}"]} for name in names]
+    on_route = {"limits": [{"name": "slow", "rate": "1/s"}]}
+    kit = await kit_of(plan={"routes": dict.fromkeys(names, on_route)}, routes=routes)
+    told = (await usage(kit))["limits"]
+    assert [limit["route"] for limit in told if limit["route"]] == ["r0", "r1"]
+
+
+async def test_who_asks_is_counted_as_a_request_without_a_route(kit_of):
+    kit = await kit_of()
+    await usage(kit)
+    await kit.get(PATH, key=None)
+    statuses = kit.gateway.telemetry.series()["tidegate_requests"]
+    assert {key: n for key, n in statuses.items() if key.startswith("\x1f")} == {
+        "\x1f\x1f200\x1fgateway": 1,
+        "\x1f\x1f401\x1fgateway": 1,
+    }
