@@ -13,8 +13,9 @@ from tests.rate_limiter.test_model import buckets, costs, plans, starts, window
 from tidegate.config.schema import Limit, Quota, TokenBucket
 from tidegate.config.units import Rate
 from tidegate.rate_limiter import caller_counters
-from tidegate.rate_limiter.limits import capacity, compiled_subject, units
+from tidegate.rate_limiter.limits import compiled_subject
 from tidegate.rate_limiter.local import BucketPart, Part, QuotaPart, WindowPart, decide
+from tidegate.rate_limiter.numbers import capacity, units
 from tidegate.rate_limiter.units import Kind
 
 SECOND = 10**6

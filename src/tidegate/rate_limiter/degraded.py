@@ -8,9 +8,10 @@ is one outage. What was spent in parts is then told to the store, as far as it c
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from tidegate.config.schema import StoreFailure
 from tidegate.http.headers import HeaderField
@@ -32,19 +33,8 @@ CALM_S: Final = 2.5
 """An outage has ended when the store has decided all for so long: longer than the longest pause
 between two attempts to reach it, so that a store that comes and goes has one."""
 
+LEASE_BYTES: Final = 14
 _UNLIMITED: Final = compiled_subject(())
-
-
-class DegradedDecision(Decision):
-    """As any decision, and says how it was made."""
-
-    __slots__ = ("degraded",)
-
-    def __init__(self, made: Decision, mode: StoreFailure) -> None:
-        for name in Decision.__slots__:
-            setattr(self, name, getattr(made, name))
-        self.headers = (*made.headers, FIELDS[mode])
-        self.degraded = mode
 
 
 class Degraded:
@@ -57,7 +47,9 @@ class Degraded:
         """Made without the store, by how."""
         self._store = store
         self._clock = clock
-        self._local = LocalLimits(lambda: self.workers)
+        self.held: Callable[[bytes], int] = lambda _: 0
+        """How many requests of this worker have a lease in a set: whoever holds them tells."""
+        self._local = LocalLimits(lambda: self.workers, lambda leases: self.held(leases))
         self._before: dict[StoreFailure, int] = {}
         """The counts when the outage began."""
         self._began_at = self._last_at = 0.0
@@ -70,16 +62,22 @@ class Degraded:
         self._note(mode, why)
         if mode == "closed":
             return None
-        if mode == "open":
-            return DegradedDecision(decision(_UNLIMITED, costs, [1]), mode)
-        now = self._clock() // 1000
-        said_at = now - round((time.perf_counter() - subject.last[1]) * SECOND_US)
-        reply = self._local.decide(subject, costs, now, said_at)
-        return DegradedDecision(decision(subject, costs, reply), mode)
+        made = decision(_UNLIMITED, costs, [1]) if mode == "open" else self._decided(subject, costs)
+        made.headers = (*made.headers, FIELDS[mode])
+        made.degraded = mode
+        return made
 
     def close(self) -> None:
         if self._ending is not None:
             self._ending.cancel()
+
+    def _decided(self, subject: Subject, costs: Costs) -> Decision:
+        now = self._clock() // 1000
+        said_at = now - round((time.perf_counter() - subject.last[1]) * SECOND_US)
+        reply: list[Any] = list(self._local.decide(subject, costs, now, said_at))
+        if subject.leases and reply[0]:
+            reply.append(os.urandom(LEASE_BYTES))
+        return decision(subject, costs, reply)
 
     def _note(self, mode: StoreFailure, why: str) -> None:
         loop = asyncio.get_running_loop()

@@ -213,6 +213,42 @@ class WindowPart:
             self._spent -= self._entries.popleft()[1]
 
 
+class LeasePart:
+    """How many requests run at a time; `held` tells how many of this worker's do."""
+
+    __slots__ = ("_held", "_lasts_us", "_parts", "_taken", "capacity")
+
+    def __init__(self, capacity: int, lasts_us: int, parts: int, held: Callable[[], int]) -> None:
+        self.capacity = capacity
+        self._lasts_us = lasts_us
+        self._parts = parts
+        self._held = held
+        self._taken = 0
+        """By the decision that is being made: it is held when that is known."""
+
+    def wait_us(self, cost: int, now: int) -> int:
+        self._taken = 0
+        is_over = self._held() * self._parts > max(0, self.capacity - cost * self._parts)
+        return self._lasts_us if is_over else 0
+
+    def spend(self, cost: int, now: int) -> None:
+        self._taken = cost
+
+    def left(self, now: int) -> int:
+        held = self._held() + self._taken
+        return max(0 if held else 1, (self.capacity - held * self._parts) // self._parts)
+
+    def reset_us(self, now: int) -> int:
+        return self._lasts_us if self._held() + self._taken else 0
+
+    def learn(self, remaining: int, at: int) -> None:
+        """What runs here is known without the store."""
+
+    def unsettled(self, now: int) -> int:
+        """Return 0: leases that are held are renewed, also where the store has them not."""
+        return 0
+
+
 def decide(
     parts: Sequence[Part], costs: Sequence[int], now: int, shadows: Container[int] = ()
 ) -> list[int]:

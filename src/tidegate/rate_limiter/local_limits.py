@@ -6,15 +6,22 @@ and the lowest word holds. Bounded: the part that was not used for longest is fo
 """
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from tidegate.config.limits import SlidingWindow
-from tidegate.config.schema import Limit, Quota
-from tidegate.config.units import Rate
-from tidegate.rate_limiter.limits import Costs, Counter, Subject, capacity, units
-from tidegate.rate_limiter.local import SECOND_US, BucketPart, Part, QuotaPart, WindowPart, decide
+from tidegate.config.schema import Concurrency, Limit, Quota, SlidingWindow
+from tidegate.rate_limiter.calendars import Calendar, calendar_of, windows_around
+from tidegate.rate_limiter.limits import Costs, Counter, Subject
+from tidegate.rate_limiter.local import (
+    SECOND_US,
+    BucketPart,
+    LeasePart,
+    Part,
+    QuotaPart,
+    WindowPart,
+    decide,
+)
+from tidegate.rate_limiter.numbers import capacity, units
 
 PARTS_MAX: Final = 20_000
 """About 0.5 KB each: 10,000 subjects of two limits."""
@@ -29,30 +36,33 @@ class Spent(NamedTuple):
 
 
 class LocalLimits:
-    """Of one worker. `workers` tells how many there are, as last known."""
+    """Of one worker. `workers` tells how many there are, as last known, `held` how many requests
+    run here that have a lease in a set of the store's.
+    """
 
-    def __init__(self, workers: Callable[[], int]) -> None:
+    def __init__(self, workers: Callable[[], int], held: Callable[[bytes], int]) -> None:
         self._workers = workers
+        self._held = held
         self._parts: dict[tuple[bytes, Limit], Part] = {}
         self._said: dict[Subject, float] = {}
         """By subject, which word of the store its parts have taken."""
 
     def decide(self, subject: Subject, costs: Costs, now: int, said_at: int) -> list[int]:
-        """Return what the script would reply; `said_at` is when the store said its last, in µs
-        since 1970 as `now` is.
+        """Return what the script would reply, less a lease; `said_at` is when the store said its
+        last, in µs since 1970 as `now` is.
         """
-        parts = [
-            self._part(counter.state, limit)
-            for counter in subject.counters
-            for limit in counter.limits
-        ]
+        parts = self._parts_of(subject)
         figures, at = subject.last
         if figures and self._said.get(subject) != at:
+            self._said.pop(subject, None)
+            _make_room(self._said)
             self._said[subject] = at
             for part, remaining in zip(parts, figures[::2], strict=True):
                 part.learn(remaining, said_at)
-        by_unit = dict(zip(subject.units, costs, strict=True))
-        return decide(parts, [by_unit[limit.unit] for limit in subject.limits], now)
+        wants = [costs[unit] for unit in subject.unit_of]
+        wants[subject.first_lease :] = [1] * (len(parts) - subject.first_lease)
+        shadows = {place for place, limit in enumerate(subject.limits) if limit.shadow}
+        return decide(parts, wants, now, shadows)
 
     def spent(self, now: int) -> Iterator[Spent]:
         """Yield what the store is to be told, now that it is back."""
@@ -64,31 +74,48 @@ class LocalLimits:
         self._parts.clear()
         self._said.clear()
 
-    def _part(self, state: bytes, limit: Limit) -> Part:
+    def _parts_of(self, subject: Subject) -> list[Part]:
+        """Return a part for each limit, in the order of the reply."""
+        leases = dict(zip(subject.limits[subject.first_lease :], subject.leases, strict=True))
+        return [
+            self._part(counter.state, limit, leases.get(limit, (b"", 0))[0])
+            for counter in subject.counters
+            for limit in counter.limits
+        ]
+
+    def _part(self, state: bytes, limit: Limit, leases: bytes) -> Part:
         key = state, limit
         part = self._parts.pop(key, None)
         if part is None:
-            if len(self._parts) >= PARTS_MAX:
-                del self._parts[next(iter(self._parts))]
-            part = _made(limit, max(1, self._workers()))
+            _make_room(self._parts)
+            part = _made(limit, max(1, self._workers()), partial(self._held, leases))
         self._parts[key] = part  # at the end: used last
         return part
 
 
-def _made(limit: Limit, parts: int) -> Part:
-    if isinstance(limit, SlidingWindow):
-        return WindowPart(capacity(limit), limit.rate.period_s * SECOND_US, parts)
-    if isinstance(limit, Quota):
-        return QuotaPart(capacity(limit), partial(_window_end, limit.quota), parts)
+def _made(limit: Limit, parts: int, held: Callable[[], int]) -> Part:
     _, rate, emission = units(limit)
-    return BucketPart(capacity(limit), rate, emission, parts)
+    whole = capacity(limit)
+    match limit:
+        case SlidingWindow():
+            return WindowPart(whole, emission, parts)
+        case Quota():
+            return QuotaPart(whole, partial(_window_end, limit), parts)
+        case Concurrency():
+            return LeasePart(whole, emission, parts, held)
+        case _:
+            return BucketPart(whole, rate, emission, parts)
 
 
-def _window_end(quota: Rate, now: int) -> int:
-    """Return when the calendar period around `now` ends, in UTC."""
-    if quota.period != "month":
-        length = quota.period_s * SECOND_US
+def _window_end(quota: Quota, now: int) -> int:
+    """Return when the calendar period around `now` ends."""
+    calendar = calendar_of(quota)
+    if calendar is None and quota.quota.period != "month":
+        length = quota.quota.period_s * SECOND_US
         return now - now % length + length
-    day = datetime.fromtimestamp(now // SECOND_US, UTC)
-    following = datetime(day.year + day.month // 12, day.month % 12 + 1, 1, tzinfo=UTC)
-    return int(following.timestamp()) * SECOND_US
+    return windows_around(calendar or Calendar("month", "UTC", 1), now).end
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    if len(kept) >= PARTS_MAX:
+        del kept[next(iter(kept))]

@@ -52,6 +52,7 @@ class Decision:
         "_subject",
         "_violated",
         "allowed",
+        "degraded",
         "headers",
         "retry_after_s",
     )
@@ -60,8 +61,6 @@ class Decision:
     """Names of the shadow limits that would have refused."""
     lease: Lease | None = None
     """What the request holds until it has ended; to be released then."""
-    degraded: str | None = None
-    """How it was decided without the store: open or local."""
 
     def __init__(
         self,
@@ -81,6 +80,8 @@ class Decision:
         self.headers = headers
         self.retry_after_s = retry_after_s
         """None where the request is admitted, and where it never can be."""
+        self.degraded: str | None = None
+        """How it was decided without the store: open or local."""
 
     @property
     def figures(self) -> tuple[int, ...]:
