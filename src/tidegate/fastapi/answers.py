@@ -26,10 +26,10 @@ class Answers:
                 return
             await send(visit.passed(message))
             if visit.is_whole:
-                visit.end()
+                await visit.end()
 
         try:
             await self._app(scope, receive, send_on)
         finally:
             if visits.visit is not None:
-                visits.visit.end()
+                await visits.visit.end()

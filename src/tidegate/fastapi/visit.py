@@ -16,7 +16,7 @@ from tidegate.asgi import Gateway
 from tidegate.config import Route
 from tidegate.edge.asgi import Scope
 from tidegate.gateway import GatewayNotOpen
-from tidegate.http import GatewayError, HeaderField, Headers, Response
+from tidegate.http import GatewayError, HeaderField, Headers, Outcome, Response
 from tidegate.http.message import Request
 from tidegate.identity import Caller
 from tidegate.policies import Context, RequestIdentity
@@ -76,7 +76,7 @@ class Home:
             said = next((one.route for one in known if one.route.name == name), None)
             route = (said or Route.model_construct(name=name)).model_copy(update={"cost": cost})
             on_route = parts.subjects.on(route, (REQUESTS,))
-            limit = Limit(parts.limiter, on_route, cost, needs_caller=True)
+            limit = Limit(parts.limiter, parts.leases, on_route, cost, needs_caller=True)
             found = self._limits[name, cost] = route, limit
         return found
 
@@ -113,6 +113,8 @@ class Visit:
         """The fields of the answer, as they left."""
         self.is_whole = False
         """Whether all of the answer has passed."""
+        self._granted: list[Response] = []
+        """What stands for the endpoint in each charge: a lease is held until it is closed."""
         self._is_recorded = False
         self.failure: GatewayError | None = None
         """What the gateway itself has answered."""
@@ -134,7 +136,7 @@ class Visit:
                 raise entitlement.refusal(caller, request.method)
         context.route, limit = self._home.limit(name, cost)
         try:
-            await limit(request, _nothing)
+            self._granted.append(await limit(request, _endpoint))
         finally:
             decision = context.decision
             self._fields = [] if decision is None else list(decision.headers)
@@ -162,8 +164,10 @@ class Visit:
                 self.is_whole = True
         return message
 
-    def end(self) -> None:
-        """Record the request, once: nothing more will be answered."""
+    async def end(self) -> None:
+        """Record the request, once, and end its leases: nothing more will be answered."""
+        while self._granted:
+            await self._granted.pop().aclose(Outcome.COMPLETE)
         if self._is_recorded:
             return
         self._is_recorded = True
@@ -228,6 +232,9 @@ def _announced_size(fields: list[HeaderField]) -> int:
     return next((int(value) for name, value in fields if name.lower() == b"content-length"), 0)
 
 
-async def _nothing(_: Request[Context]) -> Response:
-    """Stands for what follows the limit: here that is the endpoint, which FastAPI calls."""
-    return Response(200)
+async def _endpoint(_: Request[Context]) -> Response:
+    """Stands for what follows the limit: here that is the endpoint, which FastAPI calls, and which
+    runs until what is returned is closed."""
+    response = Response(200)
+    response.on_close(lambda _: None)
+    return response

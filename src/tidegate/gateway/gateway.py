@@ -21,12 +21,11 @@ from tidegate.gateway.caller_usage import CallerUsage
 from tidegate.gateway.debug import debug_field, may_debug
 from tidegate.gateway.not_open import GatewayNotOpen
 from tidegate.gateway.observation import metrics_directory, pool_readings, telemetry_of
+from tidegate.gateway.parts import parts_of
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot, largest_body_bytes
 from tidegate.http import GatewayError, Headers, Outcome, Request, Response
-from tidegate.identity import KeyResolver
-from tidegate.policies import AuthThrottle, Context, Parts, RequestIdentity, Subjects, is_cached
+from tidegate.policies import Context, Parts, RequestIdentity, is_cached
 from tidegate.policies.answer_fields import complete_answer
-from tidegate.rate_limiter import Limiter
 from tidegate.store import Store, open_store
 
 STORE_WAIT_S: Final = 5.0
@@ -113,8 +112,9 @@ class Gateway:
             ):
                 cache = await open_cache(self.config.cache, store)
                 opened.push_async_callback(cache.aclose)
-            parts = self._parts_of(store, cache)
+            parts = parts_of(self.config, store, cache, self._directory)
             opened.callback(parts.resolver.close)
+            opened.callback(parts.leases.close)
             snapshot = compile_snapshot(self.config, parts, self._recorder)
             if self._starts_apps:
                 await snapshot.start()  # closes itself where it fails
@@ -124,21 +124,6 @@ class Gateway:
             self._usage = CallerUsage(self.config, parts, store)
             self._opened = opened.pop_all()
         return self
-
-    def _parts_of(self, store: Store, cache: Cache | None) -> Parts:
-        listen, limiter = self.config.listen, Limiter(store)
-        rate = listen.auth_failures
-        return Parts(
-            listen,
-            KeyResolver(self.config, store),
-            limiter,
-            Subjects(limiter, listen.trusted_proxies, self.config.limits),
-            self.body_bytes_max,
-            self._directory,
-            plans=self.config.plans,
-            throttle=None if rate is None else AuthThrottle(rate, limiter),
-            cache=cache,
-        )
 
     async def __aexit__(
         self,

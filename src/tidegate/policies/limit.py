@@ -6,8 +6,10 @@ The limits' fields, on every answer to a limited request, are answer_fields.py's
 """
 
 import logging
+from asyncio import CancelledError, Future
 from collections.abc import Awaitable
 from time import perf_counter
+from typing import Any
 
 from tidegate.config import Route
 from tidegate.http import Response
@@ -15,6 +17,8 @@ from tidegate.http.errors import StoreUnavailable
 from tidegate.policies.limit_subjects import RouteSubjects, Subjects
 from tidegate.policies.policy import Context, Next, Request
 from tidegate.rate_limiter import REQUESTS, Limiter, Subject
+from tidegate.rate_limiter.lease import Lease
+from tidegate.rate_limiter.lease_keeper import LeaseKeeper
 from tidegate.store import CommandFailed
 
 logger = logging.getLogger("tidegate.policies")
@@ -24,10 +28,17 @@ class Limit:
     """Charges what a request counts in with the route's cost, or refuses with 429."""
 
     def __init__(
-        self, limiter: Limiter, subjects: RouteSubjects, cost: int, *, needs_caller: bool
+        self,
+        limiter: Limiter,
+        leases: LeaseKeeper,
+        subjects: RouteSubjects,
+        cost: int,
+        *,
+        needs_caller: bool,
     ) -> None:
         self.subjects = subjects
         self._limiter = limiter
+        self._leases = leases
         self._known = subjects.known
         self.cost = cost
         self._costs = (cost,)
@@ -57,6 +68,9 @@ class Limit:
         context.pending_limits = None
         try:
             reply = await answer
+        except CancelledError:
+            self._give_back(subject, answer)
+            raise
         except CommandFailed as error:
             # The script itself failed: that is the store's state, and never an admission.
             logger.error("the limits in %s cannot be decided: %s", subject.keys, error)
@@ -69,14 +83,38 @@ class Limit:
         context.decision = decision = self._limiter.decision(subject, self._costs, reply)
         if not decision.allowed:
             raise decision.error()
+        if decision.lease is not None:
+            return await self._held(decision.lease, request, call_next)
         answer = call_next(request)
         return answer if isinstance(answer, Response) else await answer
 
+    def _give_back(self, subject: Subject, answer: Future[Any]) -> None:
+        """End the lease that may be in an answer which came too late to be looked at."""
+        if answer.done() and not answer.cancelled() and answer.exception() is None:
+            decision = self._limiter.decision(subject, self._costs, answer.result())
+            if decision.lease is not None:
+                self._limiter.release(decision.lease)
 
-def build(route: Route, limiter: Limiter, subjects: Subjects) -> Limit | None:
+    async def _held(self, lease: Lease, request: Request, call_next: Next) -> Response:
+        """Pass the request on, and end its lease when the exchange ends, in whatever way."""
+        leases = self._leases
+        leases.hold(lease)
+        try:
+            response = await call_next(request)
+        except BaseException:
+            leases.release(lease)
+            raise
+        if isinstance(response.body, bytes) and not response.needs_release:
+            leases.release(lease)  # the answer is there: nothing runs for it any more
+        else:
+            response.on_close(lambda _: leases.release(lease))
+        return response
+
+
+def build(route: Route, limiter: Limiter, leases: LeaseKeeper, subjects: Subjects) -> Limit | None:
     """Return the policy, or None where nobody has a key and no limit does without one."""
     assert isinstance(route.cost, int)  # noqa: S101 - others are refused by the configuration
     on_route = subjects.on(route, (REQUESTS,))
     if not route.auth and not on_route.has_any():
         return None
-    return Limit(limiter, on_route, route.cost, needs_caller=bool(route.auth))
+    return Limit(limiter, leases, on_route, route.cost, needs_caller=bool(route.auth))

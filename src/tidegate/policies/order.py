@@ -30,6 +30,7 @@ from tidegate.policies.forget import is_cached
 from tidegate.policies.limit_subjects import Subjects
 from tidegate.policies.policy import Ask, Layer, Next, Policy, Request
 from tidegate.rate_limiter import Limiter
+from tidegate.rate_limiter.lease_keeper import LeaseKeeper
 from tidegate.upstream import AnyUpstream
 
 
@@ -40,6 +41,7 @@ class Parts:
     listen: Listen
     resolver: KeyResolver
     limiter: Limiter
+    leases: LeaseKeeper
     subjects: Subjects
     body_bytes_max: int
     """The bound that the doors hold: the largest of all routes."""
@@ -67,7 +69,7 @@ def ordered(
             authenticate.build(parts.resolver, entitlement, parts.throttle, proxies),
         )
     yield from _own(route, "limit", parts)
-    if limited := limit.build(route, parts.limiter, parts.subjects):
+    if limited := limit.build(route, parts.limiter, parts.leases, parts.subjects):
         yield "limit", limited
     if bound := body_bound.build(route, parts.listen.bounds.body_bytes, parts.body_bytes_max):
         yield "body_bound", bound

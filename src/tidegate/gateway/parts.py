@@ -1,0 +1,30 @@
+"""What the policies of all routes are made from, put together for one worker's store."""
+
+from pathlib import Path
+
+from tidegate.cache import Cache
+from tidegate.config import Config
+from tidegate.gateway.snapshot import largest_body_bytes
+from tidegate.identity import KeyResolver
+from tidegate.policies import AuthThrottle, Parts, Subjects
+from tidegate.rate_limiter import Limiter
+from tidegate.rate_limiter.lease_keeper import LeaseKeeper
+from tidegate.store import Store
+
+
+def parts_of(config: Config, store: Store, cache: Cache | None, directory: Path) -> Parts:
+    """`directory` is where relative paths of the configuration start."""
+    listen, limiter = config.listen, Limiter(store)
+    rate = listen.auth_failures
+    return Parts(
+        listen,
+        KeyResolver(config, store),
+        limiter,
+        LeaseKeeper(limiter),
+        Subjects(limiter, listen.trusted_proxies, config.limits),
+        largest_body_bytes(config),
+        directory,
+        plans=config.plans,
+        throttle=None if rate is None else AuthThrottle(rate, limiter),
+        cache=cache,
+    )
