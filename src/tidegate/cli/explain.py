@@ -13,6 +13,7 @@ from tidegate.cli.urls import host_of
 
 if TYPE_CHECKING:
     from tidegate.gateway import Explanation
+    from tidegate.gateway.explain import ExplainedLimit
 
 
 def explain(
@@ -79,6 +80,12 @@ def _no_route(told: "Explanation") -> str:
     return f"none for Host {told.host}, but for {', '.join(told.hosts)} (see --host)"
 
 
+def _refuses(limit: "ExplainedLimit") -> str:
+    if limit.shadow:
+        return "would, in shadow" if limit.refuses else "no, in shadow"
+    return "yes" if limit.refuses else "no, but near" if limit.near else "no"
+
+
 def _print(told: "Explanation") -> None:
     verdict = told.verdict if told.status is None else f"{told.verdict}, {told.status}"
     if verdict == "answered":
@@ -112,7 +119,7 @@ def _print(told: "Explanation") -> None:
                     str(limit.remaining),
                     str(limit.capacity),
                     f"{limit.reset_s} s",
-                    "yes" if limit.refuses else "no",
+                    _refuses(limit),
                 )
                 for limit in told.limits
             ],

@@ -76,7 +76,9 @@ class Home:
             said = next((one.route for one in known if one.route.name == name), None)
             route = (said or Route.model_construct(name=name)).model_copy(update={"cost": cost})
             on_route = parts.subjects.on(route, (REQUESTS,))
-            limit = Limit(parts.limiter, parts.leases, on_route, cost, needs_caller=True)
+            limit = Limit(
+                parts.limiter, parts.leases, on_route, parts.signals, cost, needs_caller=True
+            )
             found = self._limits[name, cost] = route, limit
         return found
 

@@ -96,16 +96,15 @@ class CallerUsage:
 
     async def _limits(self, placed: list[_Placed]) -> list[dict[str, Any]]:
         limiter = self._parts.limiter
-        asked = [
-            limiter.states(limiter.subject((counter,), _units(counter))) for counter, _ in placed
-        ]
+        subjects = [limiter.subject((counter,), _units(counter)) for counter, _ in placed]
+        asked = [limiter.states(subject) for subject in subjects]
         clock = self._store.execute(b"TIME")
         states = await asyncio.gather(*asked)
         now_s = int((await clock)[0])
         return [
-            _told(limit, state, route, now_s)
-            for (counter, route), found in zip(placed, states, strict=True)
-            for limit, state in zip(counter.limits, found, strict=True)
+            _told(limit, state, place.route, now_s)
+            for place, subject, found in zip(placed, subjects, states, strict=True)
+            for limit, state in zip(subject.limits, found, strict=True)
             if not limit.shadow
         ]
 

@@ -52,13 +52,16 @@ class ExplainedCaller:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedLimit:
-    """`refuses`: what the route costs is more than what is left."""
+    """`refuses`: what the route costs is more than what is left. One in shadow mode would refuse,
+    and does not. `near`: spent up to its `warn_at`."""
 
     name: str
     capacity: int
     remaining: int
     reset_s: int
     refuses: bool
+    shadow: bool = False
+    near: bool = False
 
 
 @dataclass(slots=True)
@@ -243,14 +246,19 @@ async def _look_at_limits(
     gateway: Gateway, explanation: Explanation, policy: Limit, request: Request[Context]
 ) -> None:
     asked_at = perf_counter()
-    states = await gateway.parts.limiter.states(policy.subjects.of(request.context.caller, request))
+    subject = policy.subjects.of(request.context.caller, request)
+    states = await gateway.parts.limiter.states(subject)
     explanation.timings_ms["limits"] = _ms_since(asked_at)
     explanation.cost = cost = policy.cost
+    near_at = subject.near_at or (-1,) * len(states)
     explanation.limits = limits = [
-        ExplainedLimit(s.name, s.capacity, s.remaining, s.reset_s, s.remaining < cost)
-        for s in states
-    ]
-    if refusing := [limit.name for limit in limits if limit.refuses]:
+        ExplainedLimit(
+            s.name, s.capacity, s.remaining, s.reset_s, s.remaining < cost,
+            shadow=limit.shadow, near=s.remaining <= near,
+        )
+        for limit, s, near in zip(subject.limits, states, near_at, strict=True)
+    ]  # fmt: skip
+    if refusing := [limit.name for limit in limits if limit.refuses and not limit.shadow]:
         raise TooManyRequests(f"Reached: {', '.join(refusing)}")
 
 

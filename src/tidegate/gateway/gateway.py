@@ -115,10 +115,12 @@ class Gateway:
             parts = parts_of(self.config, store, cache, self._directory)
             opened.callback(parts.resolver.close)
             opened.callback(parts.leases.close)
+            opened.push_async_callback(parts.signals.aclose)
             snapshot = compile_snapshot(self.config, parts, self._recorder)
             if self._starts_apps:
                 await snapshot.start()  # closes itself where it fails
             opened.push_async_callback(snapshot.aclose)
+            self.telemetry.sources.append(parts.signals.readings)
             self._observe(store, snapshot)
             self._store, self._parts, self._snapshot = store, parts, snapshot
             self._usage = CallerUsage(self.config, parts, store)

@@ -6,10 +6,11 @@ from tidegate.cache import Cache
 from tidegate.config import Config
 from tidegate.gateway.snapshot import largest_body_bytes
 from tidegate.identity import KeyResolver
-from tidegate.policies import AuthThrottle, Parts, Subjects
+from tidegate.policies import AuthThrottle, LimitSignals, Parts, Subjects
 from tidegate.rate_limiter import Limiter
 from tidegate.rate_limiter.lease_keeper import LeaseKeeper
 from tidegate.store import Store
+from tidegate.webhooks import Notices, Outbox
 
 
 def parts_of(config: Config, store: Store, cache: Cache | None, directory: Path) -> Parts:
@@ -22,9 +23,17 @@ def parts_of(config: Config, store: Store, cache: Cache | None, directory: Path)
         limiter,
         LeaseKeeper(limiter),
         Subjects(limiter, listen.trusted_proxies, config.limits),
+        LimitSignals(_notices(config, store)),
         largest_body_bytes(config),
         directory,
         plans=config.plans,
         throttle=None if rate is None else AuthThrottle(rate, limiter),
         cache=cache,
     )
+
+
+def _notices(config: Config, store: Store) -> Notices | None:
+    webhooks = config.webhooks
+    if webhooks is None:
+        return None
+    return Notices(Outbox(store, webhooks.url, webhooks.waiting))

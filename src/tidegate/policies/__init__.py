@@ -6,6 +6,7 @@ For a policy of your own: `from tidegate.policies import Next, Policy, Request, 
 from tidegate.http import Response
 from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.forget import is_cached
+from tidegate.policies.limit_signals import LimitSignals
 from tidegate.policies.limit_subjects import Subjects
 from tidegate.policies.order import Parts, asks_of, chain_of, ordered
 from tidegate.policies.own_code import PolicyNotLoaded
@@ -17,6 +18,7 @@ __all__ = [
     "AuthThrottle",
     "Context",
     "Layer",
+    "LimitSignals",
     "Next",
     "Parts",
     "Policy",

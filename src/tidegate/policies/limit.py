@@ -14,6 +14,7 @@ from typing import Any
 from tidegate.config import Route
 from tidegate.http import Response
 from tidegate.http.errors import StoreUnavailable
+from tidegate.policies.limit_signals import LimitSignals
 from tidegate.policies.limit_subjects import RouteSubjects, Subjects
 from tidegate.policies.policy import Context, Next, Request
 from tidegate.rate_limiter import REQUESTS, Limiter, Subject
@@ -32,6 +33,7 @@ class Limit:
         limiter: Limiter,
         leases: LeaseKeeper,
         subjects: RouteSubjects,
+        signals: LimitSignals,
         cost: int,
         *,
         needs_caller: bool,
@@ -39,6 +41,7 @@ class Limit:
         self.subjects = subjects
         self._limiter = limiter
         self._leases = leases
+        self._signals = signals
         self._known = subjects.known
         self.cost = cost
         self._costs = (cost,)
@@ -81,6 +84,8 @@ class Limit:
             del answer  # it holds what it failed with, which leads back here: a circle
         context.decided_at = perf_counter()
         context.decision = decision = self._limiter.decision(subject, self._costs, reply)
+        if subject.is_told:
+            self._signals.seen(context, subject, decision)
         if not decision.allowed:
             raise decision.error()
         if decision.lease is not None:
@@ -111,10 +116,16 @@ class Limit:
         return response
 
 
-def build(route: Route, limiter: Limiter, leases: LeaseKeeper, subjects: Subjects) -> Limit | None:
+def build(
+    route: Route,
+    limiter: Limiter,
+    leases: LeaseKeeper,
+    subjects: Subjects,
+    signals: LimitSignals,
+) -> Limit | None:
     """Return the policy, or None where nobody has a key and no limit does without one."""
     assert isinstance(route.cost, int)  # noqa: S101 - others are refused by the configuration
     on_route = subjects.on(route, (REQUESTS,))
     if not route.auth and not on_route.has_any():
         return None
-    return Limit(limiter, leases, on_route, route.cost, needs_caller=bool(route.auth))
+    return Limit(limiter, leases, on_route, signals, route.cost, needs_caller=bool(route.auth))

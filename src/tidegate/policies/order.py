@@ -27,6 +27,7 @@ from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.entitle import Entitlement
 from tidegate.policies.forget import is_cached
+from tidegate.policies.limit_signals import LimitSignals
 from tidegate.policies.limit_subjects import Subjects
 from tidegate.policies.policy import Ask, Layer, Next, Policy, Request
 from tidegate.rate_limiter import Limiter
@@ -43,6 +44,7 @@ class Parts:
     limiter: Limiter
     leases: LeaseKeeper
     subjects: Subjects
+    signals: LimitSignals
     body_bytes_max: int
     """The bound that the doors hold: the largest of all routes."""
     directory: Path
@@ -69,7 +71,8 @@ def ordered(
             authenticate.build(parts.resolver, entitlement, parts.throttle, proxies),
         )
     yield from _own(route, "limit", parts)
-    if limited := limit.build(route, parts.limiter, parts.leases, parts.subjects):
+    limiting = parts.limiter, parts.leases, parts.subjects, parts.signals
+    if limited := limit.build(route, *limiting):
         yield "limit", limited
     if bound := body_bound.build(route, parts.listen.bounds.body_bytes, parts.body_bytes_max):
         yield "body_bound", bound

@@ -92,6 +92,8 @@ class Subject:
     service_limit_format: bytes
     near_at: tuple[int, ...]
     """For each limit how much remaining is near, -1: it is not told; empty where none is."""
+    is_told: bool
+    """Of some limit more is told than yes and no: it is in the shadow, warns or notifies."""
     first_lease: int
     """Which of the limits is the first lease: they are the last."""
     leases: tuple[tuple[bytes, int], ...]
@@ -160,6 +162,7 @@ def compiled_subject(
         policy_field=policy_field(list(map(_policy_item, shown))),
         service_limit_format=service_limit_format(limit.name for limit in shown),
         near_at=tuple(map(near_at, limits)) if any(limit.warn_at for limit in limits) else (),
+        is_told=any(map(_is_told, limits)),
         first_lease=sum(not is_lease(limit) for limit in limits),
         leases=tuple(
             (key, units(counter.limits[0]).emission)
@@ -184,6 +187,11 @@ def _ordered(counters: Iterable[Counter], cost_units: frozenset[str]) -> list[Co
             if not is_packed(limit):
                 (leases if is_lease(limit) else others).append(counter._replace(limits=(limit,)))
     return strings + others + leases
+
+
+def _is_told(limit: Limit) -> bool:
+    notifies = isinstance(limit, Quota) and bool(limit.notify)
+    return limit.shadow or limit.warn_at is not None or notifies
 
 
 def _key_of(counter: Counter) -> bytes:

@@ -159,5 +159,7 @@ def _record(
                 {"name": s.name, "capacity": s.capacity, "remaining": s.remaining}
                 for s in (decision.states if decision is not None else ())
             ],
+            "would_refuse": () if decision is None else decision.would_refuse,
+            "near": () if decision is None else decision.near,
         }
     ).encode()

@@ -42,6 +42,10 @@ class ShownExplainedLimit(Shown):
     reset_s: int
     refuses: bool
     """What the route costs is more than what is left."""
+    shadow: bool
+    """It is in shadow mode: what refuses here would, and does not."""
+    near: bool
+    """It is spent up to its `warn_at`."""
 
 
 class ShownExplanation(Shown):

@@ -1,0 +1,138 @@
+"""What is told of limits beside yes and no: shadow refusals, limits that are near, quotas' shares.
+
+A limit in shadow mode that would have refused, and one that is spent up to its `warn_at`, are
+counted by plan and limit; the near ones are told to the client in a field of its own, since the
+draft's RateLimit has none for it. A quota with `notify` is looked at by the webhooks' notices. Only
+limits that have one of these cost anything here.
+"""
+
+from collections.abc import Container, Iterator, Sequence
+from typing import Final
+
+from tidegate.config.schema import Quota
+from tidegate.http import HeaderField
+from tidegate.identity import Caller
+from tidegate.policies.policy import Context
+from tidegate.rate_limiter import Counter, Decision, LimitState, Subject
+from tidegate.rate_limiter.limits import KEY_PREFIX, key_state
+from tidegate.telemetry import Reading
+from tidegate.webhooks import Counted, Notices, Watched
+
+WARNING: Final = b"tidegate-limit-warning"
+SUBJECTS_MAX: Final = 20_000
+"""As many as the limit policy keeps. What this worker told of others, the store knows."""
+LIMITS_MAX: Final = 1000
+"""Limits that are counted apart, as in telemetry: plans come and go through the admin API."""
+OTHER_LIMITS: Final = ("", "")
+
+Quotas = Sequence[tuple[int, Watched]]
+"""A subject's quotas with `notify`, each with its place among the limits."""
+
+
+class LimitSignals:
+    """Made once for a gateway. `notices` is None where there are no webhooks."""
+
+    def __init__(self, notices: Notices | None) -> None:
+        self._notices = notices
+        self._quotas: dict[Subject, Quotas] = {}
+        self._would_refuse: dict[tuple[str, str], int] = {}
+        self._near: dict[tuple[str, str], int] = {}
+
+    def seen(self, context: Context, subject: Subject, decision: Decision) -> None:
+        """Take note of a decision, and add to its header fields what is near. To be called for
+        subjects that have something to tell."""
+        plan = "" if context.caller is None else context.caller.plan
+        for name in decision.would_refuse:
+            _add(self._would_refuse, plan, name)
+        if near := decision.near:
+            for name in near:
+                _add(self._near, plan, name)
+            decision.headers += warning(subject, decision.states, near)
+        if self._notices is not None and decision.degraded is None:
+            quotas, states = self._quotas.get(subject), decision.states
+            for index, quota in self._learned(context, subject) if quotas is None else quotas:
+                state = states[index]
+                self._notices.look(quota, state.capacity - state.remaining, state.reset_s)
+
+    def readings(self) -> Iterator[Reading]:
+        """Yield what was counted."""
+        for labels, count in self._would_refuse.items():
+            yield "tidegate_limit_shadow_refusals", labels, count
+        for labels, count in self._near.items():
+            yield "tidegate_limit_near", labels, count
+        if self._notices is not None:
+            yield from self._notices.readings()
+
+    async def aclose(self) -> None:
+        """Write what is noticed and not yet written. The store must still be open."""
+        if self._notices is not None:
+            await self._notices.aclose()
+
+    def _learned(self, context: Context, subject: Subject) -> Quotas:
+        if len(self._quotas) >= SUBJECTS_MAX:
+            del self._quotas[next(iter(self._quotas))]
+        quotas = self._quotas[subject] = tuple(_watched(subject, context))
+        return quotas
+
+
+def warning(
+    subject: Subject, states: Sequence[LimitState], near: Container[str]
+) -> tuple[HeaderField, ...]:
+    """Return the field that tells how much is spent of the limits that are near: a List of
+    RFC 9651. Of a limit in shadow mode nothing is told to clients.
+    """
+    items = [
+        b'"%b";used=%b' % (s.name.encode(), used_share(s.capacity - s.remaining, s.capacity))
+        for s in (states[index] for index in subject.shown)
+        if s.name in near
+    ]
+    return ((WARNING, b", ".join(items)),) if items else ()
+
+
+def used_share(used: int, capacity: int) -> bytes:
+    """Return a share as a Decimal of RFC 9651, rounded down: nothing is spent before it is."""
+    in_1000 = min(used, capacity) * 1000 // capacity
+    whole, _, part = f"{in_1000 / 1000:.3f}".partition(".")
+    return f"{whole}.{part.rstrip('0') or '0'}".encode()
+
+
+def _add(counts: dict[tuple[str, str], int], plan: str, name: str) -> None:
+    labels = plan, name
+    if labels not in counts and len(counts) >= LIMITS_MAX:
+        labels = OTHER_LIMITS
+    counts[labels] = counts.get(labels, 0) + 1
+
+
+def _watched(subject: Subject, context: Context) -> Iterator[tuple[int, Watched]]:
+    index = 0
+    for counter in subject.counters:
+        for limit in counter.limits:
+            if isinstance(limit, Quota) and limit.notify:
+                counted = _counted(limit, counter, context)
+                yield index, Watched(counted, limit.notify, limit.quota.period_s)
+            index += 1
+
+
+def _counted(limit: Quota, counter: Counter, context: Context) -> Counted:
+    """Return what a receiver shall know of a quota: of its caller only what it counts by."""
+    state, caller, route = counter.state, context.caller, context.route
+    own = None if counter.is_outside else caller
+    by_plan = caller is not None and state.endswith(b":p:" + caller.plan.encode())
+    by_route = route is not None and b"r:" + route.name.encode() in state
+    return Counted(
+        state=state,
+        counted_in=state.removeprefix(KEY_PREFIX).decode("utf-8", "replace"),
+        limit=limit.name,
+        quota=limit.quota.count,
+        period=limit.quota.period,
+        per=limit.per,
+        unit=limit.unit,
+        tenant=None if own is None else own.tenant,
+        plan=caller.plan if caller is not None and (own is not None or by_plan) else None,
+        key_id=own.key_id if own is not None and _is_keys(state, own) else None,
+        route=route.name if route is not None and by_route else None,
+    )
+
+
+def _is_keys(state: bytes, caller: Caller) -> bool:
+    return state.startswith(key_state(caller.tenant, caller.key_id))
