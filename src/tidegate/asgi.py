@@ -48,7 +48,8 @@ class Gateway(gateway.Gateway):
             if self._file is not None:
                 stack.enter_context(_told_of(self._file, self.config, self._data_dir.absolute()))
             node = Node.here("asgi", __version__, self.config)
-            await stack.enter_async_context(announced(self.store, node))
+            note_workers = self.parts.limiter.degraded.note_workers
+            await stack.enter_async_context(announced(self.store, node, note_workers))
             await stack.enter_async_context(gateway.webhooks_delivered(self))
             self._stack = stack.pop_all()
         return self

@@ -74,7 +74,8 @@ async def _run(link: SupervisorLink, assignment: Assignment) -> int:
             gateway.telemetry.sources.append(connection_readings(lambda: server.connections))
             await server.start(link.listener)
             node = Node.here("worker", __version__, assignment.config)
-            await stack.enter_async_context(announced(gateway.store, node))
+            note_workers = gateway.parts.limiter.degraded.note_workers
+            await stack.enter_async_context(announced(gateway.store, node, note_workers))
             if assignment.admin_token is None:  # there is no control process that delivers
                 await stack.enter_async_context(webhooks_delivered(gateway))
         except EXPLAINED as error:

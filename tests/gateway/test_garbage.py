@@ -78,7 +78,9 @@ async def test_an_upstream_that_says_nonsense_leaves_no_circle(tidegate_kit):
     assert await left_by(kit, 502) == []
 
 
-async def test_a_store_that_is_not_there_leaves_no_circle(tidegate_kit):
-    kit = await tidegate_kit(plan=[{"name": "steady", "rate": "9/s", "burst": 9}])
+@pytest.mark.parametrize(("mode", "status"), [("closed", 503), ("open", 200), ("local", 200)])
+async def test_a_store_that_is_not_there_leaves_no_circle(tidegate_kit, mode, status):
+    plan = [{"name": "steady", "rate": "9/s", "burst": 9}]
+    kit = await tidegate_kit(plan=plan, route={"on_store_failure": mode})
     await kit.gateway.store.connection.aclose()
-    assert await left_by(kit, 503) == []
+    assert await left_by(kit, status) == []

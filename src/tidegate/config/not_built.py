@@ -22,7 +22,7 @@ FIELDS: Final = _sets(
         "admin": "auth dashboard login oidc roles tls token users",
         "redis": "ca_file cluster nodes on_failure password sentinel tls username",
         "plans.*": (
-            "algorithm charge concurrency deny ip_rules on_store_failure price queue routes "
+            "algorithm charge concurrency deny ip_rules price queue routes "
             "services shadow"
         ),
         "limits[]": (
@@ -40,7 +40,7 @@ FIELDS: Final = _sets(
         "services[].tls": "cert_file client_certificate key_file server_name",
         "services[].routes[]": (
             "allow charge circuit_breaker compression cors costs headers ip_rules limits mirror "
-            "on_store_failure openapi rate_limit redirect request_headers response_headers "
+            "openapi rate_limit redirect request_headers response_headers "
             "retries retry rewrite scopes shadow split timeout timeouts transform validate "
             "websocket"
         ),

@@ -20,12 +20,13 @@ from tidegate.gateway import own_answers
 from tidegate.gateway.caller_usage import CallerUsage
 from tidegate.gateway.debug import debug_field, may_debug
 from tidegate.gateway.not_open import GatewayNotOpen
-from tidegate.gateway.observation import metrics_directory, pool_readings, telemetry_of
+from tidegate.gateway.observation import gateway_readings, metrics_directory, telemetry_of
 from tidegate.gateway.parts import parts_of
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot, largest_body_bytes
 from tidegate.http import GatewayError, Headers, Outcome, Request, Response
 from tidegate.policies import Context, Parts, RequestIdentity, is_cached
 from tidegate.policies.answer_fields import complete_answer
+from tidegate.rate_limiter import Degraded
 from tidegate.store import Store, open_store
 
 STORE_WAIT_S: Final = 5.0
@@ -116,12 +117,13 @@ class Gateway:
             opened.callback(parts.resolver.close)
             opened.callback(parts.leases.close)
             opened.push_async_callback(parts.signals.aclose)
+            opened.callback(parts.limiter.degraded.close)
             snapshot = compile_snapshot(self.config, parts, self._recorder)
             if self._starts_apps:
                 await snapshot.start()  # closes itself where it fails
             opened.push_async_callback(snapshot.aclose)
             self.telemetry.sources.append(parts.signals.readings)
-            self._observe(store, snapshot)
+            self._observe(store, snapshot, parts.limiter.degraded)
             self._store, self._parts, self._snapshot = store, parts, snapshot
             self._usage = CallerUsage(self.config, parts, store)
             self._opened = opened.pop_all()
@@ -159,10 +161,10 @@ class Gateway:
 
     @property
     def is_ready(self) -> bool:
-        """Whether some route can be served now: all while the store is up, else those without."""
+        """Whether some route can be served now: without the store, those that go on without."""
         if self.is_draining or self._snapshot is None or self._store is None:
             return False
-        return self._store.is_up or any(not c.route.auth for c in self._snapshot.routes)
+        return self._store.is_up or self._snapshot.goes_on_without_store
 
     def handle(self, request: Request) -> Awaitable[Response]:
         """Return the response to `request` if it is there at once, else what to await it from.
@@ -240,11 +242,11 @@ class Gateway:
         """Whether the gateway, and no service, answers for `path`."""
         return path in self._own
 
-    def _observe(self, store: Store, snapshot: Snapshot) -> None:
+    def _observe(self, store: Store, snapshot: Snapshot, degraded: Degraded) -> None:
         """Begin to count what is around the requests."""
         is_own = self._given_store is None
         store.connection.watch_trips(self.telemetry.observe_trip)
-        self.telemetry.sources.append(lambda: pool_readings(snapshot))
+        self.telemetry.sources.append(lambda: gateway_readings(snapshot, degraded))
         self.telemetry.start(
             store,
             metrics_directory(self._data_dir) if is_own else None,

@@ -10,6 +10,7 @@ from typing import Final
 
 from tidegate.config import Config
 from tidegate.gateway.snapshot import Snapshot
+from tidegate.rate_limiter import Degraded
 from tidegate.telemetry import AccessLog, DecisionSamples, Reading, Telemetry, line_format
 
 STANDARD_OUTPUT: Final = 1
@@ -50,6 +51,13 @@ def pool_readings(snapshot: Snapshot) -> Iterator[Reading]:
             yield "tidegate_upstream_connections", (*where, "idle"), counts.idle
             yield "tidegate_upstream_waiting", where, counts.waiting
             yield "tidegate_upstream_connections_opened", where, counts.opened
+
+
+def gateway_readings(snapshot: Snapshot, degraded: Degraded) -> Iterator[Reading]:
+    """Yield the connections to services, and the decisions that were made without the store."""
+    yield from pool_readings(snapshot)
+    for mode, count in degraded.decisions.items():
+        yield "tidegate_degraded_decisions", (mode,), count
 
 
 def connection_readings(count: Callable[[], int]) -> Callable[[], Iterator[Reading]]:

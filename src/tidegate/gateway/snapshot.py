@@ -41,6 +41,17 @@ class Snapshot:
     routes: tuple[CompiledRoute, ...]
     upstreams: tuple[AnyUpstream, ...]
 
+    @property
+    def goes_on_without_store(self) -> bool:
+        """Whether some route serves while the store is away: its limits are not closed then."""
+        plans = self.config.plans.values()
+        has_open_plan = not plans or any(plan.on_store_failure != "closed" for plan in plans)
+        routes = (compiled.route for compiled in self.routes)
+        return any(
+            has_open_plan if route.on_store_failure is None else route.on_store_failure != "closed"
+            for route in routes
+        ) or any(not compiled.route.auth for compiled in self.routes)
+
     async def start(self) -> None:
         """Start the applications that are upstreams in this process. Raises TargetNotLoaded."""
         try:

@@ -18,6 +18,7 @@ LIMIT_FIELDS: Final = frozenset(
         b"ratelimit-policy",
         b"ratelimit-remaining",
         b"ratelimit-reset",
+        b"tidegate-degraded",
         b"tidegate-limit-warning",
         b"x-ratelimit-limit",
         b"x-ratelimit-remaining",

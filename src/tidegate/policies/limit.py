@@ -2,7 +2,8 @@
 
 The question leaves with `ask` where the caller is known by then, else when the policy's turn comes.
 Which limits these are, and where each counts, is limit_subjects'; who has none is asked nothing.
-The limits' fields, on every answer to a limited request, are answer_fields.py's.
+The limits' fields, on every answer to a limited request, are answer_fields.py's. What becomes of a
+request if the store cannot be asked, `on_store_failure` says: the route's, else the plan's.
 """
 
 import logging
@@ -17,7 +18,8 @@ from tidegate.http.errors import StoreUnavailable
 from tidegate.policies.limit_signals import LimitSignals
 from tidegate.policies.limit_subjects import RouteSubjects, Subjects
 from tidegate.policies.policy import Context, Next, Request
-from tidegate.rate_limiter import REQUESTS, Limiter, Subject
+from tidegate.rate_limiter import REQUESTS, Decision, Limiter, Subject
+from tidegate.rate_limiter.degraded import DEFAULT
 from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.lease_keeper import LeaseKeeper
 from tidegate.store import CommandFailed
@@ -71,6 +73,11 @@ class Limit:
         context.pending_limits = None
         try:
             reply = await answer
+        except StoreUnavailable as error:
+            decided = self._without_store(subject, context, error.detail)
+            if decided is None:
+                raise
+            decision = decided
         except CancelledError:
             self._give_back(subject, answer)
             raise
@@ -80,10 +87,14 @@ class Limit:
             raise StoreUnavailable(
                 "The limits cannot be decided now", headers=((b"retry-after", b"1"),)
             ) from error
+        else:
+            decision = self._limiter.decision(subject, self._costs, reply)
+            last = subject.last
+            last[0], last[1] = decision.figures, perf_counter()
         finally:
             del answer  # it holds what it failed with, which leads back here: a circle
         context.decided_at = perf_counter()
-        context.decision = decision = self._limiter.decision(subject, self._costs, reply)
+        context.decision = decision
         if subject.is_told:
             self._signals.seen(context, subject, decision)
         if not decision.allowed:
@@ -114,6 +125,14 @@ class Limit:
         else:
             response.on_close(lambda _: leases.release(lease))
         return response
+
+    def _without_store(self, subject: Subject, context: Context, why: str) -> Decision | None:
+        """Decide as the route, else the plan says of a store that is away; None: not at all."""
+        route, caller = context.route, context.caller
+        mode = route.on_store_failure if route is not None else None
+        if mode is None and caller is not None:
+            mode = caller.on_store_failure
+        return self._limiter.degraded.decision(subject, self._costs, mode or DEFAULT, why)
 
 
 def build(

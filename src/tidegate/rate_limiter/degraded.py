@@ -55,6 +55,10 @@ class Degraded:
         self._began_at = self._last_at = 0.0
         self._ending: asyncio.TimerHandle | None = None
 
+    def note_workers(self, count: int) -> None:
+        """Take how many workers there are: this one's part is among them."""
+        self.workers = count
+
     def decision(
         self, subject: Subject, costs: Costs, mode: StoreFailure, why: str
     ) -> Decision | None:

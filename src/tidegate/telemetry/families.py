@@ -76,6 +76,11 @@ FAMILIES: Final[Mapping[str, Family]] = {
         "Attempts to deliver events: delivered, failed (tried again) or gone (410). Expired: "
         "events given up after the last of their attempts.",
     ),
+    "tidegate_degraded_decisions": Family(
+        Kind.COUNTER,
+        ("mode",),
+        "Decisions made without the store, which was away: open, closed or local.",
+    ),
     "tidegate_cache_requests": Family(
         Kind.COUNTER,
         (*_ROUTE, "verdict"),
