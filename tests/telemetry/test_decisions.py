@@ -1,6 +1,7 @@
 """Decision records: cheap to make, and read no further than somebody looks."""
 
 import json
+from time import perf_counter, time
 from types import SimpleNamespace
 
 from tidegate.telemetry import DecisionSamples, decisions_after, recent_decisions
@@ -8,7 +9,12 @@ from tidegate.telemetry.decisions import REFUSALS_A_FLUSH
 from tidegate.telemetry.meters import Meter
 
 FACTS = SimpleNamespace(
-    caller=None, decision=None, request_id=b"abc", source="gateway", cache_status=None
+    caller=None,
+    decision=None,
+    request_id=b"abc",
+    source="gateway",
+    cache_status=None,
+    decided_at=0.0,
 )
 
 
@@ -63,3 +69,13 @@ async def test_records_are_read_forward_page_by_page_and_from_a_time_on(valkey):
     assert end is None
     assert await decisions_after(valkey, str(2**45), 2) == ([], None)
     assert await decisions_after(valkey, "no place", 2) == ([], None)
+
+
+async def test_a_record_tells_when_it_was_decided_not_when_a_slow_service_answered(valkey):
+    now = perf_counter()
+    facts = SimpleNamespace(**{**vars(FACTS), "source": "upstream", "decided_at": now - 40})
+    samples = DecisionSamples(1, 10)
+    samples.take_some(Meter("s", "r"), [(facts, "GET", 200, 0, now - 10)])
+    await samples.flush(valkey)
+    (record,), _ = await decisions_after(valkey, "0", 10)
+    assert abs(time() - 40 - record["time"]) < 1

@@ -1,22 +1,28 @@
-"""`tidegate limits`: forget what was spent."""
+"""`tidegate limits`: forget what was spent; try other limits on what was decided."""
 
 from typing import Annotated
 
 import typer
 
 from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
+from tidegate.cli.limits_replay import replay
 from tidegate.cli.operations import Operations, checked, done, keys_named
 from tidegate.cli.output import RICH_HELP, print_json, print_line
 from tidegate.cli.tenants import require_tenant
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=RICH_HELP, help="Forget what tenants have spent."
+    no_args_is_help=True,
+    rich_markup_mode=RICH_HELP,
+    help="Forget what tenants have spent; try other limits.",
 )
 
 
 @app.callback()
 def limits() -> None:
-    """Forget what tenants have spent."""
+    """Forget what tenants have spent; try other limits on what was decided."""
+
+
+app.command("replay")(replay)
 
 
 @app.command("reset")

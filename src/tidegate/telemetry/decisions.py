@@ -57,24 +57,25 @@ class DecisionSamples:
             facts, method, status, _, answered_at = records[self._next]
             self._next += self._every
             if facts.source != GATEWAY or status not in REFUSALS:
-                ago_s = perf_counter() - answered_at
-                self._keep(meter, facts, method, status, time.time() - ago_s, self._every)
+                self._keep(meter, facts, method, status, answered_at, self._every)
         self._next -= len(records)
 
     def take_refusal(self, meter: Meter, facts: Any, method: str, status: int) -> None:
         """Take a refusal, up to so many in each flush."""
         self._refusals += 1
         if self._refusals <= REFUSALS_A_FLUSH:
-            self._keep(meter, facts, method, status, time.time(), 0)
+            self._keep(meter, facts, method, status, perf_counter(), 0)
         else:
             self.dropped += 1
             self._unrecorded += 1
 
     def _keep(
-        self, meter: Meter, facts: Any, method: str, status: int, at: float, every: int
+        self, meter: Meter, facts: Any, method: str, status: int, answered_at: float, every: int
     ) -> None:
         """Make the record of a refusal, or of one in `every` requests."""
         if len(self._taken) < RECORDS_A_FLUSH:
+            # When it was decided: a slow service makes the answer much later.
+            at = time.time() - (perf_counter() - (facts.decided_at or answered_at))
             missed, self._unrecorded = self._unrecorded, 0
             self._taken.append(_record(meter, facts, method, status, at, every, missed))
         else:
@@ -140,7 +141,7 @@ def _record(
     caller, decision = facts.caller, facts.decision
     return _encode(
         {
-            "time": round(at, 3),
+            "time": round(at, 6),
             "request_id": facts.request_id.decode("latin-1"),
             "service": meter.service,
             "route": meter.route,
