@@ -119,6 +119,8 @@ def _wants(subject: Subject, costs: Costs) -> tuple[int, ...]:
 def _lease(subject: Subject, rest: Sequence[Any]) -> Lease | None:
     if not subject.leases:
         return None
+    if not rest:
+        return None  # a worker that decides by itself takes none
     if len(rest) != 1 or type(rest[0]) is not bytes:
         raise unusable()
     return Lease(rest[0], subject.leases)

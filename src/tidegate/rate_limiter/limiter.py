@@ -33,6 +33,7 @@ from tidegate.rate_limiter.limits import (
     key_state,
     tenant_states,
 )
+from tidegate.rate_limiter.plain_decision import plain_decision
 from tidegate.store import Store
 
 SCAN_COUNT: Final = 1000
@@ -46,6 +47,7 @@ class Limiter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._call = store.call
         self.degraded = Degraded(store)
         """Decides while the store cannot be asked."""
         self._leases_of = os.urandom(8)
@@ -62,13 +64,15 @@ class Limiter:
         """Queue the decision now; the reply awaits `decision`. Spends if it admits."""
         call = subject.calls.get(costs)
         if call is not None:
-            return self._store.call(call)
+            return self._call(call)
         if subject.leases:
             return self._ask_for_lease(subject, costs)
-        return self._store.call(decide_call(subject, costs))
+        return self._call(decide_call(subject, costs))
 
     def decision(self, subject: Subject, costs: Costs, reply: Any) -> Decision:
         """Return what the reply to `ask` means. Raises StoreUnavailable if it is not one."""
+        if subject.is_plain:
+            return plain_decision(subject, costs, reply)
         return decision(subject, costs, reply)
 
     def settle(
@@ -105,14 +109,14 @@ class Limiter:
     def renew(self, leases: Iterable[Lease]) -> None:
         """Let leases last for their full time again, also where the store lost them."""
         for call in renew_calls(leases):
-            self._store.call(call)
+            self._call(call)
 
     async def states(self, subject: Subject) -> tuple[LimitState, ...]:
         """Return what is left of each limit, and spend nothing."""
         if not subject.limits:
             return ()
         call = decide_call(subject, (0,) * len(subject.units))
-        return present_states(subject, await self._store.call(call))
+        return present_states(subject, await self._call(call))
 
     async def reset(self, tenant: str, key_id: str | None = None) -> int:
         """Forget what a key has spent, or a whole tenant with all its keys; return how many
@@ -126,7 +130,7 @@ class Limiter:
     def _ask_for_lease(self, subject: Subject, costs: Costs) -> asyncio.Future[Any]:
         identity = self._leases_of + next(self._leases).to_bytes(6)
         lease = Lease(identity, subject.leases)
-        answer = self._store.call(lease_call(subject, costs, lease))
+        answer = self._call(lease_call(subject, costs, lease))
         answer.add_done_callback(partial(self._release_unknown, lease))
         return answer
 
@@ -142,7 +146,7 @@ class Limiter:
         if subject.is_plain:
             subject = subject.as_settled()
         call = settle_call(subject, differences, ceil(age_s * SECOND_US))
-        return None if call is None else self._store.call(call)
+        return None if call is None else self._call(call)
 
     async def _forget(self, pattern: bytes) -> int:
         deleted, cursor = 0, b"0"

@@ -169,7 +169,17 @@ def plain_decision(subject: Subject, costs: Costs, reply: Any) -> Decision:
     """Return what `reply` decides about a plain subject. Raises StoreUnavailable."""
     cost, capacities = costs[0], subject.capacities
     if len(capacities) == 1 and type(reply) is list and len(reply) == 3:
-        return _by_one(subject, cost, reply)
+        # What most requests get, the word of the one limit there is: nothing to choose from.
+        allowed, remaining, seconds = reply
+        if not allowed.__class__ is remaining.__class__ is seconds.__class__ is int:
+            raise unusable()
+        capacity = subject.cost_max
+        remaining_max = capacity - cost if allowed == 1 else min(capacity, cost - 1)
+        if allowed not in (0, 1) or not (
+            0 <= remaining <= remaining_max and 0 <= seconds <= INTEGER_MAX
+        ):
+            raise unusable()
+        return _told(subject, cost, allowed == 1, (remaining, seconds), 0)
     if type(reply) is not list or len(reply) != 1 + 2 * len(capacities):
         raise unusable()
     if type(reply[0]) is not int or reply[0] not in (0, 1):
@@ -214,20 +224,6 @@ def present_states(subject: Subject, reply: Any) -> tuple[LimitState, ...]:
             raise unusable()
         states.append(LimitState(limit.name, capacity, remaining, seconds, remaining < 1))
     return tuple(states)
-
-
-def _by_one(subject: Subject, cost: int, reply: list[Any]) -> Decision:
-    """Return what most requests get, the word of the one limit there is: nothing to choose from."""
-    allowed, remaining, seconds = reply
-    if not allowed.__class__ is remaining.__class__ is seconds.__class__ is int:
-        raise unusable()
-    capacity = subject.cost_max
-    remaining_max = capacity - cost if allowed == 1 else min(capacity, cost - 1)
-    if allowed not in (0, 1) or not (
-        0 <= remaining <= remaining_max and 0 <= seconds <= INTEGER_MAX
-    ):
-        raise unusable()
-    return _told(subject, cost, allowed == 1, (remaining, seconds), 0)
 
 
 def _lowest_share(capacities: tuple[int, ...], cost: int, reply: list[Any]) -> int:

@@ -16,10 +16,11 @@ def _script(name: str, *parts: str) -> Script:
     return Script.of(name, "".join(directory.joinpath(part).read_text("utf-8") for part in parts))
 
 
-DECIDE: Final = _script("decide", "clock.lua", "calendar.lua", "plain.lua", "decide.lua")
+DECIDE: Final = _script("decide", "clock.lua", "plain.lua", "calendar.lua", "decide.lua")
 DECIDE_ALL: Final = _script(
     "decide_all",
     "clock.lua",
+    "zones.lua",
     "calendar.lua",
     "sliding_window.lua",
     "leases.lua",

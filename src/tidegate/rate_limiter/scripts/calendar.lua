@@ -1,25 +1,9 @@
--- Windows of calendar quotas: in UTC they are computed here, for a time zone or a billing day by the
--- gateway (calendars.py), which hands over four boundaries, 28 bytes a calendar, so that it is the
--- store's clock that chooses between the three windows of a gateway whose clock may be wrong.
+-- Windows of calendar quotas in UTC; those of a calendar are zones.lua's.
 
-local CALENDAR = 2 ^ 31 -- a period from here on is the number of a calendar
-
-local function calendar_window(number, time)
-  local packed = ARGV[#KEYS + 4]
-  local before, start, close, after = read('>I7I7I7I7', packed, number * 28 + 1)
-  if time >= start and time < close then return start, close end
-  if time >= before and time < start then return before, start end
-  if time >= close and time < after then return close, after end
-  -- Further away than the gateway thought of: windows as long as the outermost one.
-  local from, length = after, after - close
-  if time < before then from, length = before, start - before end
-  from = from + floor((time - from) / length) * length
-  return from, from + length
-end
-
--- Start and end, in µs, of the window of `period` seconds (0: a calendar month) around `time`.
+-- Start and end, in µs, of the window of `period` seconds (0: a calendar month; from 2^31 on:
+-- the number of a calendar) around `time`.
 local function window(period, time)
-  if period >= CALENDAR then return calendar_window(period - CALENDAR, time) end
+  if period >= 2 ^ 31 then return calendar_window(period - 2 ^ 31, time) end
   if period > 0 then
     local length = period * SECOND
     local start = time - time % length

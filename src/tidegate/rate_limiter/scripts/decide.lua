@@ -28,10 +28,11 @@ local KEPT_MAX = 8 -- records of limits that this request does not have (any mor
 -- Decide -------------------------------------------------------------------------------------
 
 local admitted, mended = true, false
-local states, found, counted = {}, {}, {}
+-- Tables begin with room for one: one state with one limit, the most frequent, then grows none.
+local states, found, counted = {''}, {0}, {false}
 for index = 1, states_count do
-  local state, packed = redis.call('GET', KEYS[index]) or '', ARGV[index + 2]
-  local limits, known = {}, 0
+  local state, packed = call('GET', KEYS[index]) or '', ARGV[index + 2]
+  local limits, known = {false}, 0
   for position = 1, #packed / LIMIT_SIZE do
     local offset = (position - 1) * LIMIT_SIZE + 1
     local identity, rate, emission, capacity = read(LIMIT, packed, offset)
@@ -87,12 +88,12 @@ if others then admitted = others.measured(admitted) end
 -- Spend and answer ---------------------------------------------------------------------------
 
 local spent = admitted and cost or 0
-local reply, place = {admitted and 1 or 0}, 1
+local reply, place = {admitted and 1 or 0, 0, 0}, 1
 for index = 1, states_count do
   local limits, state, records, latest = counted[index], states[index], '', 0
   for position = 1, #limits do
     local identity, rate, emission, capacity, debt, close, refuses = unpack(limits[position])
-    local remaining, seconds, at, part, wanted = capacity, 0, close, nil, cost
+    local remaining, seconds, at, part, wanted, owes = capacity, 0, close, nil, cost, false
     if others then
       debt, wanted = others.charged(index, position, limits[position], admitted)
     else
@@ -102,15 +103,16 @@ for index = 1, states_count do
       remaining, seconds, part = max(0, capacity - debt), ceil((close - now) / SECOND), debt
     elseif debt > 0 then
       local room = capacity * emission - debt
-      remaining = max(0, floor(room / emission))
+      remaining = floor(room / emission)
+      if remaining < 0 then remaining, owes = 0, true end
       if not refuses or wanted == 0 or wanted > capacity then wanted = remaining + 1 end
       seconds = ceil(ceil((wanted * emission - room) / rate) / SECOND)
       local time = ceil(debt / rate)
       at, part = now + time, time * rate - debt
     end
     if debt > 0 then
-      latest = max(latest, at)
-      if not close and debt > capacity * emission then at = at + OVERDRAWN end
+      if at > latest then latest = at end
+      if owes then at = at + OVERDRAWN end
       records = records .. write(RECORD, identity, at, rate, part)
     end
     reply[place + 1], reply[place + 2], place = remaining, seconds, place + 2
@@ -131,12 +133,12 @@ for index = 1, states_count do
       end
     end
     if records == '' then
-      redis.call('DEL', KEYS[index])
+      call('DEL', KEYS[index])
     elseif is_server_time then
       -- Rounded up: a state must not end before what it says does.
-      redis.call('SET', KEYS[index], records, 'PXAT', ceil(latest / 1000))
+      call('SET', KEYS[index], records, 'PXAT', ceil(latest / 1000))
     else
-      redis.call('SET', KEYS[index], records)
+      call('SET', KEYS[index], records)
     end
   end
 end

@@ -7,25 +7,25 @@ local function number(value) return string.format('%.0f', value) end
 -- have gone back, and the set ends with the last of them.
 local function leases_kept(key, duration)
   local ends = now + duration
-  local later = redis.call('ZRANGEBYSCORE', key, '(' .. number(ends), '+inf')
-  for _, id in ipairs(later) do redis.call('ZADD', key, number(ends), id) end
-  if is_server_time then redis.call('PEXPIREAT', key, ceil(ends / 1000)) end
+  local later = call('ZRANGEBYSCORE', key, '(' .. number(ends), '+inf')
+  for _, id in ipairs(later) do call('ZADD', key, number(ends), id) end
+  if is_server_time then call('PEXPIREAT', key, ceil(ends / 1000)) end
 end
 
 local function leases_held(key)
-  return redis.call('ZCOUNT', key, '(' .. number(now), '+inf')
+  return call('ZCOUNT', key, '(' .. number(now), '+inf')
 end
 
 -- In how many µs the lease at `rank`, the first is 0, ends at the latest.
 local function lease_wait(key, rank)
-  local found = redis.call(
+  local found = call(
     'ZRANGEBYSCORE', key, '(' .. number(now), '+inf', 'WITHSCORES', 'LIMIT', rank, 1
   )
   return found[2] and tonumber(found[2]) - now or 0
 end
 
 local function lease_taken(key, id, duration)
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', number(now))
-  redis.call('ZADD', key, number(now + duration), id)
+  call('ZREMRANGEBYSCORE', key, '-inf', number(now))
+  call('ZADD', key, number(now + duration), id)
   leases_kept(key, duration)
 end

@@ -76,7 +76,7 @@ end
 
 local function settled(limit)
   if limit.held then
-    if lease_id ~= '' then redis.call('ZREM', limit.key, lease_id) end
+    if lease_id ~= '' then call('ZREM', limit.key, lease_id) end
   elseif limit.want < 0 then
     window_refunded(limit.window, -limit.want, now - age)
   else

@@ -6,7 +6,7 @@
 -- ARGV[3+] their ids
 
 for index = 3, #ARGV do
-  redis.call('ZADD', KEYS[1], number(now + ARGV[1]), ARGV[index])
+  call('ZADD', KEYS[1], number(now + ARGV[1]), ARGV[index])
 end
 leases_kept(KEYS[1], tonumber(ARGV[1]))
 return #ARGV - 2

@@ -3,12 +3,13 @@
 -- An entry leaves when it is as old as the window is long. Of a large limit, what is spent within a
 -- thousandth of the window shares one entry, with the later time: never too much, 0.999 at least.
 
+local min = math.min
 local ENTRY = '>I7I6'
 local ENTRIES_MAX = 1000
 local AT, TOTAL = 1, 2
 
 local function entry(key, index)
-  return read(ENTRY, redis.call('LINDEX', key, index))
+  return read(ENTRY, call('LINDEX', key, index))
 end
 
 -- The first index from `low` on of which the field is beyond `bound`; that of `high` must be.
@@ -23,7 +24,7 @@ end
 -- What is in the window now: entries `first` and later; `base` was spent before them.
 local function sliding_window(key, length, capacity)
   local self = {key = key, length = length, capacity = capacity, spent = 0, base = 0, total = 0}
-  local head = redis.call('LRANGE', key, 0, 1)
+  local head = call('LRANGE', key, 0, 1)
   if #head < 2 then return self end
   local last_at, total = entry(key, -1)
   if last_at + length <= now then
@@ -33,7 +34,7 @@ local function sliding_window(key, length, capacity)
   local _, base = read(ENTRY, head[1])
   local first, first_at = 1, (read(ENTRY, head[2]))
   if first_at + length <= now then
-    first = first_beyond(key, AT, now - length, 2, redis.call('LLEN', key) - 1)
+    first = first_beyond(key, AT, now - length, 2, call('LLEN', key) - 1)
     first_at = entry(key, first)
     _, base = entry(key, first - 1)
   end
@@ -48,7 +49,7 @@ local function window_wait(self, wanted)
   if need <= 0 then return 0 end
   local at = self.first_at
   if need > 1 or self.spent > self.capacity then
-    local last = redis.call('LLEN', self.key) - 1
+    local last = call('LLEN', self.key) - 1
     at = entry(self.key, first_beyond(self.key, TOTAL, self.base + need - 1, self.first, last))
   end
   return min(at, now) + self.length - now
@@ -56,7 +57,7 @@ end
 
 local function window_kept(self)
   if is_server_time then
-    redis.call('PEXPIREAT', self.key, ceil((now + self.length) / 1000))
+    call('PEXPIREAT', self.key, ceil((now + self.length) / 1000))
   end
 end
 
@@ -64,22 +65,22 @@ local function window_charged(self, amount)
   local key, last_at = self.key, self.last_at
   if self.spent == 0 then
     -- Nothing is in it, so that the totals begin anew.
-    redis.call('DEL', key)
-    redis.call('RPUSH', key, write(ENTRY, 0, 0), write(ENTRY, now, amount))
+    call('DEL', key)
+    call('RPUSH', key, write(ENTRY, 0, 0), write(ENTRY, now, amount))
     self.base, self.total, self.first, self.first_at = 0, 0, 1, now
   else
-    if self.first > 1 then redis.call('LTRIM', key, self.first - 1, -1) end
+    if self.first > 1 then call('LTRIM', key, self.first - 1, -1) end
     local slot = self.capacity > ENTRIES_MAX and ceil(self.length / ENTRIES_MAX) or 1
     while last_at > now do
       -- The clock went back: what it had called later is now.
-      redis.call('RPOP', key)
-      last_at = redis.call('LLEN', key) > 1 and entry(key, -1) or -1
+      call('RPOP', key)
+      last_at = call('LLEN', key) > 1 and entry(key, -1) or -1
     end
     local added = write(ENTRY, now, self.total + amount)
     if last_at ~= self.last_at or floor(last_at / slot) ~= floor(now / slot) then
-      redis.call('RPUSH', key, added)
+      call('RPUSH', key, added)
     else
-      redis.call('LSET', key, -1, added)
+      call('LSET', key, -1, added)
     end
     self.first, self.first_at = 1, (entry(key, 1))
   end
@@ -92,20 +93,20 @@ end
 local function window_refunded(self, amount, since)
   if self.spent == 0 or since <= now - self.length or since > self.last_at then return end
   local key = self.key
-  local last = redis.call('LLEN', key) - 1
+  local last = call('LLEN', key) - 1
   local from = first_beyond(key, AT, since - 1, self.first, last)
   local _, before = entry(key, from - 1)
   local kept, total = {}, before
-  for _, packed in ipairs(redis.call('LRANGE', key, from, -1)) do
+  for _, packed in ipairs(call('LRANGE', key, from, -1)) do
     local at, up_to = read(ENTRY, packed)
     up_to = max(before, up_to - amount)
     if up_to > total then kept[#kept + 1] = write(ENTRY, at, up_to) end
     total = up_to
   end
-  redis.call('LTRIM', key, 0, from - 1)
+  call('LTRIM', key, 0, from - 1)
   if #kept > 0 then
-    redis.call('RPUSH', key, unpack(kept))
+    call('RPUSH', key, unpack(kept))
   elseif from == self.first then
-    redis.call('DEL', key)
+    call('DEL', key)
   end
 end

@@ -1,0 +1,17 @@
+-- Windows of a time zone or a billing day: the gateway knows them (calendars.py) and hands over four
+-- boundaries, 28 bytes a calendar, so that the store's clock chooses between three windows, whatever
+-- the gateway's clock says.
+-- ARGV[n+4]  the boundaries of all calendars
+
+local function calendar_window(number, time)
+  local packed = ARGV[#KEYS + 4]
+  local before, start, close, after = read('>I7I7I7I7', packed, number * 28 + 1)
+  if time >= start and time < close then return start, close end
+  if time >= before and time < start then return before, start end
+  if time >= close and time < after then return close, after end
+  -- Further away than the gateway thought of: windows as long as the outermost one.
+  local from, length = after, after - close
+  if time < before then from, length = before, start - before end
+  from = from + floor((time - from) / length) * length
+  return from, from + length
+end
