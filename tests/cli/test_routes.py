@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from tests.cli.served_admin_api import served_admin_api
+from tidegate.cli.routes import _limit, _limit_in_words
+from tidegate.config.limits import CheckedEntry
 from tidegate.store.gateways import Advertised, advertised
 
 POLICY = """\
@@ -118,3 +121,18 @@ def test_beside_a_gateway_that_cannot_be_asked_the_file_is_said_to_be_the_file(
         printed = run("routes", "--data-dir", str(commands.data_dir))
     assert "/api/v1/*" in printed.out
     assert printed.err.startswith("These are the file's: the gateway that runs (pid 42) cannot")
+
+
+@pytest.mark.parametrize(
+    "limit, words",
+    [
+        ({"rate": "5/s", "burst": 10}, "x 5/second, burst 10, per key"),
+        ({"rate": "5/s", "algorithm": "sliding-window"}, "x 5/second, sliding, per key"),
+        ({"quota": "9/day", "per": "tenant"}, "x 9/day, per tenant"),
+        ({"concurrency": 3, "per": "header:x-user"}, "x 3 at a time, per header:x-user"),
+        ({"rate": None}, "x taken away"),
+    ],
+)
+def test_every_kind_of_limit_has_words(limit: Any, words: str) -> None:
+    checked = TypeAdapter(CheckedEntry).validate_python({"name": "x"} | limit)
+    assert _limit_in_words(_limit(checked)) == words

@@ -21,10 +21,12 @@ from tidegate.cli.inputs import (
 )
 from tidegate.cli.operations import admin_client
 from tidegate.cli.output import print_json, print_line, print_note, print_table
+from tidegate.config.costs import as_told
 
 if TYPE_CHECKING:
     from tidegate.cli.admin_client import AdminClient
-    from tidegate.config import Config, Limit
+    from tidegate.config import Config
+    from tidegate.config.limits import LimitEntry
     from tidegate.gateway import CompiledRoute
 
 
@@ -119,18 +121,16 @@ def _route(compiled: "CompiledRoute") -> dict[str, Any]:
         "methods": list(route.methods),
         "auth": list(route.auth),
         "policies": [name for name, _ in compiled.policies],
-        "cost": route.cost,
+        "cost": as_told(route.cost),
     }
 
 
-def _limit(limit: "Limit") -> dict[str, Any]:
-    from tidegate.config import TokenBucket
+def _limit(limit: "LimitEntry") -> dict[str, Any]:
+    from tidegate.config.limits import NoLimit, as_written
 
-    if isinstance(limit, TokenBucket):
-        amount = {"rate": str(limit.rate), "burst": limit.burst, "quota": None}
-    else:
-        amount = {"rate": None, "burst": None, "quota": str(limit.quota)}
-    return {"name": limit.name, "per": limit.per, **amount}
+    if isinstance(limit, NoLimit):
+        return {"name": limit.name, "removes": True}
+    return {"per": limit.per, "burst": getattr(limit, "burst", None), **as_written(limit)}
 
 
 def _members(told: Told) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _members(told: Told) -> dict[str, Any]:
     )
     return {
         "routes": [
-            {name: route[name] for name in names} | {"limits": "plan" if route["auth"] else None}
+            {name: route[name] for name in names} | {"limits": _limited_by(route)}
             for route in told.routes
         ],
         "plans": {plan["name"]: _limits_in_words(plan) for plan in told.plans},
@@ -183,10 +183,19 @@ def _match_in_words(route: dict[str, Any]) -> str:
     return " ".join(part for part in parts if part)
 
 
+def _limited_by(route: dict[str, Any]) -> str | None:
+    """`own`: nobody has a plan there, but what is said for the route or for everybody holds."""
+    if route["auth"]:
+        return "plan"
+    return "own" if "limit" in route["policies"] else None
+
+
 def _charge_in_words(route: dict[str, Any]) -> str:
-    if not route["auth"]:
+    limited_by = _limited_by(route)
+    if limited_by is None:
         return "none"
-    return "by plan" if route["cost"] == 1 else f"by plan, cost {route['cost']}"
+    words = "by plan" if limited_by == "plan" else "its own"
+    return words if route["cost"] == 1 else f"{words}, cost {route['cost']}"
 
 
 def _allowed_in_words(allow: list[dict[str, Any]] | None) -> str:
@@ -199,9 +208,18 @@ def _allowed_in_words(allow: list[dict[str, Any]] | None) -> str:
 
 
 def _limits_in_words(plan: dict[str, Any]) -> list[str]:
-    return [
-        f"{limit['name']} {limit['rate']}, burst {limit['burst']}, per {limit['per']}"
-        if limit["rate"]
-        else f"{limit['name']} {limit['quota']}, per {limit['per']}"
-        for limit in plan["limits"]
-    ]
+    return [_limit_in_words(limit) for limit in plan["limits"]]
+
+
+def _limit_in_words(limit: dict[str, Any]) -> str:
+    name, rate = limit["name"], limit.get("rate")
+    if limit.get("removes"):
+        return f"{name} taken away"
+    if rate is None:
+        quota, parallel = limit.get("quota"), limit.get("concurrency")
+        words = f"{name} {quota}" if quota is not None else f"{name} {parallel} at a time"
+    elif limit.get("algorithm") == "sliding-window":
+        words = f"{name} {rate}, sliding"
+    else:
+        words = f"{name} {rate}, burst {limit['burst']}"
+    return f"{words}, per {limit['per']}"
