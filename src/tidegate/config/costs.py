@@ -68,6 +68,11 @@ CheckedCost = Annotated[
 ]
 
 
+def as_told(cost: Cost) -> int | dict[str, Any]:
+    """Return a cost as a file would say it."""
+    return cost.model_dump() if isinstance(cost, Model) else cost
+
+
 class HeaderSettlement(Model):
     """The answer's header of this name holds what was spent."""
 
