@@ -1,12 +1,16 @@
 """`on_store_failure`: what a route and a plan say becomes of requests while the store is away."""
 
+import asyncio
 import json
 import logging
 
 import pytest
 
 from tidegate.config import Config
+from tidegate.config.schema import Concurrency
+from tidegate.rate_limiter import caller_counters
 from tidegate.rate_limiter import degraded as degraded_module
+from tidegate.telemetry import recent_decisions
 from tidegate.testing import Kit, ScriptedUpstream, open_kit
 
 BURST = [{"name": "steady", "rate": "1/h", "burst": 8}]
@@ -160,6 +164,40 @@ async def test_decisions_are_counted_by_mode_and_the_log_has_a_line_a_transition
     assert counted == {"open": 3, "closed": 3, "local": 3}
     answer = await kit.get("/api/x", key="one_key")
     assert (answer.status, answer.header("tidegate-degraded")) == (200, None)
+
+
+async def test_decision_records_of_an_outage_are_written_after_it_and_say_so(kit_of):
+    kit = await kit_of()
+    connection = kit.gateway.store.connection
+    await connection.aclose()
+    refused = [await kit.get("/api/x", key="one_key") for _ in range(9)][-1]
+    await asyncio.sleep(1.1)  # a flush finds the store away
+    connection.start()
+    await connection.wait_up(5)
+    records = []
+    async with asyncio.timeout(5):
+        while not records:
+            records = [record async for record in recent_decisions(kit.gateway.store, 10)]
+    told = next(r for r in records if r["request_id"] == refused.header("x-request-id"))
+    assert (told["status"], told["degraded"], told["limits"][0]["remaining"]) == (429, "local", 0)
+
+
+async def test_requests_at_a_time_are_counted_by_what_runs_here(tidegate_store):
+    parallel = Concurrency(name="parallel", concurrency=4)
+    async with open_kit(tidegate_store) as kit:
+        kit.gateway.parts.limiter.degraded.note_workers(2)
+        limiter, leases = kit.gateway.parts.limiter, kit.gateway.parts.leases
+        await lose_the_store(kit)
+        subject = limiter.subject(caller_counters("t", "k", (parallel,)))
+        held = []
+        for allowed in (True, True, False):
+            decision = limiter.degraded.decision(subject, (1,), "local", "away")
+            assert decision.allowed is allowed
+            if decision.lease:
+                held.append(decision.lease)
+                leases.hold(decision.lease)
+        leases.release(held[0])
+        assert limiter.degraded.decision(subject, (1,), "local", "away").allowed
 
 
 async def test_the_gateway_is_ready_while_a_route_goes_on_without_the_store(kit_of):

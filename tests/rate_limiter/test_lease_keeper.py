@@ -91,3 +91,17 @@ async def test_more_than_can_be_renewed_at_once_are_renewed_in_turns(
         keeper.hold(lease(number))
     await stand(valkey, 35)
     keeper.close()
+
+
+async def test_what_is_held_here_is_known_without_the_store(valkey: Store):
+    keeper = LeaseKeeper(Limiter(valkey))
+    held = [lease(1), lease(2), lease(3, key=b"other")]
+    for one in held:
+        keeper.hold(one)
+    assert [keeper.count_in(key) for key in (held[0].places[0][0], b"other", b"none")] == [2, 1, 0]
+    for one in held[1:]:
+        keeper.release(one)
+        keeper.release(one)
+    assert [keeper.count_in(key) for key in (held[0].places[0][0], b"other")] == [1, 0]
+    keeper.close()
+    assert keeper._held_in == {}

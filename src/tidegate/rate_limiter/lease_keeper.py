@@ -29,25 +29,38 @@ class LeaseKeeper:
         self._limiter = limiter
         self._held: dict[bytes, tuple[float, Lease]] = {}
         """By identity, with the time at which each is to be renewed: as many as requests run."""
+        self._held_in: dict[bytes, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._fires_at = 0.0
+        limiter.degraded.held = self.count_in
 
     @property
     def count(self) -> int:
         return len(self._held)
+
+    def count_in(self, key: bytes) -> int:
+        """Return how many leases are held here that stand in one set of the store's."""
+        return self._held_in.get(key, 0)
 
     def hold(self, lease: Lease) -> None:
         """Keep a lease that was taken, until `release`."""
         loop = asyncio.get_running_loop()
         due = loop.time() + lease.renew_s
         self._held[lease.identity] = due, lease
+        for key, _ in lease.places:
+            self._held_in[key] = self._held_in.get(key, 0) + 1
         if self._timer is None or due < self._fires_at:
             self._fire_at(due, loop)
 
     def release(self, lease: Lease) -> None:
         """End a lease. Calling it twice does no harm: the second time nothing is sent."""
-        if self._held.pop(lease.identity, None) is not None:
-            self._limiter.release(lease)
+        if self._held.pop(lease.identity, None) is None:
+            return
+        for key, _ in lease.places:
+            left = self._held_in.pop(key) - 1
+            if left:
+                self._held_in[key] = left
+        self._limiter.release(lease)
 
     def close(self) -> None:
         """End all leases: nothing runs any more."""

@@ -2,9 +2,10 @@
 
 Sampled at the head: every so many requests one is taken, whatever becomes of it, and every refusal
 up to a bound each second. Written each second to one capped stream of the store, `tg:decisions`,
-which expires. Lost if the store is away: samples, not accounts. Each record says for how many
-requests it stands (`weight`), and how many were passed over for want of room since the one before
-it (`unrecorded`), so that who replays them knows what he does not know.
+which expires; what was taken while the store was away waits for it, up to a bound: samples, not
+accounts. Each record says for how many requests it stands (`weight`), and how many were passed over
+for want of room since the one before it (`unrecorded`), so that who replays them knows what he does
+not know.
 """
 
 import json
@@ -155,12 +156,13 @@ def _record(
             "tenant": None if caller is None else caller.tenant,
             "plan": None if caller is None else caller.plan,
             "key_id": None if caller is None else caller.key_id,
-            "cost": None if decision is None else facts.route.cost,
+            "cost": None if decision is None else facts.counted[1][0],
             "limits": [
                 {"name": s.name, "capacity": s.capacity, "remaining": s.remaining}
                 for s in (decision.states if decision is not None else ())
             ],
             "would_refuse": () if decision is None else decision.would_refuse,
             "near": () if decision is None else decision.near,
+            "degraded": None if decision is None else decision.degraded,
         }
     ).encode()

@@ -146,7 +146,7 @@ class Telemetry:
 
     async def _flush_samples(self) -> None:
         assert self._store is not None  # noqa: S101 - see above
-        if self._samples is not None:
+        if self._samples is not None and self._store.is_up:
             await self._samples.flush(self._store)
 
     async def _write(self) -> None:
