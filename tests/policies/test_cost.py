@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from tidegate.config.costs import FunctionCost, HeaderCost
-from tidegate.config.schema import Route
+from tidegate.config.schema import Route, TokenBucket
 from tidegate.http import Headers, Request
 from tidegate.http.errors import BadRequest, PolicyFailed
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.cost import CostUnclear, RouteCosts, cost_of
 from tidegate.policies.own_code import PolicyNotLoaded
+from tidegate.rate_limiter import Counter, Subject
+from tidegate.rate_limiter.limits import compiled_subject
 
 PROXIES = TrustedProxies(("10.0.0.0/8",))
 HERE = Path()
@@ -58,23 +60,39 @@ def request_of(method: str = "GET", client: str = "10.1.1.1", *values: str) -> R
     return Request(method, b"/abc", headers, client=client)
 
 
+def subject(*, shadow: bool = False, **capacities: int) -> Subject:
+    """Return limits that hold so much of each unit."""
+    limits = tuple(
+        TokenBucket(name=unit, rate="1/s", burst=most, unit=unit, shadow=shadow)
+        for unit, most in capacities.items()
+    )
+    return compiled_subject([Counter(b"s", limits)], ("requests", "tokens", "b"))
+
+
 def by_function(directory: Path, name: str = "cost", **settings: int):
     return cost_of(FunctionCost(function=f"costs.py:{name}", **settings), PROXIES, directory)
 
 
 def test_a_number_is_known_before_any_request():
-    costs = RouteCosts(Route(name="r", cost=5), PROXIES, HERE)
+    costs = RouteCosts.of_route(Route(name="r", cost=5), PROXIES, HERE)
     assert (costs.units, costs.fixed) == (("requests",), (5,))
-    assert costs.of(request_of()) == (5,)
+    assert costs.of(request_of(), subject()) == (5,)
 
 
 def test_units_beside_requests_follow_in_their_order():
     route = Route(
         name="r", cost={"GET": 2}, costs={"tokens": {"reserve": 500}, "b": {"reserve": 7}}
     )
-    costs = RouteCosts(route, PROXIES, HERE)
+    costs = RouteCosts.of_route(route, PROXIES, HERE)
     assert (costs.units, costs.fixed) == (("requests", "tokens", "b"), None)
-    assert costs.of(request_of()) == (2, 500, 7)
+    assert costs.of(request_of(), subject()) == (2, 500, 7)
+    assert costs.of(request_of(), subject(tokens=100)) == (2, 100, 7)
+    assert costs.of(request_of(), subject(tokens=1000, b=3)) == (2, 500, 3)
+
+
+def test_a_limit_in_the_shadow_lowers_no_reservation():
+    costs = RouteCosts(1, [("tokens", 500), ("b", 1)])
+    assert costs.of(request_of(), subject(tokens=100, shadow=True)) == (1, 500, 1)
 
 
 def test_a_cost_by_method_and_its_default():

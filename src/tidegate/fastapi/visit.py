@@ -23,9 +23,9 @@ from tidegate.policies import Context, RequestIdentity
 from tidegate.policies.answer_fields import LIMIT_FIELDS
 from tidegate.policies.authenticate import Recognition
 from tidegate.policies.client_address import TrustedProxies
+from tidegate.policies.cost import RouteCosts
 from tidegate.policies.entitle import Entitlement
 from tidegate.policies.limit import Limit
-from tidegate.rate_limiter import REQUESTS
 from tidegate.telemetry.meters import UPSTREAM
 from tidegate.telemetry.recorder import CLIENT_GONE, Observed
 
@@ -75,9 +75,10 @@ class Home:
             parts, known = self.gateway.parts, self.gateway.snapshot.routes
             said = next((one.route for one in known if one.route.name == name), None)
             route = (said or Route.model_construct(name=name)).model_copy(update={"cost": cost})
-            on_route = parts.subjects.on(route, (REQUESTS,))
+            costs = RouteCosts(cost)
+            on_route = parts.subjects.on(route, costs.units)
             limit = Limit(
-                parts.limiter, parts.leases, on_route, parts.signals, cost, needs_caller=True
+                parts.limiter, parts.leases, on_route, parts.signals, costs, needs_caller=True
             )
             found = self._limits[name, cost] = route, limit
         return found

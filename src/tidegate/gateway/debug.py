@@ -40,7 +40,7 @@ def debug_field(
         "caller": None
         if caller is None
         else {"tenant": caller.tenant, "plan": caller.plan, "key_id": caller.key_id},
-        "cost": compiled.route.cost,
+        "cost": None if context.counted is None else context.counted[1][0],
         "limits": [
             {"name": s.name, "capacity": s.capacity, "remaining": s.remaining, "reset_s": s.reset_s}
             for s in (decision.states if decision is not None else ())

@@ -247,16 +247,19 @@ async def _look_at_limits(
 ) -> None:
     asked_at = perf_counter()
     subject = policy.subjects.of(request.context.caller, request)
+    costs = policy.costs.of(request, subject)
     states = await gateway.parts.limiter.states(subject)
     explanation.timings_ms["limits"] = _ms_since(asked_at)
-    explanation.cost = cost = policy.cost
+    explanation.cost = costs[0]
     near_at = subject.near_at or (-1,) * len(states)
     explanation.limits = limits = [
         ExplainedLimit(
-            s.name, s.capacity, s.remaining, s.reset_s, s.remaining < cost,
+            s.name, s.capacity, s.remaining, s.reset_s, s.remaining < costs[unit],
             shadow=limit.shadow, near=s.remaining <= near,
         )
-        for limit, s, near in zip(subject.limits, states, near_at, strict=True)
+        for limit, unit, s, near in zip(
+            subject.limits, subject.unit_of, states, near_at, strict=True
+        )
     ]  # fmt: skip
     if refusing := [limit.name for limit in limits if limit.refuses and not limit.shadow]:
         raise TooManyRequests(f"Reached: {', '.join(refusing)}")

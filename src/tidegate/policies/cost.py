@@ -9,10 +9,10 @@ request at once. Where it fails, nothing is charged and nothing is sent on.
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tidegate.config import Route
 from tidegate.config.costs import Cost, FunctionCost, HeaderCost
@@ -21,11 +21,10 @@ from tidegate.http.errors import PolicyFailed
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.own_code import PolicyNotLoaded, function_of
 from tidegate.policies.policy import Request
-from tidegate.rate_limiter import Costs
+from tidegate.rate_limiter import REQUESTS, Costs, Subject
 
 logger: Final = logging.getLogger("tidegate.policies")
 
-REQUESTS: Final = "requests"
 SLOW_S: Final = 0.02
 """A function that takes longer delays all other requests of its worker: said in the log."""
 TOLD_EVERY_S: Final = 60.0
@@ -42,25 +41,37 @@ class CostUnclear(GatewayError):
 
 
 class RouteCosts:
-    """The costs of one route, in the order of `units`, requests first."""
+    """The costs of one route, in the order of `units`: requests first, then what is reserved."""
 
-    __slots__ = ("_cost", "_others", "fixed", "units")
+    __slots__ = ("_cost", "_reserved", "fixed", "units")
 
-    def __init__(self, route: Route, proxies: TrustedProxies, directory: Path) -> None:
-        """Raises PolicyNotLoaded."""
-        self.units = (REQUESTS, *route.costs)
-        self._others = tuple(cost.reserve for cost in route.costs.values())
-        cost = cost_of(route.cost, proxies, directory)
-        self._cost: CostOf | None = None if isinstance(cost, int) else cost
-        self.fixed: Costs | None = (cost, *self._others) if isinstance(cost, int) else None
+    def __init__(self, cost: int | CostOf, reserved: Iterable[tuple[str, int]] = ()) -> None:
+        self._cost = cost
+        self._reserved = tuple(reserved)
+        self.units = (REQUESTS, *(unit for unit, _ in self._reserved))
+        self.fixed = (cost,) if isinstance(cost, int) and not self._reserved else None
         """Of every request; None: it depends."""
 
-    def of(self, request: Request) -> Costs:
-        """Return what `request` costs. Raises CostUnclear or PolicyFailed."""
-        if self._cost is None:
-            assert self.fixed is not None  # noqa: S101 - one of the two is there
-            return self.fixed
-        return (self._cost(request), *self._others)
+    @classmethod
+    def of_route(cls, route: Route, proxies: TrustedProxies, directory: Path) -> Self:
+        """Raises PolicyNotLoaded."""
+        reserved = ((unit, cost.reserve) for unit, cost in route.costs.items())
+        return cls(cost_of(route.cost, proxies, directory), reserved)
+
+    def of(self, request: Request, subject: Subject) -> Costs:
+        """Return what `request` costs; no more is reserved than limits hold, or none would pass.
+
+        Raises CostUnclear or PolicyFailed.
+        """
+        cost = self._cost if isinstance(self._cost, int) else self._cost(request)
+        if not self._reserved:
+            return (cost,)
+        return (cost, *(_reserved(unit, amount, subject) for unit, amount in self._reserved))
+
+
+def _reserved(unit: str, amount: int, subject: Subject) -> int:
+    most = subject.capacity_of(unit)
+    return amount if most is None else min(amount, most)
 
 
 def cost_of(cost: Cost, proxies: TrustedProxies, directory: Path) -> int | CostOf:

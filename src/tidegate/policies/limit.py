@@ -15,10 +15,11 @@ from typing import Any
 from tidegate.config import Route
 from tidegate.http import Response
 from tidegate.http.errors import StoreUnavailable
+from tidegate.policies.cost import RouteCosts
 from tidegate.policies.limit_signals import LimitSignals
 from tidegate.policies.limit_subjects import RouteSubjects, Subjects
 from tidegate.policies.policy import Context, Next, Request
-from tidegate.rate_limiter import REQUESTS, Decision, Limiter, Subject
+from tidegate.rate_limiter import Costs, Decision, Limiter, Subject
 from tidegate.rate_limiter.degraded import DEFAULT
 from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.lease_keeper import LeaseKeeper
@@ -36,7 +37,7 @@ class Limit:
         leases: LeaseKeeper,
         subjects: RouteSubjects,
         signals: LimitSignals,
-        cost: int,
+        costs: RouteCosts,
         *,
         needs_caller: bool,
     ) -> None:
@@ -45,12 +46,12 @@ class Limit:
         self._leases = leases
         self._signals = signals
         self._known = subjects.known
-        self.cost = cost
-        self._costs = (cost,)
+        self.costs = costs
+        self._fixed = costs.fixed
         self._needs_caller = needs_caller
 
     def ask(self, request: Request, context: Context) -> None:
-        """Queue the decision, once the caller is known. Raises HeaderMissing."""
+        """Queue the decision, once the caller is known. Raises HeaderMissing, CostUnclear."""
         caller = context.caller
         if caller is None and self._needs_caller:
             return
@@ -58,7 +59,9 @@ class Limit:
         if subject.__class__ is not Subject:
             subject = self.subjects.of(caller, request)
         if subject.limits:
-            context.pending_limits = subject, self._limiter.ask(subject, self._costs)
+            costs = self._fixed or self.costs.of(request, subject)
+            context.counted = subject, costs
+            context.pending_limits = self._limiter.ask(subject, costs)
 
     def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
         context = request.context
@@ -69,17 +72,18 @@ class Limit:
         return self._decided(request, context, call_next)
 
     async def _decided(self, request: Request, context: Context, call_next: Next) -> Response:
-        subject, answer = context.pending_limits
-        context.pending_limits = None
+        assert context.counted is not None  # noqa: S101 - what is asked is counted
+        subject, costs = context.counted
+        answer, context.pending_limits = context.pending_limits, None
         try:
             reply = await answer
         except StoreUnavailable as error:
-            decided = self._without_store(subject, context, error.detail)
+            decided = self._without_store(subject, costs, context, error.detail)
             if decided is None:
                 raise
             decision = decided
         except CancelledError:
-            self._give_back(subject, answer)
+            self._give_back(subject, costs, answer)
             raise
         except CommandFailed as error:
             # The script itself failed: that is the store's state, and never an admission.
@@ -88,7 +92,7 @@ class Limit:
                 "The limits cannot be decided now", headers=((b"retry-after", b"1"),)
             ) from error
         else:
-            decision = self._limiter.decision(subject, self._costs, reply)
+            decision = self._limiter.decision(subject, costs, reply)
             last = subject.last
             last[0], last[1] = decision.figures, perf_counter()
         finally:
@@ -104,10 +108,10 @@ class Limit:
         answer = call_next(request)
         return answer if isinstance(answer, Response) else await answer
 
-    def _give_back(self, subject: Subject, answer: Future[Any]) -> None:
+    def _give_back(self, subject: Subject, costs: Costs, answer: Future[Any]) -> None:
         """End the lease that may be in an answer which came too late to be looked at."""
         if answer.done() and not answer.cancelled() and answer.exception() is None:
-            decision = self._limiter.decision(subject, self._costs, answer.result())
+            decision = self._limiter.decision(subject, costs, answer.result())
             if decision.lease is not None:
                 self._limiter.release(decision.lease)
 
@@ -126,13 +130,15 @@ class Limit:
             response.on_close(lambda _: leases.release(lease))
         return response
 
-    def _without_store(self, subject: Subject, context: Context, why: str) -> Decision | None:
+    def _without_store(
+        self, subject: Subject, costs: Costs, context: Context, why: str
+    ) -> Decision | None:
         """Decide as the route, else the plan says of a store that is away; None: not at all."""
         route, caller = context.route, context.caller
         mode = route.on_store_failure if route is not None else None
         if mode is None and caller is not None:
             mode = caller.on_store_failure
-        return self._limiter.degraded.decision(subject, self._costs, mode or DEFAULT, why)
+        return self._limiter.degraded.decision(subject, costs, mode or DEFAULT, why)
 
 
 def build(
@@ -141,10 +147,10 @@ def build(
     leases: LeaseKeeper,
     subjects: Subjects,
     signals: LimitSignals,
+    costs: RouteCosts,
 ) -> Limit | None:
     """Return the policy, or None where nobody has a key and no limit does without one."""
-    assert isinstance(route.cost, int)  # noqa: S101 - others are refused by the configuration
-    on_route = subjects.on(route, (REQUESTS,))
+    on_route = subjects.on(route, costs.units)
     if not route.auth and not on_route.has_any():
         return None
-    return Limit(limiter, leases, on_route, signals, route.cost, needs_caller=bool(route.auth))
+    return Limit(limiter, leases, on_route, signals, costs, needs_caller=bool(route.auth))

@@ -22,9 +22,11 @@ from tidegate.policies import (
     forward,
     limit,
     request_identity,
+    settle,
 )
 from tidegate.policies.auth_throttle import AuthThrottle
 from tidegate.policies.client_address import TrustedProxies
+from tidegate.policies.cost import RouteCosts
 from tidegate.policies.entitle import Entitlement
 from tidegate.policies.forget import is_cached
 from tidegate.policies.limit_signals import LimitSignals
@@ -72,8 +74,11 @@ def ordered(
         )
     yield from _own(route, "limit", parts)
     limiting = parts.limiter, parts.leases, parts.subjects, parts.signals
-    if limited := limit.build(route, *limiting):
+    costs = RouteCosts.of_route(route, proxies, parts.directory)
+    if limited := limit.build(route, *limiting, costs):
         yield "limit", limited
+        if settled := settle.build(route, parts.limiter):
+            yield "settle", settled
     if bound := body_bound.build(route, parts.listen.bounds.body_bytes, parts.body_bytes_max):
         yield "body_bound", bound
     yield from _own(route, "forward", parts)

@@ -19,7 +19,7 @@ from tidegate import http
 from tidegate.config import Route, Service
 from tidegate.http import Response
 from tidegate.identity import Caller
-from tidegate.rate_limiter import Decision
+from tidegate.rate_limiter import Costs, Decision, Subject
 from tidegate.store import Store
 
 
@@ -29,8 +29,9 @@ class Context:
     `caller` is None on `auth: none` routes and before authentication. `store` is the gateway's
     own store: a policy's keys should start with a prefix of their own. `stranger` is a presented
     key that this worker does not know by heart, until it is looked up. `pending_limits` is the
-    limit policy's unanswered question, `decision` what became of it; `pending_cache` is what the
-    cache policy found or asked. `source` is who made the answer: "gateway", "cache" or "upstream".
+    limit policy's unanswered question, `counted` in what the request counts and what it costs
+    there, `decision` what became of it; `pending_cache` is what the cache policy found or asked.
+    `source` is who made the answer: "gateway", "cache" or "upstream".
     `cache_status` is hit, miss, stale, bypass or revalidated, None where nothing was looked up, and
     `cache_detail` the reason; `target` is the upstream's `host:port` where it is known.
 
@@ -50,6 +51,7 @@ class Context:
     pending_cache: Any = None
     debug_token: bytes | None = None
     decision: Decision | None = None
+    counted: tuple[Subject, Costs] | None = None
     source = "gateway"
     cache_status: str | None = None
     cache_detail: str | None = None

@@ -111,10 +111,13 @@ class Subject:
     """By which of the limits refuse: few again, since most often it is the same one."""
 
     def capacity_of(self, unit: str) -> int | None:
-        """Return the most that a request can cost in a unit; None where nothing counts it."""
+        """Return the most that a request can cost in a unit; None where nothing refuses for it."""
         index = self.units.index(unit)
-        counted = zip(self.capacities, self.unit_of, strict=True)
-        return min((whole for whole, unit_of in counted if unit_of == index), default=None)
+        counted = zip(self.limits, self.capacities, self.unit_of, strict=True)
+        return min(
+            (whole for limit, whole, at in counted if at == index and not limit.shadow),
+            default=None,
+        )
 
     def as_settled(self) -> "Subject":
         """Return it for the larger script, which settles."""

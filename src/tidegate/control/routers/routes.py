@@ -3,8 +3,11 @@
 Texts are shown as they are written: what a reference (`${VAR}`) brings may be a secret.
 """
 
+from typing import Any
+
 from fastapi import APIRouter
 
+from tidegate.config.costs import as_told
 from tidegate.control.fields import NameInPath, Origin, Shown
 from tidegate.control.parts import Parts, PartsNeeded
 from tidegate.gateway import CompiledRoute
@@ -31,7 +34,7 @@ class ShownRoute(Shown):
     auth: list[str]
     """Empty: none."""
     strip_prefix: bool
-    cost: int
+    cost: int | dict[str, Any]
     policies: list[str]
     """The chain that a request goes through, outermost first."""
 
@@ -69,6 +72,6 @@ def _shown(parts: Parts, compiled: CompiledRoute) -> ShownRoute:
         methods=list(route.as_written("methods")),
         auth=list(route.auth),
         strip_prefix=route.strip_prefix,
-        cost=route.cost,
+        cost=as_told(route.cost),
         policies=[name for name, _ in compiled.policies],
     )

@@ -9,7 +9,7 @@ import pytest
 
 from tidegate.config.schema import Route
 from tidegate.http import Headers, Outcome, Request, Response
-from tidegate.policies.settle import RouteSettlement, Settlement
+from tidegate.policies.settlement import RouteSettlement, Settlement
 
 JSON = (b"content-type", b"application/json; charset=utf-8")
 EVENTS = (b"content-type", b"Text/Event-Stream; charset=utf-8")

@@ -1,0 +1,201 @@
+"""What a call used, told by its answer: the rest of what was reserved for it is given back.
+
+A route says where: in a field of the answer, or in its JSON, which passes by unbuffered; each piece
+is looked at after it has been sent on. Whatever the answer said last before it ended, in whatever
+way, is what the call used. Of an answer that says nothing the reservation stands, so that a
+cut stream is never free; it is given back where the service did no work: the gateway itself or the
+cache has answered, or the service with an error. The service is asked for answers that are not
+compressed, since nothing can be read beside in those.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from time import monotonic
+from typing import Final, NamedTuple
+
+from tidegate.config import Route
+from tidegate.config.costs import HeaderSettlement
+from tidegate.http import Headers, Outcome, Response
+from tidegate.policies.event_usage import EventUsage
+from tidegate.policies.json_usage import JsonUsage
+from tidegate.policies.policy import Context, Request
+from tidegate.policies.usage_paths import USAGE_MAX, UsagePaths
+from tidegate.rate_limiter import Costs, Subject
+
+logger: Final = logging.getLogger("tidegate.policies")
+
+TOLD_EVERY_S: Final = 60.0
+_DIGITS_MAX: Final = 18
+
+Settle = Callable[[Costs], None]
+"""Is told, once and without waiting, what a call has really cost."""
+
+
+class Rule(NamedTuple):
+    """Where one unit's amount is told: in a field, or as the sum of numbers in the JSON."""
+
+    unit: str
+    place: int
+    """Of the unit among the costs."""
+    header: bytes | None
+    paths: tuple[str, ...]
+
+
+class RouteSettlement:
+    """How the answers of one route tell what was used."""
+
+    def __init__(self, route: Route) -> None:
+        self.rules: tuple[Rule, ...] = tuple(_rules(route))
+        self.paths = UsagePaths(path for rule in self.rules for path in rule.paths)
+        self._route = route.name
+        self._silent_until = 0.0
+
+    def prepare(self, request: Request) -> None:
+        """Ask the service for an answer that can be read."""
+        if self.paths.paths:
+            request.headers.replace(b"accept-encoding", b"identity")
+
+    def counts_for(self, subject: Subject) -> bool:
+        """Whether a limit counts what is settled."""
+        units = {limit.unit for limit in subject.limits}
+        return any(rule.unit in units for rule in self.rules)
+
+    def told_nothing(self, rule: Rule) -> None:
+        """Say in the log, now and then, that answers do not tell what the route says they do."""
+        now = monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + TOLD_EVERY_S
+            where = " + ".join(rule.paths) if rule.header is None else rule.header.decode()
+            logger.warning(
+                "an answer on route %s tells no %s in %s: what was reserved for it stands",
+                self._route, rule.unit, where,
+            )  # fmt: skip
+
+
+class Settlement:
+    """Of one call that was let through: `reserved` is what it was charged."""
+
+    __slots__ = ("_costs", "_is_free", "_reserved", "_route", "_settle", "_usage")
+
+    def __init__(self, route: RouteSettlement, reserved: Costs, settle: Settle) -> None:
+        self._route = route
+        self._reserved = reserved
+        self._settle = settle
+        self._costs = list(reserved)
+        self._is_free = False
+        self._usage: JsonUsage | EventUsage | None = None
+
+    def unanswered(self) -> None:
+        """The service has not answered, and not because the client left: nothing was used."""
+        for rule in self._route.rules:
+            self._costs[rule.place] = 0
+        self._tell()
+
+    def answered(self, response: Response, context: Context) -> None:
+        """Find out what was used, now or when the body has ended."""
+        if context.source != "upstream":
+            self.unanswered()  # what the cache repeats was used by an earlier call
+            return
+        self._is_free = response.status >= 400
+        for rule in self._route.rules:
+            if rule.header is not None:
+                self._take(rule, _number(response.headers, rule.header), is_whole=True)
+        body = response.body
+        self._usage = usage = _reader(response.headers, self._route.paths)
+        if usage is None or isinstance(body, bytes):
+            if usage is not None and isinstance(body, bytes):
+                usage.feed(body)
+            self._end(is_whole=True)
+            return
+        watched = _WatchedBody(body, usage.feed)
+
+        def closed(outcome: Outcome) -> None:
+            watched.look()
+            self._end(is_whole=outcome is Outcome.COMPLETE)
+
+        response.body = watched
+        response.on_close(closed)
+
+    def _end(self, *, is_whole: bool) -> None:
+        told: dict[str, int | None] = {}
+        if self._usage is not None:
+            self._usage.finish()
+            told = dict(zip(self._route.paths.paths, self._usage.values, strict=True))
+        for rule in self._route.rules:
+            if rule.header is None:
+                used = [value for path in rule.paths if (value := told.get(path)) is not None]
+                self._take(rule, sum(used) if used else None, is_whole=is_whole)
+        self._tell()
+
+    def _tell(self) -> None:
+        costs = tuple(self._costs)
+        if costs != self._reserved:
+            self._settle(costs)
+
+    def _take(self, rule: Rule, used: int | None, *, is_whole: bool) -> None:
+        if used is not None:
+            self._costs[rule.place] = min(used, USAGE_MAX)
+        elif self._is_free:
+            self._costs[rule.place] = 0
+        elif is_whole:
+            self._route.told_nothing(rule)
+
+
+class _WatchedBody:
+    """A body that streams. Each piece is looked at when the next one is asked for: it is sent by
+    then."""
+
+    __slots__ = ("_body", "_feed", "_piece")
+
+    def __init__(self, body: AsyncIterator[bytes], feed: Callable[[bytes], None]) -> None:
+        self._body = body
+        self._feed = feed
+        self._piece = b""
+
+    def __aiter__(self) -> "_WatchedBody":
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.look()
+        self._piece = await self._body.__anext__()
+        return self._piece
+
+    def look(self) -> None:
+        """Look at the piece that was passed on."""
+        piece, self._piece = self._piece, b""
+        if piece:
+            self._feed(piece)
+
+    async def aclose(self) -> None:
+        """Close what is watched, if it can be closed: a door does so when it gives up."""
+        close = getattr(self._body, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def _rules(route: Route) -> list[Rule]:
+    rules = []
+    for place, (unit, cost) in enumerate(route.costs.items(), 1):
+        settle = cost.settle
+        if isinstance(settle, HeaderSettlement):
+            rules.append(Rule(unit, place, settle.header.encode(), ()))
+        elif settle is not None:
+            rules.append(Rule(unit, place, None, settle.paths))
+    return rules
+
+
+def _reader(headers: Headers, paths: UsagePaths) -> JsonUsage | EventUsage | None:
+    """Return what reads such an answer; None if nothing is looked for, or nothing could be read."""
+    if not paths.paths or (headers.get(b"content-encoding") or b"identity").lower() != b"identity":
+        return None
+    kind = (headers.get(b"content-type") or b"").partition(b";")[0].lower()
+    if kind.strip() == b"text/event-stream":
+        return EventUsage(paths)
+    return JsonUsage(paths) if b"json" in kind else None
+
+
+def _number(headers: Headers, name: bytes) -> int | None:
+    value = headers.get(name)
+    return (
+        int(value) if value is not None and value.isdigit() and len(value) <= _DIGITS_MAX else None
+    )
