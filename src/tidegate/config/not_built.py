@@ -15,31 +15,26 @@ def _sets(names: dict[str, str]) -> dict[str, frozenset[str]]:
 FIELDS: Final = _sets(
     {
         "": (
-            "auth cluster cors fleet history include ip_rules jwt limits logging "
+            "auth cluster cors fleet history include ip_rules jwt logging "
             "metrics on_store_failure openapi policies revisions telemetry tls tracing webhooks"
         ),
         "listen": "http2 http3 proxy_protocol tls unix websocket",
         "admin": "auth dashboard login oidc roles tls token users",
         "redis": "ca_file cluster nodes on_failure password sentinel tls username",
-        "plans.*": (
-            "algorithm charge concurrency deny ip_rules price queue routes "
-            "services shadow"
-        ),
+        "plans.*": ("algorithm charge concurrency deny ip_rules price queue services shadow"),
         "limits[]": (
-            "charge concurrency cost key lease match notify on_missing on_store_failure paths "
+            "charge cost key match notify on_store_failure paths "
             "precision queue routes shadow time_zone billing_day unit warn_at"
         ),
-        "tenants[]": "allow cors expires ip_rules jwt limits metadata shadow",
-        "tenants[].keys[]": (
-            "allow created expires expires_at hash ip_rules limits metadata plan scopes"
-        ),
+        "tenants[]": "allow cors expires ip_rules jwt metadata shadow",
+        "tenants[].keys[]": ("allow created expires expires_at hash ip_rules metadata plan scopes"),
         "services[]": (
             "auth balance balancer breaker circuit_breaker compression cors discovery health "
             "health_check http2 protocol retries retry timeout weights"
         ),
         "services[].tls": "cert_file client_certificate key_file server_name",
         "services[].routes[]": (
-            "allow charge circuit_breaker compression cors costs headers ip_rules limits mirror "
+            "allow charge circuit_breaker compression cors costs headers ip_rules mirror "
             "openapi rate_limit redirect request_headers response_headers "
             "retries retry rewrite scopes shadow split timeout timeouts transform validate "
             "websocket"
@@ -55,7 +50,7 @@ VALUES: Final = _sets(
     {
         "services[].routes[].auth[]": "basic hmac jwt mtls oauth2 oidc session",
         "limits[].algorithm": "sliding-window",
-        "limits[].per": "address global header plan region route service user",
+        "limits[].per": "plan region service user",
     }
 )
 
