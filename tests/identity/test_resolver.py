@@ -331,7 +331,7 @@ async def test_a_reading_that_a_revocation_overtook_is_not_kept(
 ) -> None:
     """Order: the server answers, the key is revoked, the revocation arrives, then the answer."""
     slow = await open_another(proxy.url, timeout=5.0)
-    parts: Any = SimpleNamespace(execute=slow.execute, tracking=store.tracking)
+    parts: Any = SimpleNamespace(is_cluster=False, execute=slow.execute, tracking=store.tracking)
     resolver = KeyResolver(config, parts)
     await eventually(lambda: store.tracking.is_live)
     created = await create(repository, "demo/laptop", store.tracking)
@@ -365,7 +365,7 @@ async def test_copies_are_read_again_while_tracking_is_not_live(
     eventually: Eventually,
 ) -> None:
     deaf = await open_another(proxy.url)
-    parts: Any = SimpleNamespace(execute=store.execute, tracking=deaf.tracking)
+    parts: Any = SimpleNamespace(is_cluster=False, execute=store.execute, tracking=deaf.tracking)
     resolver = KeyResolver(config, parts)
     await eventually(lambda: deaf.tracking.is_live)
     created = await create(repository, "demo/laptop", deaf.tracking)
@@ -381,7 +381,7 @@ async def test_copies_are_read_again_while_tracking_is_not_live(
     await repository.revoke_key(created.stored.key_id)
     await refused(resolver, presented)
     await store.execute(
-        "HSET", key_record(digest(presented)), "id", "k", "tenant", "demo", "name", "back"
+        "HSET", key_record(store, digest(presented)), "id", "k", "tenant", "demo", "name", "back"
     )
     assert (await resolver.resolve(presented)).key_name == "back"
 
@@ -395,7 +395,7 @@ async def test_what_was_copied_before_tracking_broke_is_read_again_after_it_is_b
     eventually: Eventually,
 ) -> None:
     deaf = await open_another(proxy.url)
-    parts: Any = SimpleNamespace(execute=store.execute, tracking=deaf.tracking)
+    parts: Any = SimpleNamespace(is_cluster=False, execute=store.execute, tracking=deaf.tracking)
     resolver = KeyResolver(config, parts)
     await eventually(lambda: deaf.tracking.is_live)
     created = await create(repository, "demo/laptop", deaf.tracking)
@@ -408,7 +408,14 @@ async def test_what_was_copied_before_tracking_broke_is_read_again_after_it_is_b
     await eventually(lambda: not deaf.tracking.is_live)
     await repository.revoke_key(created.stored.key_id)
     await store.execute(
-        "HSET", key_record(digest(refused_before)), "id", "k", "tenant", "demo", "name", "new"
+        "HSET",
+        key_record(store, digest(refused_before)),
+        "id",
+        "k",
+        "tenant",
+        "demo",
+        "name",
+        "new",
     )
     await proxy.start()
     await eventually(lambda: deaf.tracking.is_live)
@@ -583,7 +590,7 @@ async def test_a_record_that_cannot_be_read_is_no_401(
     await store.execute("HSET", "tg:plan:gold", "limits", '[{"name":"a","leak":"1/s"}]')
     with pytest.raises(RecordUnreadable):
         await resolver.resolve(presented)
-    await store.execute("HDEL", key_record(digest(presented)), "tenant")
+    await store.execute("HDEL", key_record(store, digest(presented)), "tenant")
     with pytest.raises(RecordUnreadable):
         await resolver.resolve(presented)
 

@@ -149,13 +149,13 @@ async def test_no_rotation_gives_an_old_secret_more_time(
     second = await repository.rotate_key(created.stored.key_id, 10)
     await repository.rotate_key(created.stored.key_id, 1000)
     left_ms = [
-        await store.execute("PTTL", key_record(digest(key.encode())))
+        await store.execute("PTTL", key_record(store, digest(key.encode())))
         for key in (created.key, second.key)
     ]
     assert left_ms[0] <= 10_000 < left_ms[1] <= 1_000_000
     await repository.rotate_key(created.stored.key_id, 5)
     for key in (created.key, second.key):
-        assert await store.execute("PTTL", key_record(digest(key.encode()))) <= 5000
+        assert await store.execute("PTTL", key_record(store, digest(key.encode()))) <= 5000
 
 
 async def test_old_secrets_are_bounded(repository: Repository, store: Store) -> None:
@@ -243,7 +243,7 @@ async def test_renaming_does_not_bring_back_what_has_ended(
 ) -> None:
     created = await repository.create_key("demo", "laptop")
     await repository.rotate_key(created.stored.key_id, 60)
-    await store.execute("DEL", key_record(digest(created.key.encode())))
+    await store.execute("DEL", key_record(store, digest(created.key.encode())))
     await repository.rename_key(created.stored.key_id, "phone")
     assert len(await store.execute("KEYS", "tg:key:*")) == 1
 

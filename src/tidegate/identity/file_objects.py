@@ -40,9 +40,11 @@ class FileObjects:
             )
             for name, plan in config.plans.items()
         }
-        self.route_names: Final = frozenset(
-            route.name for service in config.services for route in service.routes
-        )
+        routes = [route for service in config.services for route in service.routes]
+        self.route_names: Final = frozenset(route.name for route in routes)
+        self.open_routes: Final = frozenset(route.name for route in routes if not route.auth)
+        self.units_by_route: Final = {route.name: frozenset(route.costs) for route in routes}
+        self.units: Final = frozenset().union(*self.units_by_route.values())
         self.tenants: Final = {
             tenant.name: Tenant(tenant.name, tenant.plan, "file", limits=tenant.limits)
             for tenant in config.tenants

@@ -1,9 +1,9 @@
-"""The life of a stored key, each step one script: create, rotate, rename, revoke.
+"""The life of a stored key, each step one script: create, rotate, rename, limit, revoke.
 
 A key is a name, an id and one secret that is current; each secret has a record of its own, found by
 its digest. Rotating makes a new record and lets the store end the old one by expiry, on its own
-clock. A key's other secrets are listed in the current record (`older`), so that renaming and
-revoking reach all of them. Every script first checks that the digest it was given is still the
+clock. A key's other secrets are listed in the current record (`older`), so that renaming, limiting
+and revoking reach all of them. Every script first checks that the digest it was given is still the
 current one: whoever changed the key meanwhile has changed that.
 """
 
@@ -18,7 +18,7 @@ CREATE_KEY: Final = Script.of(
     "identity_create_key",
     """
 -- KEYS: key record, tenant record, KEYS, KEY_DIGESTS, KEY_IDS
--- ARGV: digest, id, tenant, name, '1' if the tenant is the file's
+-- ARGV: digest, id, tenant, name, '1' if the tenant is the file's, limits
 local path = ARGV[3] .. '/' .. ARGV[4]
 if ARGV[5] ~= '1' and redis.call('EXISTS', KEYS[2]) == 0 then
   return 'no tenant'
@@ -28,7 +28,7 @@ if redis.call('HSETNX', KEYS[4], path, ARGV[1]) == 0 then
 end
 local created_at = redis.call('TIME')[1]
 redis.call('HSET', KEYS[1], 'id', ARGV[2], 'tenant', ARGV[3], 'name', ARGV[4],
-  'created_at', created_at)
+  'created_at', created_at, 'limits', ARGV[6])
 redis.call('ZADD', KEYS[3], 0, path)
 redis.call('HSET', KEYS[5], ARGV[2], path)
 return tonumber(created_at)
@@ -57,9 +57,10 @@ if overlap > 0 then
 end
 local time = redis.call('TIME')
 local ends_at = math.ceil((time[1] * 1000 + time[2] / 1000 + overlap) / 1000)
-local record = redis.call('HMGET', KEYS[1], 'id', 'tenant', 'name', 'created_at')
+local record = redis.call('HMGET', KEYS[1], 'id', 'tenant', 'name', 'created_at', 'limits')
 redis.call('HSET', KEYS[2], 'id', record[1], 'tenant', record[2], 'name', record[3],
-  'created_at', record[4], 'rotated_at', time[1], 'older_end_at', ends_at)
+  'created_at', record[4], 'limits', record[5] or '', 'rotated_at', time[1],
+  'older_end_at', ends_at)
 redis.call('HSET', KEYS[3], ARGV[3], ARGV[2])
 if overlap == 0 then
   redis.call('DEL', KEYS[1])
@@ -105,6 +106,24 @@ for index = 5, #KEYS do
   end
 end
 return 'renamed'
+""",
+)
+
+LIMIT_KEY: Final = Script.of(
+    "identity_limit_key",
+    """
+-- KEYS: key record, KEY_DIGESTS, records of older secrets; ARGV: digest, tenant/name, limits
+if redis.call('HGET', KEYS[2], ARGV[2]) ~= ARGV[1] then
+  return 'changed'
+end
+redis.call('HSET', KEYS[1], 'limits', ARGV[3])
+for index = 3, #KEYS do
+  -- A record that has ended must not come back, without an end.
+  if redis.call('EXISTS', KEYS[index]) == 1 then
+    redis.call('HSET', KEYS[index], 'limits', ARGV[3])
+  end
+end
+return 'limited'
 """,
 )
 

@@ -11,6 +11,7 @@ from typing import Final
 from tidegate.identity.errors import ObjectNotFound, RecordUnreadable
 from tidegate.identity.layout import ADMIN_TIMEOUT_S, KEY_DIGESTS, KEY_IDS, key_record
 from tidegate.identity.models import StoredKey
+from tidegate.identity.stored_callers import limits_from_json
 from tidegate.store import Store
 
 TRIES_MAX: Final = 5
@@ -24,6 +25,7 @@ _FIELDS: Final = (
     b"rotated_at",
     b"older_end_at",
     b"older",
+    b"limits",
 )
 
 
@@ -32,16 +34,14 @@ class Secrets:
     key: StoredKey
     digest: bytes
     """Of the current secret."""
-    older: tuple[bytes, ...]
-    """Digests of secrets before it, some of which may have ended."""
+    record: bytes
+    """Where it lies in the store."""
+    older_records: tuple[bytes, ...]
+    """Where secrets before it lie, some of which may have ended."""
 
     @property
     def path(self) -> bytes:
         return f"{self.key.tenant}/{self.key.name}".encode()
-
-    @property
-    def older_records(self) -> tuple[bytes, ...]:
-        return tuple(map(key_record, self.older))
 
 
 async def secrets_of(store: Store, key_id: str) -> Secrets:
@@ -68,16 +68,16 @@ async def secrets_at(store: Store, path: str) -> Secrets | None:
             break
         digest = bytes.fromhex(in_hex.decode())
         fields: list[bytes | None] = await store.execute(
-            b"HMGET", key_record(digest), *_FIELDS, timeout_s=ADMIN_TIMEOUT_S
+            b"HMGET", key_record(store, digest), *_FIELDS, timeout_s=ADMIN_TIMEOUT_S
         )
         if any(fields):
-            return _secrets(digest, fields)
+            return _secrets(store, digest, fields)
     return None
 
 
-def _secrets(digest: bytes, fields: list[bytes | None]) -> Secrets:
+def _secrets(store: Store, digest: bytes, fields: list[bytes | None]) -> Secrets:
     values = [None if value is None else value.decode() for value in fields]
-    key_id, tenant, name, created_at, rotated_at, older_end_at, older = values
+    key_id, tenant, name, created_at, rotated_at, older_end_at, older, limits = values
     if key_id is None or tenant is None or name is None or created_at is None:
         raise RecordUnreadable("A record in the store lacks a field that this version needs")
     key = StoredKey(
@@ -88,5 +88,12 @@ def _secrets(digest: bytes, fields: list[bytes | None]) -> Secrets:
         int(created_at),
         None if rotated_at is None else int(rotated_at),
         None if older_end_at is None else int(older_end_at),
+        limits=limits_from_json(limits or ""),
     )
-    return Secrets(key, digest, tuple(map(bytes.fromhex, (older or "").split())))
+    before = map(bytes.fromhex, (older or "").split())
+    return Secrets(
+        key,
+        digest,
+        key_record(store, digest),
+        tuple(key_record(store, earlier) for earlier in before),
+    )

@@ -9,7 +9,7 @@ is always one that can be listed and revoked. `created_at` is the store's clock.
 
 from typing import Final
 
-from tidegate.store import Script
+from tidegate.store import Script, Store
 
 ADMIN_TIMEOUT_S: Final = 2.0
 """For what people ask: they rather wait than ask again."""
@@ -40,23 +40,28 @@ ABSENT: Final = "absent"
 """Expected revision of who wants to create, never to replace."""
 
 
-def key_record(digest: bytes) -> bytes:
-    return KEY_PREFIX + digest.hex().encode()
+def key_record(store: Store, digest: bytes) -> bytes:
+    return KEY_PREFIX + _tag(store) + digest.hex().encode()
 
 
-def tenant_record(name: str) -> bytes:
-    return TENANT_PREFIX + name.encode()
+def tenant_record(store: Store, name: str) -> bytes:
+    return TENANT_PREFIX + _tag(store) + name.encode()
 
 
-def plan_record(name: str) -> bytes:
-    return PLAN_PREFIX + name.encode()
+def plan_record(store: Store, name: str) -> bytes:
+    return PLAN_PREFIX + _tag(store) + name.encode()
+
+
+def _tag(store: Store) -> bytes:
+    """On a Cluster records lie in the slot of their indexes, since no script reaches two slots."""
+    return b"{identity}:" if store.is_cluster else b""
 
 
 PUT_TENANT: Final = Script.of(
     "identity_put_tenant",
     """
 -- KEYS: tenant record, plan record, TENANTS, PLAN_TENANTS, KEYS, REVISIONS
--- ARGV: name, plan, '1' if the plan is the file's, expected revision
+-- ARGV: name, plan, '1' if the plan is the file's, expected revision, limits
 local before = redis.call('HGET', KEYS[1], 'plan')
 if ARGV[4] == 'absent' then
   if before then return 'changed' end
@@ -76,7 +81,7 @@ end
 redis.call('HINCRBY', KEYS[4], ARGV[2], 1)
 local revision = redis.call('INCR', KEYS[6])
 local created = redis.call('HSETNX', KEYS[1], 'created_at', redis.call('TIME')[1])
-redis.call('HSET', KEYS[1], 'plan', ARGV[2], 'revision', revision)
+redis.call('HSET', KEYS[1], 'plan', ARGV[2], 'limits', ARGV[5], 'revision', revision)
 redis.call('ZADD', KEYS[3], 0, ARGV[1])
 return {tonumber(redis.call('HGET', KEYS[1], 'created_at')), revision, created}
 """,
@@ -101,7 +106,8 @@ return redis.call('DEL', KEYS[1])
 PUT_PLAN: Final = Script.of(
     "identity_put_plan",
     """
--- KEYS: plan record, PLANS, REVISIONS; ARGV: name, limits, expected revision, allow
+-- KEYS: plan record, PLANS, REVISIONS
+-- ARGV: name, limits, expected revision, allow, routes, on_store_failure
 if ARGV[3] == 'absent' then
   if redis.call('EXISTS', KEYS[1]) == 1 then return 'changed' end
 elseif ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'revision') ~= ARGV[3] then
@@ -109,7 +115,8 @@ elseif ARGV[3] ~= '' and redis.call('HGET', KEYS[1], 'revision') ~= ARGV[3] then
 end
 local revision = redis.call('INCR', KEYS[3])
 local created = redis.call('HSETNX', KEYS[1], 'created_at', redis.call('TIME')[1])
-redis.call('HSET', KEYS[1], 'limits', ARGV[2], 'allow', ARGV[4], 'revision', revision)
+redis.call('HSET', KEYS[1], 'limits', ARGV[2], 'allow', ARGV[4], 'routes', ARGV[5],
+  'on_store_failure', ARGV[6], 'revision', revision)
 redis.call('ZADD', KEYS[2], 0, ARGV[1])
 return {tonumber(redis.call('HGET', KEYS[1], 'created_at')), revision, created}
 """,

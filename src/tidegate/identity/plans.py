@@ -1,6 +1,9 @@
 """Plans: those of the file, which are read-only here, and those made by API, in the store."""
 
-from tidegate.config.schema import Allowed, Limit
+from collections.abc import Mapping
+
+from tidegate.config.limits import LimitEntry
+from tidegate.config.schema import Allowed, StoreFailure
 from tidegate.identity.errors import InvalidObject, ObjectChanged, ObjectInUse, ObjectNotFound
 from tidegate.identity.file_objects import FileObjects
 from tidegate.identity.layout import (
@@ -16,7 +19,13 @@ from tidegate.identity.layout import (
 from tidegate.identity.listing import page_of
 from tidegate.identity.models import Page, Plan, Put
 from tidegate.identity.names import checked_name
-from tidegate.identity.stored_callers import allow_to_json, limits_to_json, read_plan
+from tidegate.identity.said_limits import check_limits, check_limits_by_route
+from tidegate.identity.stored_callers import (
+    allow_to_json,
+    limits_to_json,
+    read_plan,
+    routes_to_json,
+)
 from tidegate.store import Store
 
 
@@ -28,37 +37,44 @@ class Plans:
     async def put(
         self,
         name: str,
-        limits: tuple[Limit, ...],
+        limits: tuple[LimitEntry, ...],
         expected: str = ANY,
         *,
         allow: tuple[Allowed, ...] | None = None,
+        routes: Mapping[str, tuple[LimitEntry, ...]] | None = None,
+        on_store_failure: StoreFailure | None = None,
     ) -> Put[Plan]:
         """Create the plan or replace it, if it is at the `expected` revision.
 
-        `allow` names routes of the file, the only ones there are; None: every one. Raises
-        ReadOnlyObject, InvalidObject, ObjectChanged.
+        `allow` names routes of the file, the only ones there are; None: every one. `routes` has
+        the limits that are said of single ones. Raises ReadOnlyObject, InvalidObject,
+        ObjectChanged.
         """
         checked_name("plan", name)
         if name in self._file.plans:
             raise self._file.read_only("plan", name)
-        if len({limit.name for limit in limits}) < len(limits):
-            raise InvalidObject("Two limits of a plan have the same name")
+        routes = routes or {}
+        check_limits(self._file, limits)
+        check_limits_by_route(self._file, routes)
         self._check_routes(allow)
         outcome = await self._store.run(
             PUT_PLAN,
-            (plan_record(name), PLANS, REVISIONS),
+            (plan_record(self._store, name), PLANS, REVISIONS),
             (
                 name.encode(),
                 limits_to_json(limits).encode(),
                 expected.encode(),
                 allow_to_json(allow).encode(),
+                routes_to_json(routes).encode(),
+                (on_store_failure or "").encode(),
             ),
             ADMIN_TIMEOUT_S,
         )
         if outcome == b"changed":
             raise ObjectChanged(f"Plan {name} is not at the expected revision: read it again")
         created_at, revision, is_new = outcome
-        return Put(Plan(name, limits, "api", created_at, revision, allow), is_new == 1)
+        put = Plan(name, limits, "api", created_at, revision, allow, routes, on_store_failure)
+        return Put(put, is_new == 1)
 
     async def get(self, name: str) -> Plan:
         """Return the plan; raise ObjectNotFound."""
@@ -77,7 +93,10 @@ class Plans:
         if name in self._file.plans:
             raise self._file.read_only("plan", name)
         outcome = await self._store.run(
-            DELETE_PLAN, (plan_record(name), PLANS, PLAN_TENANTS), (name.encode(),), ADMIN_TIMEOUT_S
+            DELETE_PLAN,
+            (plan_record(self._store, name), PLANS, PLAN_TENANTS),
+            (name.encode(),),
+            ADMIN_TIMEOUT_S,
         )
         if outcome == b"in use":
             raise ObjectInUse(f"Tenants are on plan {name}: move them first")

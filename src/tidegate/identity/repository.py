@@ -9,6 +9,7 @@ said that the change is on disk, or that it cannot say so (`durable`).
 from dataclasses import replace
 from typing import Final
 
+from tidegate.config.limits import LimitEntry
 from tidegate.config.schema import Config
 from tidegate.identity.errors import (
     InvalidObject,
@@ -21,6 +22,7 @@ from tidegate.identity.file_objects import FileObjects
 from tidegate.identity.key_format import digest, new_key
 from tidegate.identity.key_scripts import (
     CREATE_KEY,
+    LIMIT_KEY,
     OLDER_MAX,
     RENAME_KEY,
     REVOKE_KEY,
@@ -39,6 +41,8 @@ from tidegate.identity.listing import names_in, page_of
 from tidegate.identity.models import CreatedKey, Page, RevokedKey, StoredKey, new_key_id
 from tidegate.identity.names import checked_name
 from tidegate.identity.plans import Plans
+from tidegate.identity.said_limits import check_limits
+from tidegate.identity.stored_callers import limits_to_json
 from tidegate.identity.tenants import Tenants
 from tidegate.store import Store
 
@@ -53,7 +57,9 @@ class Repository:
         self.tenants = Tenants(store, self._file)
         self.plans = Plans(store, self._file)
 
-    async def create_key(self, tenant: str, name: str) -> CreatedKey:
+    async def create_key(
+        self, tenant: str, name: str, *, limits: tuple[LimitEntry, ...] = ()
+    ) -> CreatedKey:
         """Make a key for a tenant of the file or of the store.
 
         Raises InvalidObject, ObjectNotFound for the tenant, NameTaken. After StoreUnavailable the
@@ -62,17 +68,25 @@ class Repository:
         path = f"{checked_name('tenant', tenant)}/{checked_name('key', name)}"
         if path in self._file.keys_by_path:
             raise NameTaken(f"Tenant {tenant} has a key {name} in the configuration file")
+        check_limits(self._file, limits)
         key, key_id = new_key(), new_key_id()
         hashed = digest(key.encode())
         outcome = await self._store.run(
             CREATE_KEY,
-            (key_record(hashed), tenant_record(tenant), KEYS, KEY_DIGESTS, KEY_IDS),
+            (
+                key_record(self._store, hashed),
+                tenant_record(self._store, tenant),
+                KEYS,
+                KEY_DIGESTS,
+                KEY_IDS,
+            ),
             (
                 hashed.hex().encode(),
                 key_id.encode(),
                 tenant.encode(),
                 name.encode(),
                 int(tenant in self._file.tenants),
+                limits_to_json(limits).encode(),
             ),
             ADMIN_TIMEOUT_S,
         )
@@ -81,7 +95,8 @@ class Repository:
         if outcome == b"name taken":
             raise NameTaken(f"Tenant {tenant} has a key {name}: revoke it, or choose another name")
         durable = await self._store.wait_durable()
-        return CreatedKey(key, StoredKey(key_id, tenant, name, "api", outcome), durable)
+        stored = StoredKey(key_id, tenant, name, "api", outcome, limits=limits)
+        return CreatedKey(key, stored, durable)
 
     async def get_key(self, key_id: str) -> StoredKey:
         """Return the key with this id; raise ObjectNotFound."""
@@ -122,8 +137,8 @@ class Repository:
             outcome = await self._store.run(
                 ROTATE_KEY,
                 (
-                    key_record(secrets.digest),
-                    key_record(hashed),
+                    secrets.record,
+                    key_record(self._store, hashed),
                     KEY_DIGESTS,
                     *secrets.older_records,
                 ),
@@ -162,7 +177,7 @@ class Repository:
                 raise NameTaken(f"Tenant {key.tenant} has a key {name} in the configuration file")
             outcome = await self._store.run(
                 RENAME_KEY,
-                (key_record(secrets.digest), KEYS, KEY_DIGESTS, KEY_IDS, *secrets.older_records),
+                (secrets.record, KEYS, KEY_DIGESTS, KEY_IDS, *secrets.older_records),
                 (
                     secrets.digest.hex().encode(),
                     key_id.encode(),
@@ -176,6 +191,27 @@ class Repository:
                 raise NameTaken(f"Tenant {key.tenant} has a key {name}: choose another name")
             if outcome != b"changed":
                 return replace(key, name=name)
+        raise _kept_changing(key_id)
+
+    async def limit_key(self, key_id: str, limits: tuple[LimitEntry, ...]) -> StoredKey:
+        """Give the key these limits of its own, in place of those it has. Raises InvalidObject,
+        ReadOnlyObject, ObjectNotFound.
+        """
+        check_limits(self._file, limits)
+        for _ in range(TRIES_MAX):
+            secrets = await self._changeable(key_id)
+            outcome = await self._store.run(
+                LIMIT_KEY,
+                (secrets.record, KEY_DIGESTS, *secrets.older_records),
+                (
+                    secrets.digest.hex().encode(),
+                    secrets.path,
+                    limits_to_json(limits).encode(),
+                ),
+                ADMIN_TIMEOUT_S,
+            )
+            if outcome != b"changed":
+                return replace(secrets.key, limits=limits)
         raise _kept_changing(key_id)
 
     async def revoke_key(self, key_id: str) -> RevokedKey:
@@ -215,7 +251,7 @@ class Repository:
         """Remove records and index together; False if the key was changed meanwhile."""
         removed: int = await self._store.run(
             REVOKE_KEY,
-            (key_record(secrets.digest), KEYS, KEY_DIGESTS, KEY_IDS, *secrets.older_records),
+            (secrets.record, KEYS, KEY_DIGESTS, KEY_IDS, *secrets.older_records),
             (secrets.digest.hex().encode(), secrets.key.key_id.encode(), secrets.path),
             ADMIN_TIMEOUT_S,
         )
@@ -236,7 +272,7 @@ class Repository:
         if key.tenant in self._file.tenants:
             return key
         has_tenant: int = await self._store.execute(
-            b"EXISTS", tenant_record(key.tenant), timeout_s=ADMIN_TIMEOUT_S
+            b"EXISTS", tenant_record(self._store, key.tenant), timeout_s=ADMIN_TIMEOUT_S
         )
         return replace(key, in_force=has_tenant == 1)
 

@@ -41,7 +41,7 @@ async def stored_caller(
     store: Store, file: FileObjects, digest: bytes, read_from: list[bytes]
 ) -> Found:
     """Return the caller and how long the key is good; append each store key read."""
-    record = key_record(digest)
+    record = key_record(store, digest)
     read_from.append(record)
     # One write, and in this order: what has ended by the time of the second is not there.
     left_ms, key = await asyncio.gather(
@@ -61,7 +61,7 @@ async def _caller(
     if (tenant_in_file := file.tenants.get(tenant)) is not None:
         plan_name, tenant_limits = tenant_in_file.plan, tenant_in_file.limits
     else:
-        record = tenant_record(tenant)
+        record = tenant_record(store, tenant)
         read_from.append(record)
         fields = await read_record(store, record, b"plan", optional=(b"limits",))
         if fields is None:
@@ -69,7 +69,7 @@ async def _caller(
         plan_name, tenant_limits = fields[0], limits_from_json(fields[1])
     plan = file.plans.get(plan_name)
     if plan is None:
-        read_from.append(plan_record(plan_name))
+        read_from.append(plan_record(store, plan_name))
         plan = await read_plan(store, plan_name)
         if plan is None:
             raise PlanMissing(f"Tenant {tenant} is on plan {plan_name}, which does not exist")
@@ -80,7 +80,7 @@ async def read_plan(store: Store, name: str, timeout_s: float | None = None) -> 
     """Return a plan of the store; None if there is none of that name."""
     fields = await read_record(
         store,
-        plan_record(name),
+        plan_record(store, name),
         b"limits",
         optional=(b"created_at", b"revision", b"allow", b"routes", b"on_store_failure"),
         timeout_s=timeout_s,

@@ -1,5 +1,6 @@
 """Tenants: those of the file, which are read-only here, and those made by API, in the store."""
 
+from tidegate.config.limits import LimitEntry
 from tidegate.identity.errors import ObjectChanged, ObjectInUse, ObjectNotFound
 from tidegate.identity.file_objects import FileObjects
 from tidegate.identity.layout import (
@@ -17,7 +18,8 @@ from tidegate.identity.layout import (
 from tidegate.identity.listing import page_of
 from tidegate.identity.models import Page, Put, Tenant
 from tidegate.identity.names import checked_name
-from tidegate.identity.stored_callers import read_record
+from tidegate.identity.said_limits import check_limits
+from tidegate.identity.stored_callers import limits_from_json, limits_to_json, read_record
 from tidegate.store import Store
 
 
@@ -26,8 +28,15 @@ class Tenants:
         self._store = store
         self._file = file
 
-    async def put(self, name: str, plan: str, expected: str = ANY) -> Put[Tenant]:
-        """Create the tenant or move it to another plan, if it is at the `expected` revision.
+    async def put(
+        self,
+        name: str,
+        plan: str,
+        expected: str = ANY,
+        *,
+        limits: tuple[LimitEntry, ...] = (),
+    ) -> Put[Tenant]:
+        """Create the tenant or replace its plan and limits, if it is at the `expected` revision.
 
         Raises ReadOnlyObject, InvalidObject, ObjectChanged, ObjectNotFound for the plan, and
         ObjectInUse where an earlier tenant of this name left keys: a new customer must not
@@ -37,10 +46,24 @@ class Tenants:
         checked_name("plan", plan)
         if name in self._file.tenants:
             raise self._file.read_only("tenant", name)
+        check_limits(self._file, limits)
         outcome = await self._store.run(
             PUT_TENANT,
-            (tenant_record(name), plan_record(plan), TENANTS, PLAN_TENANTS, KEYS, REVISIONS),
-            (name.encode(), plan.encode(), int(plan in self._file.plans), expected.encode()),
+            (
+                tenant_record(self._store, name),
+                plan_record(self._store, plan),
+                TENANTS,
+                PLAN_TENANTS,
+                KEYS,
+                REVISIONS,
+            ),
+            (
+                name.encode(),
+                plan.encode(),
+                int(plan in self._file.plans),
+                expected.encode(),
+                limits_to_json(limits).encode(),
+            ),
             ADMIN_TIMEOUT_S,
         )
         if outcome == b"changed":
@@ -52,7 +75,7 @@ class Tenants:
                 f"Keys of an earlier tenant {name} are still there: delete that tenant first"
             )
         created_at, revision, is_new = outcome
-        return Put(Tenant(name, plan, "api", created_at, revision), is_new == 1)
+        return Put(Tenant(name, plan, "api", created_at, revision, limits), is_new == 1)
 
     async def get(self, name: str) -> Tenant:
         """Return the tenant; raise ObjectNotFound."""
@@ -72,7 +95,7 @@ class Tenants:
             raise self._file.read_only("tenant", name)
         deleted: int = await self._store.run(
             DELETE_TENANT,
-            (tenant_record(name), TENANTS, PLAN_TENANTS),
+            (tenant_record(self._store, name), TENANTS, PLAN_TENANTS),
             (name.encode(),),
             ADMIN_TIMEOUT_S,
         )
@@ -81,13 +104,14 @@ class Tenants:
     async def _stored(self, name: str) -> Tenant | None:
         fields = await read_record(
             self._store,
-            tenant_record(name),
+            tenant_record(self._store, name),
             b"plan",
             b"created_at",
             b"revision",
+            optional=(b"limits",),
             timeout_s=ADMIN_TIMEOUT_S,
         )
         if fields is None:
             return None
-        plan, created_at, revision = fields
-        return Tenant(name, plan, "api", int(created_at), int(revision))
+        plan, created_at, revision, limits = fields
+        return Tenant(name, plan, "api", int(created_at), int(revision), limits_from_json(limits))
