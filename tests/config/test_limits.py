@@ -25,6 +25,7 @@ services:
       - {name: search, paths: [/search]}
       - {name: open, paths: [/open], auth: none}
       - {name: talk, paths: [/talk], costs: {tokens: {reserve: 500}}}
+webhooks: {url: "https://example.com", secret: whsec_YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo=}
 """
 
 Load = Callable[[str], Config]

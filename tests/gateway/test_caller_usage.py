@@ -4,11 +4,14 @@ Peers' pain point 19: no usage query for clients.
 """
 
 import json
+import socket
 import time
 
+import httpx2
 import pytest
 
 from tidegate.config import Config
+from tidegate.edge import AsgiDoor, NativeServer
 from tidegate.gateway import caller_usage
 from tidegate.telemetry.usage import Amounts
 from tidegate.testing import ScriptedUpstream
@@ -115,6 +118,23 @@ async def test_the_answer_is_for_this_moment_and_this_caller(kit_of):
     assert (refused.status, refused.header("allow")) == (405, "GET, HEAD")
 
 
+async def test_both_doors_answer_it(kit_of):
+    kit = await kit_of()
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = NativeServer(kit.gateway)
+    await server.start(listener)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}"
+    asgi = httpx2.ASGITransport(AsgiDoor(kit.gateway))
+    try:
+        for transport in (None, asgi):
+            async with httpx2.AsyncClient(transport=transport) as client:
+                answer = await client.get(url, headers={"x-api-key": "acme_key"})
+                assert (answer.status_code, answer.json()["tenant"]) == (200, "acme")
+                assert (await client.get(url)).status_code == 401
+    finally:
+        await server.drain(1.0)
+
+
 async def test_it_moves(kit_of):
     kit = await kit_of(listen={"usage_path": "/me"})
     answer = await kit.get("/me", key="acme_key")
@@ -159,6 +179,20 @@ async def test_by_address_and_header_it_tells_of_this_requests_own(kit_of):
     assert [limit["name"] for limit in (await usage(kit))["limits"]] == ["address"]
     told = (await usage(kit, **{"x-user": "ann"}))["limits"]
     assert sorted(limit["name"] for limit in told) == ["address", "user"]
+
+
+async def test_all_kinds_of_limits_are_told(kit_of):
+    plan = {
+        "limits": [
+            {"name": "at_once", "concurrency": 3},
+            {"name": "window", "rate": "5/h", "algorithm": "sliding-window"},
+            *LIMITS,
+        ]
+    }
+    kit = await kit_of(plan=plan)
+    await kit.get("/x", key="acme_key")
+    told = {limit["name"]: limit["remaining"] for limit in (await usage(kit))["limits"]}
+    assert told == {"at_once": 3, "window": 4, "steady": told["steady"], "monthly": 999}
 
 
 async def test_limits_in_shadow_mode_are_not_told(kit_of):

@@ -18,7 +18,7 @@ _LISTED_MAX: Final = 10
 
 
 def check(root: Mapping, problems: Problems) -> None:
-    for rule in (_names, _routes_exist, _callers_are_there, _units_are_cost):
+    for rule in (_names, _routes_exist, _callers_are_there, _units_are_cost, _somebody_is_told):
         rule(root, problems)
 
 
@@ -119,6 +119,26 @@ def _units_are_cost(root: Mapping, problems: Problems) -> None:
         ("tenants", "*", "keys", "*", "limits"),
     ):
         _check_units(each(root, *place, "*"), everywhere, "any route", problems)
+
+
+def _somebody_is_told(root: Mapping, problems: Problems) -> None:
+    """A quota that notifies needs somebody to tell."""
+    if next(each(root, "webhooks"), None) is not None:
+        return
+    for place in (
+        ("limits",),
+        ("plans", "*", "limits"),
+        ("plans", "*", "routes", "*", "limits"),
+        ("tenants", "*", "limits"),
+        ("tenants", "*", "keys", "*", "limits"),
+        ("services", "*", "routes", "*", "limits"),
+    ):
+        for node in each(root, *place, "*", "notify"):
+            message = (
+                "there is nobody to tell; write where events go, at the top level: "
+                "webhooks: {url: https://…, secret: whsec_…}"
+            )
+            problems.add(node.mark, node.path, message)
 
 
 def _check_units(limits: Iterator[Node], units: set[str], whose: str, problems: Problems) -> None:

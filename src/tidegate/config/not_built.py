@@ -16,15 +16,15 @@ FIELDS: Final = _sets(
     {
         "": (
             "auth cluster cors fleet history include ip_rules jwt logging "
-            "metrics on_store_failure openapi policies revisions telemetry tls tracing webhooks"
+            "metrics on_store_failure openapi policies revisions telemetry tls tracing"
         ),
         "listen": "http2 http3 proxy_protocol tls unix websocket",
         "admin": "auth dashboard login oidc roles tls token users",
         "redis": "ca_file cluster nodes on_failure password sentinel tls username",
         "plans.*": ("algorithm charge concurrency deny ip_rules price queue services shadow"),
         "limits[]": (
-            "charge cost key match notify on_store_failure paths "
-            "precision queue routes shadow time_zone billing_day unit warn_at"
+            "charge cost key match on_store_failure paths "
+            "precision queue routes time_zone billing_day unit"
         ),
         "tenants[]": "allow cors expires ip_rules jwt metadata shadow",
         "tenants[].keys[]": ("allow created expires expires_at hash ip_rules metadata plan scopes"),

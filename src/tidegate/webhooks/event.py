@@ -64,4 +64,4 @@ def body_parts(counted: Counted, share: float, used: int, noticed_at: float) -> 
 
 def permille(share: float) -> int:
     """Return a share as the whole number by which ids and the store compare it."""
-    return round(share * PERMILLE)
+    return max(1, round(share * PERMILLE))
