@@ -18,8 +18,10 @@ from tidegate.control.fields import (
     Shown,
     ShownObject,
 )
+from tidegate.control.limit_fields import Limits, ShownLimit, checked_limits, shown_limits
 from tidegate.control.paging import Listed, PositionQuery, listed
 from tidegate.control.parts import Parts, PartsNeeded
+from tidegate.control.plan_fields import refuse_not_built
 from tidegate.identity import CreatedKey, StoredKey
 from tidegate.identity.repository import OVERLAP_S_MAX
 
@@ -29,10 +31,16 @@ router = APIRouter(prefix="/v1/keys", tags=["keys"])
 class NewKeyBody(Body):
     tenant: Name
     name: Name
+    limits: Limits = Field(default_factory=list)
+    """In place of the tenant's and the plan's of the same name."""
 
 
-class KeyNameBody(Body):
-    name: Name
+class KeyChangeBody(Body):
+    """What is left out stays."""
+
+    name: Name | None = None
+    limits: Limits | None = None
+    """In place of those it has; an empty list: those of its tenant and plan hold."""
 
 
 class RotationBody(Body):
@@ -49,6 +57,8 @@ class ShownKey(ShownObject):
     """When the last secret before the current one ends, or has ended."""
     in_force: bool
     """There is its tenant. A key whose tenant has left the file opens nothing."""
+    limits: list[ShownLimit]
+    """In place of the tenant's and the plan's of the same name."""
 
 
 class ShownSecret(ShownKey):
@@ -86,7 +96,9 @@ async def list_keys(
 )
 async def create_key(body: NewKeyBody, parts: PartsNeeded, response: Response) -> ShownSecret:
     """Make a key. It works at once; its secret is in this answer alone."""
-    created = await parts.repository.create_key(body.tenant, body.name)
+    refuse_not_built("tenants[].keys[]", body)
+    limits = checked_limits(body.limits)
+    created = await parts.repository.create_key(body.tenant, body.name, limits=limits)
     response.headers["location"] = f"/v1/keys/{created.stored.key_id}"
     return _secret(parts, created)
 
@@ -98,9 +110,17 @@ async def get_key(key_id: KeyIdInPath, parts: PartsNeeded) -> ShownKey:
 
 
 @router.patch("/{key_id}", responses={404: {}, 409: {}, 412: {}})
-async def rename_key(key_id: KeyIdInPath, body: KeyNameBody, parts: PartsNeeded) -> ShownKey:
-    """Give a key another name. Id, secret and what it has spent stay."""
-    return ShownKey(**_members(parts, await parts.repository.rename_key(key_id, body.name)))
+async def change_key(key_id: KeyIdInPath, body: KeyChangeBody, parts: PartsNeeded) -> ShownKey:
+    """Give a key another name, or limits of its own. Id, secret and what it has spent stay."""
+    refuse_not_built("tenants[].keys[]", body)
+    repository = parts.repository
+    limits = None if body.limits is None else checked_limits(body.limits)
+    key = await repository.get_key(key_id)
+    if body.name is not None:
+        key = await repository.rename_key(key_id, body.name)
+    if limits is not None:
+        key = await repository.limit_key(key_id, limits)
+    return ShownKey(**_members(parts, key))
 
 
 @router.post("/{key_id}/rotate", responses={404: {}, 409: {}, 412: {}})
@@ -139,4 +159,5 @@ def _members(parts: Parts, key: StoredKey) -> dict[str, object]:
         "rotated_at": key.rotated_at,
         "older_secrets_end_at": key.older_end_at,
         "in_force": key.in_force,
+        "limits": shown_limits(key.limits),
     }

@@ -3,24 +3,33 @@
 Asking runs the very script that decides about requests, at a cost of nothing.
 """
 
+from typing import Final
+
 from fastapi import APIRouter
 
+from tidegate.config import Route
+from tidegate.config.precedence import OwnLimits, applied
 from tidegate.control.fields import KeyIdInPath, NameInPath, Shown
 from tidegate.control.parts import Parts, PartsNeeded
-from tidegate.identity import ObjectNotFound, PlanMissing, Tenant
-from tidegate.rate_limiter import LimitState, caller_counters
+from tidegate.identity import ObjectNotFound, PlanMissing, StoredKey, Tenant
+from tidegate.policies.applicable_limits import applicable
+from tidegate.policies.scopes import Whose
+from tidegate.rate_limiter import REQUESTS, LimitState
 
 router = APIRouter(prefix="/v1", tags=["limits"])
 
-_NOBODY = "-"
+_NOBODY: Final = "-"
 """Stands for a key where only what a tenant's keys share is asked for."""
+_SHARED: Final = ("tenant", "global")
+_NO_ROUTE: Final = Route(name="none")
+"""Has no limits of its own."""
 
 
 class ShownLimitState(Shown):
     name: str
     per: str
     limit: int
-    """The burst or the quota."""
+    """The burst, the quota, or how many at a time."""
     remaining: int
     reset_s: int
     """Seconds until more is available; 0: nothing has been spent."""
@@ -45,7 +54,7 @@ async def get_key_limits(key_id: KeyIdInPath, parts: PartsNeeded) -> ShownLimits
     """Show what is left for a key: of its own limits, and of those it shares with its tenant."""
     key = await parts.repository.get_key(key_id)
     tenant = await parts.repository.tenants.get(key.tenant)
-    return await _limits(parts, tenant, key_id)
+    return await _limits(parts, tenant, key)
 
 
 @router.post("/keys/{key_id}/limits/reset", responses={404: {}})
@@ -70,16 +79,26 @@ async def reset_tenant_limits(tenant: NameInPath, parts: PartsNeeded) -> ResetLi
     return ResetLimits(tenant=tenant, key_id=None, states=states)
 
 
-async def _limits(parts: Parts, tenant: Tenant, key_id: str | None) -> ShownLimits:
+async def _limits(parts: Parts, tenant: Tenant, key: StoredKey | None) -> ShownLimits:
+    """Left out is what is said for single routes, addresses and headers: it has many states."""
     try:
         plan = await parts.repository.plans.get(tenant.plan)
     except ObjectNotFound:
         raise PlanMissing(
             f"Tenant {tenant.name} is on plan {tenant.plan}, which does not exist"
         ) from None
-    asked = tuple(limit for limit in plan.limits if key_id is not None or limit.per == "tenant")
+    key_id = None if key is None else key.key_id
+    config = parts.gateway.config
+    own = OwnLimits(plan.limits, {}, tenant.limits, () if key is None else key.limits)
+    asked = [
+        one
+        for one in applied(config.limits, _NO_ROUTE, own)
+        if one.limit.per in (_SHARED if key is None else ("key", *_SHARED))
+    ]
+    units = (REQUESTS, *sorted({one.limit.unit for one in asked} - {REQUESTS}))
+    whose = Whose(tenant.name, key_id or _NOBODY, plan.name, "")
     limiter = parts.gateway.parts.limiter
-    subject = limiter.subject(caller_counters(tenant.name, key_id or _NOBODY, asked))
+    subject = limiter.subject(applicable(asked, whose, units).counters(), units)
     states = await limiter.states(subject)
     shown = [_shown(limit.per, state) for limit, state in zip(subject.limits, states, strict=True)]
     return ShownLimits(tenant=tenant.name, key_id=key_id, plan=plan.name, limits=shown)

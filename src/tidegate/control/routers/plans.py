@@ -1,18 +1,22 @@
 """Plans: the limits and routes of every tenant on them. Who is on one keeps it from deletion."""
 
 from fastapi import APIRouter, Response
+from pydantic import Field
 
+from tidegate.config.schema import StoreFailure
 from tidegate.control.fields import Body, NameInPath, Shown, ShownObject
+from tidegate.control.limit_fields import Limits, ShownLimit, checked_limits, shown_limits
 from tidegate.control.paging import Listed, PositionQuery, listed
 from tidegate.control.parts import Parts, PartsNeeded
 from tidegate.control.plan_fields import (
-    PlanLimits,
+    LimitsByRoute,
     PlanRoutes,
     ShownAllowed,
-    ShownLimit,
-    checked_limits,
+    ShownPlanRoute,
+    checked_limits_by_route,
     checked_routes,
-    shown_limits,
+    refuse_not_built,
+    shown_limits_by_route,
     shown_routes,
 )
 from tidegate.control.revisions import Expected, tag, tag_written
@@ -22,9 +26,13 @@ router = APIRouter(prefix="/v1/plans", tags=["plans"])
 
 
 class PlanBody(Body):
-    limits: PlanLimits
+    limits: Limits
     allow: PlanRoutes | None = None
     """The routes that its callers may call. Left out or null: every route."""
+    routes: LimitsByRoute = Field(default_factory=dict)
+    """What it says of the limits on single routes."""
+    on_store_failure: StoreFailure | None = None
+    """Where the store cannot be reached, and the route does not say; null: local."""
 
 
 class ShownPlan(ShownObject):
@@ -32,6 +40,9 @@ class ShownPlan(ShownObject):
     limits: list[ShownLimit]
     allow: list[ShownAllowed] | None
     """Null: every route."""
+    routes: dict[str, ShownPlanRoute]
+    """What it says of the limits on single routes."""
+    on_store_failure: StoreFailure | None
 
 
 class DeletedPlan(Shown):
@@ -68,8 +79,14 @@ async def put_plan(
 
     What a caller has spent of a limit counts on under the same name.
     """
+    refuse_not_built("plans.*", body)
     written = await parts.repository.plans.put(
-        plan, checked_limits(body.limits), expected, allow=checked_routes(body.allow)
+        plan,
+        checked_limits(body.limits),
+        expected,
+        allow=checked_routes(body.allow),
+        routes=checked_limits_by_route(body.routes),
+        on_store_failure=body.on_store_failure,
     )
     tag_written(response, written)
     return _shown(parts, written.item)
@@ -87,6 +104,8 @@ def _shown(parts: Parts, plan: Plan) -> ShownPlan:
         name=plan.name,
         limits=shown_limits(plan.limits),
         allow=shown_routes(plan.allow),
+        routes=shown_limits_by_route(plan.routes),
+        on_store_failure=plan.on_store_failure,
         origin=plan.origin,
         defined_in=parts.defined_in(plan.origin, "plan", plan.name),
         created_at=plan.created_at,

@@ -1,10 +1,13 @@
 """Tenants: whose keys they are, and on which plan. A deleted tenant takes its keys along."""
 
 from fastapi import APIRouter, Response
+from pydantic import Field
 
 from tidegate.control.fields import Body, Name, NameInPath, Shown, ShownObject
+from tidegate.control.limit_fields import Limits, ShownLimit, checked_limits, shown_limits
 from tidegate.control.paging import Listed, PositionQuery, listed
 from tidegate.control.parts import Parts, PartsNeeded
+from tidegate.control.plan_fields import refuse_not_built
 from tidegate.control.revisions import Expected, tag, tag_written
 from tidegate.identity import Tenant
 
@@ -13,11 +16,15 @@ router = APIRouter(prefix="/v1/tenants", tags=["tenants"])
 
 class TenantBody(Body):
     plan: Name
+    limits: Limits = Field(default_factory=list)
+    """In place of the plan's of the same name."""
 
 
 class ShownTenant(ShownObject):
     name: str
     plan: str
+    limits: list[ShownLimit]
+    """In place of the plan's of the same name."""
 
 
 class DeletedTenant(Shown):
@@ -53,8 +60,13 @@ async def get_tenant(tenant: NameInPath, parts: PartsNeeded, response: Response)
 async def put_tenant(
     tenant: NameInPath, body: TenantBody, parts: PartsNeeded, expected: Expected, response: Response
 ) -> ShownTenant:
-    """Create a tenant, or move it to another plan. Workers follow within a second."""
-    written = await parts.repository.tenants.put(tenant, body.plan, expected)
+    """Create a tenant, or replace its plan and limits. Workers follow within a second.
+
+    Limits that are left out are none: those of the plan hold.
+    """
+    refuse_not_built("tenants[]", body)
+    limits = checked_limits(body.limits)
+    written = await parts.repository.tenants.put(tenant, body.plan, expected, limits=limits)
     tag_written(response, written)
     return _shown(parts, written.item)
 
@@ -69,6 +81,7 @@ def _shown(parts: Parts, tenant: Tenant) -> ShownTenant:
     return ShownTenant(
         name=tenant.name,
         plan=tenant.plan,
+        limits=shown_limits(tenant.limits),
         origin=tenant.origin,
         defined_in=parts.defined_in(tenant.origin, "tenant", tenant.name),
         created_at=tenant.created_at,
