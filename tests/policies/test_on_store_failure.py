@@ -182,6 +182,42 @@ async def test_decision_records_of_an_outage_are_written_after_it_and_say_so(kit
     assert (told["status"], told["degraded"], told["limits"][0]["remaining"]) == (429, "local", 0)
 
 
+async def test_what_was_spent_without_the_store_is_settled_when_it_is_back(kit_of):
+    kit = await kit_of()
+    connection = kit.gateway.store.connection
+    for _ in range(3):
+        await kit.get("/api/x", key="one_key")
+    await connection.aclose()
+    for _ in range(2):
+        await kit.get("/api/x", key="one_key")
+    connection.start()
+    await connection.wait_up(5)
+    limiter, subjects = kit.gateway.parts.limiter, kit.gateway.parts.subjects
+    (subject,) = [found for found in subjects._compiled.values() if found.last[0]]
+    async with asyncio.timeout(2):
+        while (await limiter.states(subject))[0].remaining == 5:
+            pass
+    assert (await limiter.states(subject))[0].remaining == 3
+    answer = await kit.get("/api/x", key="one_key")
+    assert answer.header("x-ratelimit-remaining") == "2"
+
+
+async def test_a_store_that_comes_and_goes_is_told_of_each_request_once(kit_of, monkeypatch):
+    monkeypatch.setattr(degraded_module, "CALM_S", 0.3)
+    kit = await kit_of()
+    connection = kit.gateway.store.connection
+    for _ in range(3):
+        await connection.aclose()
+        answer = await kit.get("/api/x", key="one_key")
+        assert answer.header("tidegate-degraded") == "local"
+        connection.start()
+        await connection.wait_up(5)
+        await asyncio.sleep(0.25)
+    await asyncio.sleep(0.6)
+    assert not kit.gateway.parts.limiter.degraded._local.places()
+    assert (await kit.get("/api/x", key="one_key")).header("x-ratelimit-remaining") == "4"
+
+
 async def test_requests_at_a_time_are_counted_by_what_runs_here(tidegate_store):
     parallel = Concurrency(name="parallel", concurrency=4)
     async with open_kit(tidegate_store) as kit:

@@ -33,6 +33,7 @@ from tidegate.rate_limiter.limits import (
     key_state,
     tenant_states,
 )
+from tidegate.rate_limiter.local_limits import Place
 from tidegate.rate_limiter.plain_decision import plain_decision
 from tidegate.store import Store
 
@@ -48,7 +49,7 @@ class Limiter:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._call = store.call
-        self.degraded = Degraded(store)
+        self.degraded = Degraded(store, self._charge)
         """Decides while the store cannot be asked."""
         self._leases_of = os.urandom(8)
         self._leases = count()
@@ -139,6 +140,13 @@ class Limiter:
         awaited or did not come."""
         if answer.cancelled() or answer.exception() is not None:
             self.release(lease)
+
+    def _charge(self, place: Place, amount: int) -> asyncio.Future[Any] | None:
+        """Charge one limit with what was admitted while the store was away."""
+        state, limit = place
+        units = (REQUESTS,) if limit.unit == REQUESTS else (REQUESTS, limit.unit)
+        subject = self.subject((Counter(state, (limit,)),), units)
+        return self.settle(subject, 0, amount, limit.unit)
 
     def _settled(
         self, subject: Subject, differences: Costs, age_s: float

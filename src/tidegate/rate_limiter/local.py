@@ -43,6 +43,9 @@ class Part(Protocol):
     def unsettled(self, now: int) -> int:
         """Return how much was spent here that the store does not know and that counts still."""
 
+    def settle(self, amount: int, now: int) -> None:
+        """Take that the store knows of so much more."""
+
 
 class BucketPart:
     """A debt that drains: `rate` units a µs, a token of the whole limit weighs `emission`."""
@@ -84,7 +87,11 @@ class BucketPart:
     def unsettled(self, now: int) -> int:
         drained = max(0, now - self._at) * self._rate
         own = max(0, self._debt - drained) - max(0, self._known - drained)
-        return own // self._weight
+        return (2 * own + self._weight) // (2 * self._weight)  # to the nearest token
+
+    def settle(self, amount: int, now: int) -> None:
+        self._pass_to(now)
+        self._known += amount * self._weight
 
     @property
     def _full(self) -> int:
@@ -141,7 +148,11 @@ class QuotaPart:
 
     def unsettled(self, now: int) -> int:
         self._pass_to(now)
-        return (self._spent - self._known) // self._parts
+        return max(0, self._spent - self._known) // self._parts
+
+    def settle(self, amount: int, now: int) -> None:
+        self._pass_to(now)
+        self._known += amount * self._parts
 
     def _pass_to(self, now: int) -> None:
         """Begin a window where one has ended: it stays should the clock go back."""
@@ -192,12 +203,18 @@ class WindowPart:
         known = self.capacity - remaining - self._spent
         if known > 0:
             self._add(at, known)
-            self._known = at, self._known[1] + known
+            self._known = at, self._known_at(at) + known
 
     def unsettled(self, now: int) -> int:
         self._pass_to(now)
+        return max(0, self._spent - self._known_at(now)) // self._parts
+
+    def settle(self, amount: int, now: int) -> None:
+        self._known = now, self._known_at(now) + amount * self._parts
+
+    def _known_at(self, now: int) -> int:
         at, known = self._known
-        return max(0, self._spent - (known if now < at + self._length else 0)) // self._parts
+        return known if now < at + self._length else 0
 
     def _add(self, at: int, amount: int) -> None:
         self._spent += amount
@@ -247,6 +264,9 @@ class LeasePart:
     def unsettled(self, now: int) -> int:
         """Return 0: leases that are held are renewed, also where the store has them not."""
         return 0
+
+    def settle(self, amount: int, now: int) -> None:
+        """There is nothing to settle."""
 
 
 def decide(

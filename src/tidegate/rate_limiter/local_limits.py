@@ -5,13 +5,13 @@ on; without such a word it begins full. What several subjects count in is one pa
 and the lowest word holds. Bounded: the part that was not used for longest is forgotten.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from tidegate.config.schema import Concurrency, Limit, Quota, SlidingWindow
 from tidegate.rate_limiter.calendars import Calendar, calendar_of, windows_around
-from tidegate.rate_limiter.limits import Costs, Counter, Subject
+from tidegate.rate_limiter.limits import Costs, Subject
 from tidegate.rate_limiter.local import (
     SECOND_US,
     BucketPart,
@@ -27,12 +27,11 @@ PARTS_MAX: Final = 20_000
 """About 0.5 KB each: 10,000 subjects of two limits."""
 
 
-class Spent(NamedTuple):
-    """What was admitted here and the store does not know."""
+class Place(NamedTuple):
+    """A limit, and the state in which it counts."""
 
-    counter: Counter
-    """One limit, where it counts."""
-    amount: int
+    state: bytes
+    limit: Limit
 
 
 class LocalLimits:
@@ -43,7 +42,7 @@ class LocalLimits:
     def __init__(self, workers: Callable[[], int], held: Callable[[bytes], int]) -> None:
         self._workers = workers
         self._held = held
-        self._parts: dict[tuple[bytes, Limit], Part] = {}
+        self._parts: dict[Place, Part] = {}
         self._said: dict[Subject, float] = {}
         """By subject, which word of the store its parts have taken."""
 
@@ -64,11 +63,19 @@ class LocalLimits:
         shadows = {place for place, limit in enumerate(subject.limits) if limit.shadow}
         return decide(parts, wants, now, shadows)
 
-    def spent(self, now: int) -> Iterator[Spent]:
-        """Yield what the store is to be told, now that it is back."""
-        for (state, limit), part in self._parts.items():
-            if amount := part.unsettled(now):
-                yield Spent(Counter(state, (limit,)), amount)
+    def places(self) -> list[Place]:
+        """Return where something may have been spent."""
+        return list(self._parts)
+
+    def unsettled(self, place: Place, now: int) -> int:
+        """Return how much was admitted there that counts still and the store does not know."""
+        part = self._parts.get(place)
+        return 0 if part is None else part.unsettled(now)
+
+    def settle(self, place: Place, amount: int, now: int) -> None:
+        """Take that the store knows of it."""
+        if part := self._parts.get(place):
+            part.settle(amount, now)
 
     def forget(self) -> None:
         self._parts.clear()
@@ -84,7 +91,7 @@ class LocalLimits:
         ]
 
     def _part(self, state: bytes, limit: Limit, leases: bytes) -> Part:
-        key = state, limit
+        key = Place(state, limit)
         part = self._parts.pop(key, None)
         if part is None:
             _make_room(self._parts)
