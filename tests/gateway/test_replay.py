@@ -8,8 +8,16 @@ from typing import Any
 import pytest
 
 from tidegate.config import Config
-from tidegate.gateway.proposed_limits import ProposedLimits
-from tidegate.gateway.replay import OTHERS, ROWS_MAX, Replay, Row, in_order
+from tidegate.gateway.proposed_limits import API_TENANTS, ProposedLimits
+from tidegate.gateway.replay import (
+    OTHER_REASONS,
+    OTHERS,
+    REASONS_MAX,
+    ROWS_MAX,
+    Replay,
+    Row,
+    in_order,
+)
 from tidegate.identity.models import file_key_id
 
 START = 1_800_000_000.0
@@ -168,7 +176,7 @@ def test_a_tenant_of_the_api_has_the_plan_that_was_recorded() -> None:
     other = {"tenant": "made_by_api", "plan": "pro", "key_id": "key_1"}
     row = replayed(replay, record(0, **other), record(1, **other))["key_1"]
     assert (row.tenant, row.would) == ("made_by_api", 1)
-    assert "made_by_api" in next(iter(replay._proposed.left_out))
+    assert list(replay._proposed.left_out) == [API_TENANTS]
 
 
 def test_limits_of_everybody_hold_for_who_calls_without_a_key() -> None:
@@ -192,6 +200,13 @@ def test_tenants_beyond_the_bound_are_told_as_one() -> None:
     replay.add(record(1, NIGHTLY))
     assert len(replay.rows) == ROWS_MAX + 1
     assert replay.rows[OTHERS, OTHERS].requests == 2
+
+
+def test_reasons_beyond_the_bound_are_told_as_one() -> None:
+    replay = proposed(bucket("9/s", 9))
+    replayed(replay, *(record(n, route=f"gone_{n}") for n in range(REASONS_MAX + 3)))
+    assert len(replay.not_replayed) == REASONS_MAX + 1
+    assert replay.not_replayed[OTHER_REASONS] == 3
 
 
 async def test_records_are_put_in_order_of_their_time() -> None:

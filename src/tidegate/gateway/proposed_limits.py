@@ -5,7 +5,6 @@ Whose limits these are is the record's word (tenant, key, plan of then), what th
 file's: a tenant that the file has is on the plan that the file gives him.
 """
 
-from collections import Counter as Counts
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,7 +24,7 @@ SUBJECTS_MAX: Final = 10_000
 COARSE: Final = 10
 """A sample that stands for 100 requests says nothing of a burst of 10: a limit that holds less than
 so many samples is judged by its rate, over the time in which they flow."""
-REASONS_MAX: Final = 200
+API_TENANTS: Final = "what the API says of single tenants and keys that the file does not have"
 
 
 class NotReplayed(Exception):
@@ -49,8 +48,8 @@ class ProposedLimits:
         self._routes = {route.name: route for of in config.services for route in of.routes}
         self._subjects: dict[tuple[str | None, ...], Subject] = {}
         self._weight = 1
-        self.left_out: Counts[str] = Counts()
-        """Limits that records cannot be held against, and why; for how many records."""
+        self.left_out: dict[str, None] = {}
+        """What records cannot be held against, and why; in the order in which it was met."""
         self.coarse: set[str] = set()
         """Limits that are finer than the sample."""
 
@@ -84,7 +83,7 @@ class ProposedLimits:
         said = []
         for limit, level in applied(self._config.limits, route, own):
             if reason := _not_told(limit, route, units):
-                self._leave_out(f'limit "{limit.name}": {reason}')
+                self.left_out[f'limit "{limit.name}": {reason}'] = None
             else:
                 said.append(Applied(self._fitting(limit), level))
         return compiled_subject(applicable(said, whose, units).counters(), units)
@@ -99,10 +98,7 @@ class ProposedLimits:
         if plan is None:
             raise NotReplayed(f"plan {name} is not in the proposed configuration")
         if tenant is None:
-            self._leave_out(
-                f"tenant {record['tenant']} is not in the file: what the API says of him and his "
-                "keys alone"
-            )
+            self.left_out[API_TENANTS] = None
         path = self._file.key_paths_by_id.get(record["key_id"])
         key = None if path is None else self._file.keys_by_path[path]
         own = OwnLimits(
@@ -112,10 +108,6 @@ class ProposedLimits:
             () if key is None else key.limits,
         )
         return own, name
-
-    def _leave_out(self, reason: str) -> None:
-        if len(self.left_out) < REASONS_MAX or reason in self.left_out:
-            self.left_out[reason] += 1
 
     def _fitting(self, limit: Limit) -> Limit:
         """Return the limit, or one of its rate that holds enough samples."""

@@ -21,6 +21,8 @@ from tidegate.rate_limiter.local_limits import LocalLimits
 TOO_MANY: Final = 429
 ROWS_MAX: Final = 20_000
 OTHERS: Final = "(others)"
+REASONS_MAX: Final = 50
+OTHER_REASONS: Final = "other routes and plans that are not in the proposed configuration"
 SLOTS: Final = 60
 LATE_S: Final = 5.0
 """Workers flush their records each second, each its own."""
@@ -104,7 +106,10 @@ class Replay:
         try:
             asked = self._proposed.asked({**record, "weight": weight})
         except NotReplayed as reason:
-            self.not_replayed[str(reason)] += weight
+            why = str(reason)
+            if len(self.not_replayed) >= REASONS_MAX and why not in self.not_replayed:
+                why = OTHER_REASONS
+            self.not_replayed[why] += weight
             return
         refused, by, in_shadow = self._decided(asked, record, weight)
         self._count(record, weight, refused, by, in_shadow)
