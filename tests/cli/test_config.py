@@ -78,6 +78,33 @@ def test_what_serve_would_refuse_of_the_users_own_code_is_a_problem(
     assert "'(' was never closed" in found[11]["message"]
 
 
+def test_a_cost_function_is_loaded_as_serve_loads_it(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "costs.yaml"
+    text = "\n".join(
+        [
+            "version: 1",
+            "services:",
+            "  - name: s",
+            "    targets: [http://127.0.0.1:9000]",
+            "    routes:",
+            "      - name: r",
+            "        cost:",
+            '          function: "costs.py:WHICH"',
+        ]
+    )
+    (tmp_path / "costs.py").write_text(
+        "def cost(request): return 1\nasync def waits(request): return 1\n"
+    )
+    path.write_text(text.replace("WHICH", "cost"))
+    assert run("config", "check", str(path)).code == 0
+    path.write_text(text.replace("WHICH", "waits"))
+    told = run("config", "check", str(path), "--json")
+    (problem,) = told.json["problems"]
+    assert (told.code, problem["line"]) == (1, 8)
+    assert problem["field"] == "services[0].routes[0].cost.function"
+    assert "it is `async`" in problem["message"]
+
+
 def test_code_that_serve_takes_is_valid_and_what_it_prints_is_no_answer(
     run: Any, tmp_path: Path
 ) -> None:

@@ -335,7 +335,8 @@ tenants:
         (
             on_route("costs: {tokens: {reserve: 5, settle: {json: 'usage[0]'}}}"),
             'services[0].routes[0].costs.tokens.settle.json: found "usage[0]"; write the fields '
-            "on the way to the number, such as usage.total_tokens",
+            "on the way to the number, such as usage.total_tokens, or several such paths with + "
+            "between (at most 8)",
         ),
         (
             on_route("costs: {tokens: {reserve: 5, settle: {body: usage}}}"),

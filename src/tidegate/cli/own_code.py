@@ -1,8 +1,8 @@
 """The code of the user's own that a configuration names, loaded as each worker loads it.
 
-Policies are imported and built, and `asgi:` applications imported but not started. What goes wrong
-is told with the line that names it, all of it at once. What a module prints while it is imported
-goes to standard error, since standard output is the command's.
+Policies are imported and built, functions of costs imported, and `asgi:` applications imported but
+not started. What goes wrong is told with the line that names it, all of it at once. What a module
+prints while it is imported goes to standard error, since standard output is the command's.
 """
 
 import sys
@@ -11,8 +11,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from tidegate.config import Config, ConfigError, Problem, Route, Service
+from tidegate.config.costs import FunctionCost
 from tidegate.config.places import Places
 from tidegate.policies import PolicyNotLoaded
+from tidegate.policies.cost import load as load_cost
 from tidegate.policies.custom import load as load_policy
 from tidegate.upstream import AsgiApps, TargetNotLoaded, upstream_of
 
@@ -49,3 +51,9 @@ def _of_route(route: Route, field: str, places: Places) -> Iterator[Problem]:
         except PolicyNotLoaded as error:
             mark = places.mark("policy", f"{route.name}/{number}")
             yield Problem(f"{field}.policies[{number}]", *mark, str(error))
+    if isinstance(route.cost, FunctionCost):
+        try:
+            load_cost(route.cost, Path.cwd())
+        except PolicyNotLoaded as error:
+            mark = places.mark("cost function", route.name)
+            yield Problem(f"{field}.cost.function", *mark, str(error))

@@ -11,6 +11,8 @@ from tidegate.config.model import Model
 from tidegate.config.values import Wrong
 
 COST_MAX: Final = 10**6
+UNITS_MAX: Final = 15
+"""Besides requests: what a question to the store has room for."""
 FIXED: Final = "fixed cost"
 BY_METHOD: Final = "cost by method"
 BY_HEADER: Final = "cost from a header"

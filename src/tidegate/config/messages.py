@@ -167,6 +167,8 @@ def wrong_value(kind: str, context: dict[str, Any], node: Node, place: str) -> s
         right = _NAME_RULE
     elif kind in ("too_short", "string_too_short"):
         right = "write at least one"
+    elif kind == "too_long":
+        right = f"write at most {context['max_length']}"
     elif kind == "model_type":
         right = f"write a mapping of {', '.join(known_fields(place))}"
     else:
@@ -212,6 +214,8 @@ def _unknown_field(root: Mapping, location: Parts[str | int]) -> tuple[Mark, str
     if place == LIMITS and (belongs := _of_another_kind(name)):
         return mark, path, belongs
     known = known_fields(place)
+    if name in known:
+        return mark, path, "this does not go with the other fields here"
     hint = did_you_mean(name, known) or _elsewhere(name) or f"; known here: {', '.join(known)}"
     return mark, path, f"unknown field{hint}"
 

@@ -24,7 +24,7 @@ FIELDS: Final = _sets(
         "plans.*": ("algorithm charge concurrency deny ip_rules price queue services shadow"),
         "limits[]": (
             "charge cost key match on_store_failure paths "
-            "precision queue routes time_zone billing_day unit"
+            "precision queue routes time_zone billing_day"
         ),
         "tenants[]": "allow cors expires ip_rules jwt metadata shadow",
         "tenants[].keys[]": ("allow created expires expires_at hash ip_rules metadata plan scopes"),
@@ -34,12 +34,11 @@ FIELDS: Final = _sets(
         ),
         "services[].tls": "cert_file client_certificate key_file server_name",
         "services[].routes[]": (
-            "allow charge circuit_breaker compression cors costs headers ip_rules mirror "
+            "allow charge circuit_breaker compression cors headers ip_rules mirror "
             "openapi rate_limit redirect request_headers response_headers "
             "retries retry rewrite scopes shadow split timeout timeouts transform validate "
             "websocket"
         ),
-        "services[].routes[].cost": "*",
         "services[].routes[].cache": (
             "charge key max_bytes methods stale_if_error stale_while_revalidate status tags vary"
         ),

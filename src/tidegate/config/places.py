@@ -75,6 +75,8 @@ def _of_route(route: nodes.Node) -> Iterator[tuple[tuple[str, str], Mark]]:
     yield from _of_limits(route, limit_place("route", name))
     for index, policy in enumerate(nodes.each(route, "policies", "*")):
         yield ("policy", f"{name}/{index}"), policy.mark
+    for function in nodes.each(route, "cost", "function"):
+        yield ("cost function", name), function.mark
 
 
 def _of_limits(owner: nodes.Node, place: str) -> Iterator[tuple[tuple[str, str], Mark]]:

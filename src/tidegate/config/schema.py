@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Self, get_args
 from pydantic import Field, PrivateAttr
 
 from tidegate.config import fields as f
-from tidegate.config.costs import CheckedCost, UnitCost
+from tidegate.config.costs import UNITS_MAX, CheckedCost, UnitCost
 from tidegate.config.limits import CheckedEntry, CheckedLimit
 from tidegate.config.limits import Concurrency as Concurrency
 from tidegate.config.limits import Limit as Limit
@@ -168,7 +168,7 @@ class Route(Model):
     strip_prefix: bool = False
     cost: CheckedCost = 1
     """What a request counts for in requests."""
-    costs: dict[f.Unit, UnitCost] = Field({})
+    costs: dict[f.Unit, UnitCost] = Field({}, max_length=UNITS_MAX)
     """What it counts for in other units."""
     limits: tuple[CheckedEntry, ...] = ()
     """For every caller of this route, counted apart for it."""
