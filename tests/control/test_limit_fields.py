@@ -190,3 +190,21 @@ async def test_what_is_left_is_told_of_the_limits_that_hold(admin: Client) -> No
     assert {limit["name"]: limit["limit"] for limit in shown} == {"steady": 3, "daily": 9}
     shared = (await admin.get("/v1/tenants/acme/limits")).json()["limits"]
     assert [limit["name"] for limit in shared] == ["daily"]
+
+
+@pytest.mark.parametrize("place", ["plan", "plan's route", "tenant", "key"])
+async def test_a_quota_that_notifies_needs_webhooks_in_the_file(admin: Client, place: str) -> None:
+    limits = [{"name": "monthly", "quota": "9/month", "notify": [1.0]}]
+    await admin.put("/v1/tenants/acme", json={"plan": "free"})
+    if place == "plan":
+        answer = await admin.put("/v1/plans/pro", json={"limits": limits})
+    elif place == "plan's route":
+        body = {"limits": [STEADY], "routes": {"things": {"limits": limits}}}
+        answer = await admin.put("/v1/plans/pro", json=body)
+    elif place == "tenant":
+        answer = await admin.put("/v1/tenants/other", json={"plan": "free", "limits": limits})
+    else:
+        body = {"tenant": "acme", "name": "ci", "limits": limits}
+        answer = await admin.post("/v1/keys", json=body)
+    assert answer.status_code == 422
+    assert "there is nobody to tell" in answer.json()["detail"]

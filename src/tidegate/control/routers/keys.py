@@ -98,6 +98,7 @@ async def create_key(body: NewKeyBody, parts: PartsNeeded, response: Response) -
     """Make a key. It works at once; its secret is in this answer alone."""
     refuse_not_built("tenants[].keys[]", body)
     limits = checked_limits(body.limits)
+    parts.refuse_unheard(limits)
     created = await parts.repository.create_key(body.tenant, body.name, limits=limits)
     response.headers["location"] = f"/v1/keys/{created.stored.key_id}"
     return _secret(parts, created)
@@ -115,6 +116,7 @@ async def change_key(key_id: KeyIdInPath, body: KeyChangeBody, parts: PartsNeede
     refuse_not_built("tenants[].keys[]", body)
     repository = parts.repository
     limits = None if body.limits is None else checked_limits(body.limits)
+    parts.refuse_unheard(limits or ())
     key = await repository.get_key(key_id)
     if body.name is not None:
         key = await repository.rename_key(key_id, body.name)

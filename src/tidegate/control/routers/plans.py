@@ -1,5 +1,7 @@
 """Plans: the limits and routes of every tenant on them. Who is on one keeps it from deletion."""
 
+from itertools import chain
+
 from fastapi import APIRouter, Response
 from pydantic import Field
 
@@ -80,12 +82,14 @@ async def put_plan(
     What a caller has spent of a limit counts on under the same name.
     """
     refuse_not_built("plans.*", body)
+    limits, routes = checked_limits(body.limits), checked_limits_by_route(body.routes)
+    parts.refuse_unheard(chain(limits, *routes.values()))
     written = await parts.repository.plans.put(
         plan,
-        checked_limits(body.limits),
+        limits,
         expected,
         allow=checked_routes(body.allow),
-        routes=checked_limits_by_route(body.routes),
+        routes=routes,
         on_store_failure=body.on_store_failure,
     )
     tag_written(response, written)

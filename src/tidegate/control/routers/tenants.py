@@ -66,6 +66,7 @@ async def put_tenant(
     """
     refuse_not_built("tenants[]", body)
     limits = checked_limits(body.limits)
+    parts.refuse_unheard(limits)
     written = await parts.repository.tenants.put(tenant, body.plan, expected, limits=limits)
     tag_written(response, written)
     return _shown(parts, written.item)
