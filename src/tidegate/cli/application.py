@@ -16,6 +16,7 @@ from tidegate.cli import cache as cache_commands
 from tidegate.cli import config as config_commands
 from tidegate.cli import keys as key_commands
 from tidegate.cli import limits as limit_commands
+from tidegate.cli import webhooks as webhook_commands
 from tidegate.cli.doctor import doctor
 from tidegate.cli.echo import echo
 from tidegate.cli.explain import explain
@@ -52,6 +53,7 @@ app.add_typer(key_commands.app, name="keys")
 app.add_typer(config_commands.app, name="config")
 app.add_typer(limit_commands.app, name="limits")
 app.add_typer(cache_commands.app, name="cache")
+app.add_typer(webhook_commands.app, name="webhooks")
 app.add_typer(admin_commands.app, name="admin")
 
 
