@@ -68,10 +68,11 @@ def _panel(panel: Panel, left: float, top: float) -> list[str]:
         for size, at in zip(sizes, across, strict=True)
     }
     shapes += [_text(place[size], base + 16, f"{size:,.0f}", anchor="middle") for size in sizes]
-    for name, points in panel.lines.items():
+    for number, (name, points) in enumerate(panel.lines.items()):
         drawn = [(place[size], _height(panel, value, base)) for size, value in points]
         colour = COLOURS.get(name, OTHER)
-        shapes.append(_line(drawn, colour, 2))
+        # What is drawn first is wider: lines that lie on each other are all seen.
+        shapes.append(_line(drawn, colour, 2 * (len(panel.lines) - number)))
         shapes += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in drawn]
     return shapes
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from bench.fleet_model import Fleet, Inputs
 
-LEASE_S: Final = 0.2
+LEASE_S: Final = 0.5
 """For how long a gateway borrows ahead, and for how long it keeps what it does not use."""
 LOAN_MAX_SHARE: Final = 0.1
 """Of the burst, for one loan: a fleet that all borrow at once must find something left."""

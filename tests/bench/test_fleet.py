@@ -53,7 +53,7 @@ def test_a_leased_gateway_waits_for_its_first_loan_alone() -> None:
     fleet = Leased(1, rate=1000, burst=1000, inputs=INPUTS)
     outcome = fleet.run([(number / 100, 0) for number in range(100)])
     assert outcome.admitted == 100
-    assert sum(latency > 0 for latency in outcome.latencies_s) <= 5
+    assert sum(latency > 0 for latency in outcome.latencies_s) <= 6
     assert outcome.store_calls < 20
 
 
@@ -108,7 +108,7 @@ def test_a_simulation_is_the_same_each_time() -> None:
 def test_figures_are_shares_and_percentiles() -> None:
     outcome = Exact(1, rate=1, burst=2, inputs=INPUTS).run([(0.0, 0)] * 4)
     figures = figures_of(outcome, burst=2, seconds=2)
-    assert figures == pytest.approx(Figures(1.0, 0.0, 2.0, 23.0, 24.0))
+    assert figures == pytest.approx(Figures(1.0, 0.0, 2.0, 22.5, 24.0))
 
 
 def test_table_and_picture_show_every_mode() -> None:
