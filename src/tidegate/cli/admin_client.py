@@ -5,6 +5,7 @@ those that the same act has straight on the store. A gateway of another version 
 API says beyond what is known here is passed over, and what it never heard of is not missed.
 """
 
+from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -17,7 +18,8 @@ from tidegate.cli.urls import first_path
 from tidegate.identity import CreatedKey, RevokedKey, StoredKey
 
 if TYPE_CHECKING:
-    from tidegate.gateway import Explanation
+    from tidegate.cli.limits_explain import WhoseLimits
+    from tidegate.gateway import Explanation, LimitsExplained
 
 CONNECT_S: Final = 2.0
 ANSWER_S: Final = 20.0
@@ -112,6 +114,12 @@ class AdminClient:
 
         asked = {"method": method, "target": target, "host": host, "key": key}
         return Explanation.from_dict(await self._asked("POST", "/v1/explain", asked))
+
+    async def explain_limits(self, whose: "WhoseLimits") -> "LimitsExplained":
+        from tidegate.gateway import LimitsExplained
+
+        asked = {name: value for name, value in asdict(whose).items() if value}
+        return LimitsExplained.from_dict(await self._asked("POST", "/v1/limits/explain", asked))
 
     async def decisions_after(
         self, after: str, count: int

@@ -7,6 +7,7 @@ import typer
 
 from tidegate.cli.failure import explained
 from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
+from tidegate.cli.limits_explain import print_replaced
 from tidegate.cli.operations import Operations, Where, done_there
 from tidegate.cli.output import print_json, print_line, print_table, when
 from tidegate.cli.urls import host_of
@@ -110,9 +111,10 @@ def _print(told: "Explanation") -> None:
     for name, text in rows:
         print_line(f"{name + ':':<9}{text}")
     if told.limits:
+        said = {rule.name: f"{rule.holds.by}, {rule.holds.place}" for rule in told.rules}
         print_line()
         print_table(
-            ("LIMIT", "LEFT", "OF", "MORE IN", "REFUSES"),
+            ("LIMIT", "LEFT", "OF", "MORE IN", "REFUSES", "SAID BY"),
             [
                 (
                     limit.name,
@@ -120,10 +122,12 @@ def _print(told: "Explanation") -> None:
                     str(limit.capacity),
                     f"{limit.reset_s} s",
                     _refuses(limit),
+                    said.get(limit.name, "-"),
                 )
                 for limit in told.limits
             ],
         )
+    print_replaced(told.rules)
     if told.recent:
         print_line()
         print_table(

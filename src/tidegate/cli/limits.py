@@ -1,10 +1,11 @@
-"""`tidegate limits`: forget what was spent; try other limits on what was decided."""
+"""`tidegate limits`: which apply and why; forget what was spent; try others on what was decided."""
 
 from typing import Annotated
 
 import typer
 
 from tidegate.cli.inputs import ConfigOption, DataDirOption, JsonOption
+from tidegate.cli.limits_explain import explain
 from tidegate.cli.limits_replay import replay
 from tidegate.cli.operations import Operations, checked, done, keys_named
 from tidegate.cli.output import RICH_HELP, print_json, print_line
@@ -13,15 +14,16 @@ from tidegate.cli.tenants import require_tenant
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=RICH_HELP,
-    help="Forget what tenants have spent; try other limits.",
+    help="Say which limits apply and why, forget what was spent, try other limits.",
 )
 
 
 @app.callback()
 def limits() -> None:
-    """Forget what tenants have spent; try other limits on what was decided."""
+    """Say which limits apply and why, forget what was spent, try other limits."""
 
 
+app.command("explain")(explain)
 app.command("replay")(replay)
 
 

@@ -28,9 +28,10 @@ from tidegate.cli.urls import first_path, reachable, url_of
 
 if TYPE_CHECKING:
     from tidegate.cli.admin_client import AdminClient
+    from tidegate.cli.limits_explain import WhoseLimits
     from tidegate.cli.purge import Purge
     from tidegate.config import Config, Settings
-    from tidegate.gateway import Explanation, Gateway
+    from tidegate.gateway import Explanation, Gateway, LimitsExplained
     from tidegate.identity import CreatedKey, RevokedKey, StoredKey
     from tidegate.store import Store
 
@@ -65,6 +66,8 @@ class Operations(Protocol):
     async def explain(
         self, method: str, target: str, host: str, key: str | None
     ) -> "Explanation": ...
+
+    async def explain_limits(self, whose: "WhoseLimits") -> "LimitsExplained": ...
 
     async def decisions_after(
         self, after: str, count: int
@@ -140,6 +143,16 @@ class StoreOperations:
         from tidegate.telemetry import decisions_after
 
         return await decisions_after(self._store, after, count)
+
+    async def explain_limits(self, whose: "WhoseLimits") -> "LimitsExplained":
+        from tidegate.gateway import limits_of_key, limits_of_tenant
+        from tidegate.http import GatewayError
+
+        with explained(GatewayError):
+            async with self._gateway() as gateway:
+                if whose.key is not None:
+                    return await limits_of_key(gateway, whose.key, whose.route)
+                return await limits_of_tenant(gateway, whose.tenant, whose.name, whose.route)
 
     def _gateway(self) -> "Gateway":
         from tidegate.gateway import Gateway

@@ -16,6 +16,7 @@ KEY_ID_PATTERN: Final = r"^key_[0-9A-Za-z]{12}$"
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 NameInPath = Annotated[str, Path(pattern=NAME_PATTERN)]
 KeyIdInPath = Annotated[str, Path(pattern=KEY_ID_PATTERN)]
+Secret = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Origin = Literal["file", "api"]
 
 

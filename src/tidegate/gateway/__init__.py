@@ -2,6 +2,7 @@
 
 from tidegate.gateway.explain import Explanation, explain
 from tidegate.gateway.gateway import Gateway
+from tidegate.gateway.limits_explained import LimitsExplained, limits_of_key, limits_of_tenant
 from tidegate.gateway.nodes import Node, alive, announced, fingerprint
 from tidegate.gateway.not_open import GatewayNotOpen
 from tidegate.gateway.observation import connection_readings, metrics_directory
@@ -16,6 +17,7 @@ __all__ = [
     "Explanation",
     "Gateway",
     "GatewayNotOpen",
+    "LimitsExplained",
     "Node",
     "Snapshot",
     "alive",
@@ -24,6 +26,8 @@ __all__ = [
     "connection_readings",
     "explain",
     "fingerprint",
+    "limits_of_key",
+    "limits_of_tenant",
     "metrics_directory",
     "purge",
     "webhooks_delivered",

@@ -18,6 +18,7 @@ from tidegate.cache.choice import chosen
 from tidegate.cache.memory import Copy
 from tidegate.cache.storage import Found
 from tidegate.gateway.gateway import Gateway
+from tidegate.gateway.limit_rules import Rule, own_limits, rules
 from tidegate.http import GatewayError, Headers, Request
 from tidegate.http.errors import BadRequest, MethodNotAllowed, RouteNotFound, TooManyRequests
 from tidegate.http.target import parse_target
@@ -82,6 +83,8 @@ class Explanation:
     caller: ExplainedCaller | None = None
     cost: int | None = None
     limits: Sequence[ExplainedLimit] = ()
+    rules: Sequence[Rule] = ()
+    """Which limits apply here and why, and in place of what."""
     cache: str = "off"
     targets: Sequence[str] = ()
     """As the file has them: `${UPSTREAM_URL}`, not what it brings."""
@@ -97,6 +100,7 @@ class Explanation:
         """Return what `as_dict` told, also as JSON and by a gateway of another version."""
         explanation = _known(Explanation, told)
         explanation.limits = [_known(ExplainedLimit, limit) for limit in told.get("limits", ())]
+        explanation.rules = [Rule.from_dict(rule) for rule in told.get("rules", ())]
         if (caller := told.get("caller")) is not None:
             explanation.caller = _known(ExplainedCaller, caller)
         return explanation
@@ -170,6 +174,8 @@ async def _walk(
         if not entitlement.covers(caller, explanation.method):
             raise entitlement.refusal(caller, explanation.method)
         explanation.recent = await _recent(gateway, caller.key_id, route.name)
+    own, owner = own_limits(context.caller)
+    explanation.rules = rules(gateway.config, route, own, owner)
     for _, policy in compiled.policies:
         if isinstance(policy, Limit):
             await _look_at_limits(gateway, explanation, policy, request)

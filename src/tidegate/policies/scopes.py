@@ -53,17 +53,21 @@ class State(NamedTuple):
     """Not in the hash slot of the caller's tenant."""
 
 
+def parts_of(level: Level, per: str, whose: Whose) -> str:
+    """Return what tells a state from others: tenant, key, plan, route, address and header's value,
+    one letter each."""
+    if ":" in per:
+        return ("th" if whose.is_known else "h") + _PARTS_OF_LEVEL[level]
+    return _PARTS_OF_PER[per] + _PARTS_OF_LEVEL[level]
+
+
 def counted_in(level: Level, per: str, whose: Whose, value: bytes = b"") -> State:
     """Return the state of a limit of `per`; `value` is the address or the header's value.
 
     By key and tenant nothing can be counted without a caller.
     """
     header = per.partition(":")[2]
-    if header:
-        parts = "th" if whose.is_known else "h"
-    else:
-        parts = _PARTS_OF_PER[per]
-    parts += _PARTS_OF_LEVEL[level]
+    parts = parts_of(level, per, whose)
     value = _value_part(header, value) if header else b"a:" + value
     route = b":r:" + whose.route.encode() if "r" in parts else b""
     has_value = "a" in parts or "h" in parts

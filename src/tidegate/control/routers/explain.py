@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import StringConstraints
 
-from tidegate.control.fields import Body, Shown
+from tidegate.control.fields import Body, Secret, Shown
 from tidegate.control.parts import PartsNeeded
+from tidegate.control.routers.limits import ShownRule
 from tidegate.gateway import explain
 
 router = APIRouter(prefix="/v1", tags=["explain"])
@@ -15,7 +16,6 @@ Method = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{
 # Of the others, whatever could not stand in a request is explained as well: as its refusal.
 Target = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Host = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-Secret = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
 class RequestBody(Body):
@@ -65,6 +65,8 @@ class ShownExplanation(Shown):
     caller: ShownCaller | None
     cost: int | None
     limits: list[ShownExplainedLimit]
+    rules: list[ShownRule]
+    """Which limits apply here and why, and in place of what."""
     cache: str
     targets: list[str]
     timings_ms: dict[str, float]

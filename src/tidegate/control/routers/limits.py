@@ -1,4 +1,4 @@
-"""What is left of a key's or a tenant's limits, and how to fill them again.
+"""Which limits a key or a tenant has and why, what is left of them, and how to fill them again.
 
 Asking runs the very script that decides about requests, at a cost of nothing.
 """
@@ -9,8 +9,10 @@ from fastapi import APIRouter
 
 from tidegate.config import Route
 from tidegate.config.precedence import OwnLimits, applied
-from tidegate.control.fields import KeyIdInPath, NameInPath, Shown
+from tidegate.control.errors import InvalidRequest
+from tidegate.control.fields import Body, KeyIdInPath, Name, NameInPath, Secret, Shown
 from tidegate.control.parts import Parts, PartsNeeded
+from tidegate.gateway import limits_of_key, limits_of_tenant
 from tidegate.identity import ObjectNotFound, PlanMissing, StoredKey, Tenant
 from tidegate.policies.applicable_limits import applicable
 from tidegate.policies.scopes import Whose
@@ -47,6 +49,68 @@ class ResetLimits(Shown):
     key_id: str | None
     states: int
     """How many states were forgotten: 0 where nothing had been spent."""
+
+
+class WhoseLimits(Body):
+    """A key, or a tenant with or without the name of one of its keys."""
+
+    key: Secret | None = None
+    """The key itself. It is in no log and no answer."""
+    tenant: Name | None = None
+    name: Name | None = None
+    route: Name | None = None
+    """Left out: every route."""
+
+
+class ShownSaying(Shown):
+    allows: str
+    level: str
+    by: str
+    place: str
+
+
+class ShownRule(Shown):
+    name: str
+    applies: bool
+    """Not where it is taken away, or cannot count: `why` tells."""
+    per: str
+    counts: str
+    """Who shares one count."""
+    holds: ShownSaying
+    replaced: list[ShownSaying]
+    """What it stands in the place of, the nearest first."""
+    why: str
+
+
+class ShownRouteLimits(Shown):
+    routes: list[str]
+    is_allowed: bool
+    needs_key: bool
+    limits: list[ShownRule]
+
+
+class ShownLimitsExplained(Shown):
+    tenant: str
+    plan: str
+    key: str | None
+    routes: list[ShownRouteLimits]
+    """Those on which the same applies, together."""
+
+
+@router.post("/limits/explain", responses={401: {}, 404: {}})
+async def explain_limits(body: WhoseLimits, parts: PartsNeeded) -> ShownLimitsExplained:
+    """Tell which limits apply to a key or tenant on each route, who said them where, and what they
+    stand in the place of."""
+    if (body.key is None) == (body.tenant is None) or (body.name and body.tenant is None):
+        message = "write a key, or a tenant with or without the name of a key"
+        errors = [{"in": "body", "message": message}]
+        raise InvalidRequest(f"body: {message}", members={"errors": errors})
+    if body.key is not None:
+        told = await limits_of_key(parts.gateway, body.key, body.route)
+    else:
+        assert body.tenant is not None  # noqa: S101 - one of the two is there
+        told = await limits_of_tenant(parts.gateway, body.tenant, body.name, body.route)
+    return ShownLimitsExplained.model_validate(told.as_dict())
 
 
 @router.get("/keys/{key_id}/limits", responses={404: {}})
