@@ -74,6 +74,8 @@ def test_who_would_have_met_429_is_told_beside_what_was_met(replay: Any, tmp_pat
     told = replay(GENEROUS, NARROW, "--json", "--plot", str(drawn)).json
     assert (told["requests"], told["records"], told["weights"]) == (10, 10, [1])
     assert (told["met_429"], told["would_meet_429"], told["newly_refused"]) == (0, 5, 5)
+    (sums,) = told["tenants"].values()
+    assert sums == {"requests": 10, "met_429": 0, "would_meet_429": 5, "newly_refused": 5}
     greedy, modest = told["keys"]
     assert (greedy["key"], greedy["requests"], greedy["by_limit"]) == ("greedy", 8, {"steady": 5})
     assert greedy["would_meet_429_within"] == 0
@@ -97,7 +99,9 @@ def test_people_get_a_table_and_what_is_not_known(replay: Any) -> None:
     said = replay(GENEROUS, NARROW).out
     first, _, heads, row, *rest = said.splitlines()
     assert first.startswith("10 requests by ")
-    assert first.endswith(": 5 that were admitted would meet 429, 0 that met it would not.")
+    assert first.endswith(
+        ": 5 that were admitted would meet 429 (1 tenant), 0 that met it would not."
+    )
     assert " ".join(heads.split()) == "TENANT KEY REQUESTS MET 429 WOULD MEET SHARE SHADOW BY"
     assert row.split()[1:] == ["greedy", "8", "0", "5", "62.5%", "steady"]
     assert "asked once" in rest[-1]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PAGE: Final = 500
 ROWS_SHOWN: Final = 30
 LIMITS_SHOWN: Final = 3
+SUMMED: Final = ("requests", "met_429", "would_meet_429", "newly_refused")
 
 
 def replay(
@@ -82,6 +83,7 @@ def report(replayed: "Replay", proposed: Any) -> dict[str, Any]:
         "would_meet_429": sum(row.would for row in rows),
         "newly_refused": sum(row.newly for row in rows),
         "no_longer_refused": sum(row.freed for row in rows),
+        "tenants": _by_tenant(rows),
         "keys": [row.as_dict() for row in rows],
         "not_known": _not_known(replayed, proposed),
     }
@@ -125,6 +127,16 @@ def _sorted(replayed: "Replay") -> "list[Row]":
         replayed.rows.values(),
         key=lambda row: (-row.newly, -row.would, -row.met, -row.requests, row.tenant, row.key),
     )
+
+
+def _by_tenant(rows: "list[Row]") -> dict[str, dict[str, int]]:
+    """Return what met and would meet 429, by tenant: those that would newly meet most first."""
+    sums: dict[str, dict[str, int]] = {}
+    for row in rows:
+        of = sums.setdefault(row.tenant, dict.fromkeys(SUMMED, 0))
+        for name, number in zip(SUMMED, (row.requests, row.met, row.would, row.newly), strict=True):
+            of[name] += number
+    return dict(sorted(sums.items(), key=lambda item: -item[1]["newly_refused"]))
 
 
 def _not_known(replayed: "Replay", proposed: Any) -> list[str]:
@@ -183,9 +195,11 @@ def _print(replayed: "Replay", told: dict[str, Any], config: Path) -> None:
 def _print_rows(replayed: "Replay", told: dict[str, Any], config: Path) -> None:
     rows = [row for row in _sorted(replayed) if row.met or row.would or row.shadow]
     about = "About " if max(replayed.weights) > 1 else ""
+    hit = sum(of["newly_refused"] > 0 for of in told["tenants"].values())
+    whose = f" ({hit:,} tenant{'s' if hit > 1 else ''})" if hit else ""
     print_line(
         f"{about}{told['requests']:,} requests by {config}: {told['newly_refused']:,} that were "
-        f"admitted would meet 429, {told['no_longer_refused']:,} that met it would not."
+        f"admitted would meet 429{whose}, {told['no_longer_refused']:,} that met it would not."
     )
     if not rows:
         return
