@@ -16,7 +16,7 @@ async def spend(config: Path, data_dir: Path, key: str) -> int:
     try:
         caller = await KeyResolver(loaded, store).resolve(key.encode())
         limiter = Limiter(store)
-        subject = limiter.subject(caller_counters(caller.tenant, caller.key_id, caller.limits))
+        subject = limiter.subject(caller_counters(caller.tenant, caller.key_id, caller.own.plan))
         admitted = 0
         while limiter.decision(subject, (1,), await limiter.ask(subject, (1,))).allowed:
             admitted += 1

@@ -13,7 +13,6 @@ from tidegate.config.precedence import (
     OwnLimits,
     applied,
     choices,
-    shares_limits,
 )
 
 ENTRIES: TypeAdapter[tuple[LimitEntry, ...]] = TypeAdapter(tuple[CheckedEntry, ...])
@@ -135,10 +134,3 @@ def test_without_a_caller_only_everybody_and_the_route_speak() -> None:
     everybody, route, _ = told({level: [said(level.replace(" ", "-"))] for level in LEVELS})
     levels = [one.level for one in applied(everybody, route, NOBODY)]
     assert levels == [Level.EVERYBODY, Level.ROUTE]
-
-
-def test_routes_of_which_nobody_says_anything_share_what_applies() -> None:
-    _, route, own = told({"plan": [said()], "plan on route": [said(count=None)]})
-    assert shares_limits(Route(name="orders"), own)
-    assert not shares_limits(route, own)
-    assert not shares_limits(Route(name="orders", limits=ENTRIES.validate_python([said()])), own)

@@ -49,11 +49,11 @@ async def test_a_changed_plan_reaches_a_worker_by_itself(
     await admin.put("/v1/plans/gold", json=GOLD)
     await admin.put("/v1/tenants/acme", json={"plan": "gold"})
     key = (await admin.post("/v1/keys", json={"tenant": "acme", "name": "ci"})).json()["key"]
-    assert (await resolver.resolve(key.encode())).limits[0].burst == 200
+    assert (await resolver.resolve(key.encode())).own.plan[0].burst == 200
     less = {"limits": [{"name": "steady", "rate": "1/s", "burst": 3}]}
     await admin.put("/v1/plans/gold", json=less)
     await eventually(lambda: known(resolver, key.encode()) is None, 1.0)
-    assert (await resolver.resolve(key.encode())).limits[0].burst == 3
+    assert (await resolver.resolve(key.encode())).own.plan[0].burst == 3
     resolver.close()
 
 

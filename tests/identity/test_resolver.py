@@ -82,7 +82,7 @@ async def test_a_key_of_the_file_needs_no_store(
     assert caller is not None
     assert await resolver.resolve(b"demo_key") is caller
     assert (caller.tenant, caller.plan, caller.key_name) == ("demo", "free", "user_1")
-    assert caller.limits == config.plans["free"].limits
+    assert caller.own.plan == config.plans["free"].limits
     assert caller.upstream_headers == (
         (b"x-tidegate-tenant", b"demo"),
         (b"x-tidegate-plan", b"free"),
@@ -209,7 +209,7 @@ async def test_plan_and_tenant_may_be_in_the_store(
     await repository.tenants.put("acme", "gold")
     created = await repository.create_key("acme", "laptop")
     caller = await resolver.resolve(created.key.encode())
-    assert (caller.tenant, caller.plan, caller.limits) == ("acme", "gold", limits)
+    assert (caller.tenant, caller.plan, caller.own.plan) == ("acme", "gold", limits)
 
 
 async def test_a_changed_plan_and_a_moved_tenant_are_seen_without_asking(
@@ -227,7 +227,7 @@ async def test_a_changed_plan_and_a_moved_tenant_are_seen_without_asking(
         await change
         await eventually(lambda: known(resolver, presented) is None, 1.0)
         caller = await resolver.resolve(presented)
-        assert (caller.plan, len(caller.limits)) == (plan, count)
+        assert (caller.plan, len(caller.own.plan)) == (plan, count)
 
 
 async def test_an_unknown_key_is_read_once(resolver: KeyResolver, store: Store) -> None:

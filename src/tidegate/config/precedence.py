@@ -87,11 +87,6 @@ def choices(everybody: Iterable[LimitEntry], route: Route, own: OwnLimits) -> tu
     return tuple(Choice(name, tuple(found)) for name, found in by_name.items())
 
 
-def shares_limits(route: Route, own: OwnLimits) -> bool:
-    """Whether the caller's limits on the route are those he has on every other that says none."""
-    return not route.limits and route.name not in own.plan_on_routes
-
-
 def _said(everybody: Iterable[LimitEntry], route: Route, own: OwnLimits) -> Iterator[Said]:
     levels = (
         (Level.EVERYBODY, everybody),

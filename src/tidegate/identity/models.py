@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, TypeVar
 
-from tidegate.config.limits import Limit, LimitEntry, NoLimit
+from tidegate.config.limits import LimitEntry
 from tidegate.config.precedence import NOBODY, OwnLimits
 from tidegate.config.schema import Allowed, StoreFailure
 from tidegate.http.headers import HeaderField
@@ -31,7 +31,6 @@ class Caller:
     plan: str
     key_id: str
     key_name: str
-    limits: tuple[Limit, ...]
     upstream_headers: tuple[HeaderField, ...]
     grants: Mapping[str, frozenset[str]] | None = None
     """The routes that the plan has, each with its methods (none named: all of them); None: every
@@ -57,11 +56,8 @@ class Caller:
             (b"x-tidegate-plan", plan.encode("ascii")),
             (b"x-tidegate-key-id", key_id.encode("ascii")),
         )
-        limits = tuple(limit for limit in own.plan if not isinstance(limit, NoLimit))
         grants = grants_of(allow)
-        return cls(
-            tenant, plan, key_id, key_name, limits, upstream_headers, grants, own, on_store_failure
-        )
+        return cls(tenant, plan, key_id, key_name, upstream_headers, grants, own, on_store_failure)
 
 
 def grants_of(allow: tuple[Allowed, ...] | None) -> Mapping[str, frozenset[str]] | None:
