@@ -85,6 +85,18 @@ async def test_usage_and_records_are_in_the_store_once_the_gateway_has_closed(
     assert record["limits"] == [{"name": "steady", "capacity": 2, "remaining": 0}]
 
 
+async def test_a_record_tells_what_the_answer_used(tidegate_kit, tidegate_store):
+    costs = {"tokens": {"reserve": 500, "settle": {"json": "usage.total"}}}
+    tokens = [{"name": "tokens", "rate": "1000/h", "burst": 1000, "unit": "tokens"}]
+    kit = await tidegate_kit(plan=tokens, route={"costs": costs})
+    kit.gateway.telemetry._samples._every, kit.gateway.telemetry._samples._next = 1, 0
+    kit.upstream.script = [(200, {"content-type": "application/json"}, b'{"usage":{"total":40}}')]
+    assert (await kit.get("/api/x")).status == 200
+    await kit.gateway.__aexit__(None, None, None)
+    (record,) = [record async for record in recent_decisions(tidegate_store, 10)]
+    assert (record["cost"], record["costs"]) == (1, {"tokens": 40})
+
+
 async def test_an_admin_is_told_how_the_answer_came_about(tidegate_kit):
     kit = await tidegate_kit(plan=TWO)
     kit.gateway._admin_token = SecretStr(TOKEN)

@@ -82,6 +82,22 @@ def test_a_bucket_refuses_what_its_burst_and_its_rate_leave_over() -> None:
     assert replay.slots[0] == [0, 6]
 
 
+def test_what_an_answer_used_counts_where_it_was_recorded() -> None:
+    route = {
+        "name": "api",
+        "paths": ["/api"],
+        "costs": {"tokens": {"reserve": 9, "settle": {"json": "usage.total"}}},
+    }
+    service = {"name": "test", "targets": ["http://127.0.0.1:9000"], "routes": [route]}
+    replay = proposed(bucket("1/h", 100, unit="tokens"), services=[service])
+    used = [record(n, costs={"tokens": 40}) for n in range(3)]
+    row = replayed(replay, *used, record(4))["ci"]
+    assert (row.requests, row.would) == (4, 1)
+    assert list(replay._proposed.left_out) == [
+        'limit "steady": records do not tell what answers used in tokens'
+    ]
+
+
 def test_who_met_429_and_would_not_is_told() -> None:
     replay = proposed(bucket("100/s", 100))
     row = replayed(replay, record(0), refused(0.1), refused(0.2))["ci"]

@@ -62,13 +62,15 @@ class ProposedLimits:
             # Before the first sample nobody knows how coarse they are.
             self._weight = record["weight"]
             self._subjects.clear()
-        key = record["tenant"], record["key_id"], record["plan"], route.name
-        subject = self._subjects.pop(key, None) or self._compiled(record, route)
+        told = record.get("costs", {})
+        units = (REQUESTS, *(u for u, cost in route.costs.items() if not cost.settle or u in told))
+        key = record["tenant"], record["key_id"], record["plan"], route.name, *units
+        subject = self._subjects.pop(key, None) or self._compiled(record, route, units)
         if len(self._subjects) >= SUBJECTS_MAX:
             del self._subjects[next(iter(self._subjects))]
         self._subjects[key] = subject
         costs = [_cost(route, record)]
-        costs += [route.costs[unit].reserve for unit in subject.units[1:]]
+        costs += [told[u] if route.costs[u].settle else route.costs[u].reserve for u in units[1:]]
         return Asked(subject, tuple(costs))
 
     def key_name(self, key_id: str) -> str:
@@ -76,10 +78,9 @@ class ProposedLimits:
         path = self._file.key_paths_by_id.get(key_id)
         return key_id if path is None else path.partition("/")[2]
 
-    def _compiled(self, record: Mapping[str, Any], route: Route) -> Subject:
+    def _compiled(self, record: Mapping[str, Any], route: Route, units: tuple[str, ...]) -> Subject:
         own, plan = self._own(record)
         whose = Whose(record["tenant"] or "", record["key_id"] or "", plan, route.name)
-        units = (REQUESTS, *(unit for unit, cost in route.costs.items() if cost.settle is None))
         said = []
         for limit, level in applied(self._config.limits, route, own):
             if reason := _not_told(limit, route, units):
@@ -141,7 +142,7 @@ def _not_told(limit: Limit, route: Route, units: tuple[str, ...]) -> str:
     if limit.header is not None:
         return f"records do not tell the header {limit.header}"
     if limit.unit in route.costs and limit.unit not in units:
-        return f"records do not tell what answers settled in {limit.unit}"
+        return f"records do not tell what answers used in {limit.unit}"
     return ""
 
 

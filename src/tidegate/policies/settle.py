@@ -40,10 +40,11 @@ class Settle:
     async def _settled(
         self, request: Request, call_next: Next, subject: Subject, reserved: Costs
     ) -> Response:
-        started_at = request.context.started_at
+        context = request.context
 
         def settle(used: Costs) -> None:
-            age_s = perf_counter() - started_at
+            context.counted = subject, used  # for the decision's record
+            age_s = perf_counter() - context.started_at
             for unit, before, after in zip(subject.units, reserved, used, strict=True):
                 if before != after:
                     told = self._limiter.settle(subject, before, after, unit, age_s=age_s)
@@ -57,7 +58,7 @@ class Settle:
         except Exception:
             settlement.unanswered()
             raise
-        settlement.answered(response, request.context)
+        settlement.answered(response, context)
         return response
 
 

@@ -140,6 +140,7 @@ def _record(
     meter: Meter, facts: Any, method: str, status: int, at: float, every: int, missed: int
 ) -> bytes:
     caller, decision = facts.caller, facts.decision
+    subject, costs = (None, ()) if decision is None else facts.counted
     return _encode(
         {
             "time": round(at, 6),
@@ -156,7 +157,8 @@ def _record(
             "tenant": None if caller is None else caller.tenant,
             "plan": None if caller is None else caller.plan,
             "key_id": None if caller is None else caller.key_id,
-            "cost": None if decision is None else facts.counted[1][0],
+            "cost": costs[0] if costs else None,
+            "costs": {} if len(costs) < 2 else dict(zip(subject.units[1:], costs[1:], strict=True)),
             "limits": [
                 {"name": s.name, "capacity": s.capacity, "remaining": s.remaining}
                 for s in (decision.states if decision is not None else ())
