@@ -15,7 +15,7 @@ from typing import Final
 
 from tidegate.policies.usage_paths import Names, UsagePaths, usage_of
 
-STEPS_MAX: Final = 2**18
+STEPS_MAX: Final = 2**17
 """For one answer: a tenth of a second. Beyond it the answer is not looked at any more."""
 
 # Groups that repeat are possessive, with nothing to backtrack inside: no input makes them slow,
