@@ -140,7 +140,7 @@ def _record(
     meter: Meter, facts: Any, method: str, status: int, at: float, every: int, missed: int
 ) -> bytes:
     caller, decision = facts.caller, facts.decision
-    subject, costs = (None, ()) if decision is None else facts.counted
+    units, costs = ((), ()) if decision is None else (facts.counted[0].units, facts.counted[1])
     return _encode(
         {
             "time": round(at, 6),
@@ -158,7 +158,7 @@ def _record(
             "plan": None if caller is None else caller.plan,
             "key_id": None if caller is None else caller.key_id,
             "cost": costs[0] if costs else None,
-            "costs": {} if len(costs) < 2 else dict(zip(subject.units[1:], costs[1:], strict=True)),
+            "costs": {} if len(costs) < 2 else dict(zip(units[1:], costs[1:], strict=True)),
             "limits": [
                 {"name": s.name, "capacity": s.capacity, "remaining": s.remaining}
                 for s in (decision.states if decision is not None else ())
