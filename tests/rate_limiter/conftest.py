@@ -16,7 +16,26 @@ from tidegate.rate_limiter.calls import arguments
 from tidegate.rate_limiter.scripts import DECIDE, DECIDE_ALL
 from tidegate.store import EmbeddedServer, Store, open_store
 
-Decide = Callable[..., list[Any]]
+SECOND_US = 10**6
+
+
+class Reply(list[Any]):
+    """The script's reply, less how long a plain refusal stands: that is `wait_us`."""
+
+    wait_us: int | None = None
+
+    @classmethod
+    def of(cls, given: list[Any], subject: Subject, cost: int) -> "Reply":
+        reply = cls(given)
+        if subject.is_plain and not reply[0] and cost:
+            reply.wait_us = reply.pop()
+            left, seconds = reply[1::2], reply[2::2]
+            longest = max(s for s, each in zip(seconds, left, strict=True) if each < cost)
+            assert longest == -(-reply.wait_us // SECOND_US)
+        return reply
+
+
+Decide = Callable[..., Reply]
 
 
 @pytest.fixture(scope="session", params=["valkey", "redis"])
@@ -44,14 +63,12 @@ def decide(server: redis.Redis) -> Decide:
     """The script, called with a time in µs of the test's choice; None: the server's."""
     plain, full = (server.script_load(script.source) for script in (DECIDE, DECIDE_ALL))
 
-    def ask(
-        subject: Subject, cost: int | Costs, now: int | None = None, **more: bytes
-    ) -> list[Any]:
+    def ask(subject: Subject, cost: int | Costs, now: int | None = None, **more: bytes) -> Reply:
         costs = (cost,) if isinstance(cost, int) else cost
         given = arguments(subject, costs, b"" if now is None else b"%d" % now, **more)
         sha = plain if subject.is_plain else full
         reply: Any = server.evalsha(sha, len(subject.keys), *subject.keys, *given)
-        return list(reply)
+        return Reply.of(reply, subject, costs[0])
 
     return ask
 

@@ -238,12 +238,14 @@ def test_who_waits_as_told_is_admitted_and_a_second_earlier_is_not(
         now = max(0, now + move)
         decide(subject, spent, now)
     cost = min(cost, subject.cost_max)
-    admitted, *figures = decide(subject, cost, now)
+    reply = decide(subject, cost, now)
+    admitted, *figures = reply
     if not admitted:
         remaining, seconds = figures[::2], figures[1::2]
         wait_s = max(s for left, s in zip(remaining, seconds, strict=True) if left < cost)
         assert decide(subject, cost, now + (wait_s - 1) * SECOND)[0] == 0
-        assert decide(subject, cost, now + wait_s * SECOND)[0] == 1
+        assert decide(subject, cost, now + reply.wait_us - 1)[0] == 0
+        assert decide(subject, cost, now + reply.wait_us)[0] == 1
 
 
 @with_server

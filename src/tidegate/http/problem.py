@@ -22,23 +22,18 @@ def problem_response(error: GatewayError) -> Response:
     those of the service behind it.
     """
     kind = error.type_uri or TYPE_BASE + error.slug
-    if error.members:
-        body = to_json(_problem(kind, error.title, error.status, error.detail) | error.members)
-    else:
-        body = _body(kind, error.title, error.status, error.detail)
+    members = error.members
+    made = _remembered_body if all(map(_is_text, members.values())) else _body
+    body = made(kind, error.title, error.status, error.detail, tuple(members.items()))
     headers = Headers(error.headers)
     headers.append(_CONTENT_TYPE)
     headers.append(_NO_STORE)
     return Response(error.status, headers, body)
 
 
-@lru_cache(maxsize=256)
-def _body(kind: str, title: str, status: int, detail: str) -> bytes:
-    """Most refusals say one of a few things."""
-    return to_json(_problem(kind, title, status, detail))
-
-
-def _problem(kind: str, title: str, status: int, detail: str) -> dict[str, object]:
+def _body(
+    kind: str, title: str, status: int, detail: str, members: tuple[tuple[str, object], ...]
+) -> bytes:
     problem: dict[str, object] = {
         "type": kind,
         "title": title,
@@ -47,4 +42,16 @@ def _problem(kind: str, title: str, status: int, detail: str) -> dict[str, objec
     }
     if detail:
         problem["detail"] = detail
-    return problem
+    problem.update(members)
+    return to_json(problem)
+
+
+def _is_text(value: object) -> bool:
+    """Whether what equals it is written as it is: 1, 1.0 and True are equal, for example."""
+    return isinstance(value, str) or (
+        isinstance(value, tuple) and all(isinstance(part, str) for part in value)
+    )
+
+
+_remembered_body: Final = lru_cache(maxsize=256)(_body)
+"""Most refusals say one of a few things."""

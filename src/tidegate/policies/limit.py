@@ -10,7 +10,7 @@ import logging
 from asyncio import CancelledError, Future
 from collections.abc import Awaitable
 from time import perf_counter
-from typing import Any
+from typing import Any, NoReturn
 
 from tidegate.config import Route
 from tidegate.http import Response
@@ -23,6 +23,7 @@ from tidegate.rate_limiter import Costs, Decision, Limiter, Subject
 from tidegate.rate_limiter.degraded import DEFAULT
 from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.lease_keeper import LeaseKeeper
+from tidegate.rate_limiter.refusals import remember, standing
 from tidegate.store import CommandFailed
 
 logger = logging.getLogger("tidegate.policies")
@@ -51,7 +52,10 @@ class Limit:
         self._needs_caller = needs_caller
 
     def ask(self, request: Request, context: Context) -> None:
-        """Queue the decision, once the caller is known. Raises HeaderMissing, CostUnclear."""
+        """Queue the decision, once the caller is known.
+
+        Raises HeaderMissing, CostUnclear, and what the store is certain to refuse with.
+        """
         caller = context.caller
         if caller is None and self._needs_caller:
             return
@@ -61,6 +65,8 @@ class Limit:
         if subject.limits:
             costs = self._fixed or self.costs.of(request, subject)
             context.counted = subject, costs
+            if subject.refusals and (refusal := standing(subject, costs, context.started_at)):
+                self._refuse(refusal, context)
             context.pending_limits = self._limiter.ask(subject, costs)
 
     def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
@@ -102,11 +108,19 @@ class Limit:
         if subject.is_told:
             self._signals.seen(context, subject, decision)
         if not decision.allowed:
+            if decision.stands_s and not subject.is_told:
+                remember(subject, costs, decision, context.started_at)
             raise decision.error()
         if decision.lease is not None:
             return await self._held(decision.lease, request, call_next)
         answer = call_next(request)
         return answer if isinstance(answer, Response) else await answer
+
+    def _refuse(self, refusal: Decision, context: Context) -> NoReturn:
+        """Refuse as the store did a moment ago."""
+        context.decided_at = perf_counter()
+        context.decision = refusal
+        raise refusal.error()
 
     def _give_back(self, subject: Subject, costs: Costs, answer: Future[Any]) -> None:
         """End the lease that may be in an answer which came too late to be looked at."""

@@ -105,6 +105,8 @@ class Subject:
     last: list[Any] = field(default_factory=lambda: [(), 0.0])
     """The figures of the store's last decision, and when it was there (`time.perf_counter`): what a
     worker goes on from while the store is away."""
+    refusals: dict[Costs, tuple[float, Any]] = field(default_factory=dict)
+    """By costs the last refusal, and until when it stands (`time.perf_counter`)."""
     calls: dict[tuple[Any, ...], ScriptCall] = field(default_factory=dict)
     """The script's calls by costs, packed once: few, because costs are the configuration's."""
     violations: dict[tuple[bool, ...], Violation] = field(default_factory=dict)

@@ -6,7 +6,7 @@ refusal or a log needs is worked out when asked for.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tidegate.http.errors import GatewayError, StoreUnavailable, TooManyRequests
 from tidegate.http.headers import HeaderField
@@ -14,6 +14,8 @@ from tidegate.rate_limiter.header_fields import INTEGER_MAX
 from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.limits import NO_VIOLATION, Costs, Subject, Violation, violation_of
 from tidegate.store.errors import unavailable
+
+SECOND_US: Final = 10**6
 
 
 class QuotaExceeded(TooManyRequests):
@@ -55,6 +57,7 @@ class Decision:
         "degraded",
         "headers",
         "retry_after_s",
+        "stands_s",
     )
 
     would_refuse: tuple[str, ...] = ()
@@ -80,6 +83,8 @@ class Decision:
         self.headers = headers
         self.retry_after_s = retry_after_s
         """None where the request is admitted, and where it never can be."""
+        self.stands_s = 0.0
+        """For so long from the asking a refusal would be the same to the letter, whoever spends."""
         self.degraded: str | None = None
         """How it was decided without the store: open or local."""
 
@@ -168,6 +173,8 @@ class Decision:
 def plain_decision(subject: Subject, costs: Costs, reply: Any) -> Decision:
     """Return what `reply` decides about a plain subject. Raises StoreUnavailable."""
     cost, capacities = costs[0], subject.capacities
+    if type(reply) is list and len(reply) == 2 + 2 * len(capacities):
+        return _standing(subject, costs, reply)
     if len(capacities) == 1 and type(reply) is list and len(reply) == 3:
         # What most requests get, the word of the one limit there is: nothing to choose from.
         allowed, remaining, seconds = reply
@@ -191,6 +198,20 @@ def plain_decision(subject: Subject, costs: Costs, reply: Any) -> Decision:
         _lowest_share(capacities, cost, reply) if allowed else _longest_wait(subject, cost, reply)
     )
     return _told(subject, cost, allowed, tuple(reply[1:]), index)
+
+
+def _standing(subject: Subject, costs: Costs, reply: list[Any]) -> Decision:
+    """Return the refusal that `reply` is, which says how long it takes until nothing refuses.
+
+    It stands until a second is off that wait: before, no token is due and no figure changes.
+    """
+    wait_us = reply.pop()
+    if type(wait_us) is not int or not 0 <= wait_us <= INTEGER_MAX or reply[0] != 0:
+        raise unusable()
+    refusal = plain_decision(subject, costs, reply)
+    if refusal.retry_after_s is not None and wait_us > 0:
+        refusal.stands_s = ((wait_us - 1) % SECOND_US + 1) / SECOND_US
+    return refusal
 
 
 def _told(

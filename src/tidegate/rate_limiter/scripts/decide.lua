@@ -5,7 +5,8 @@
 -- ARGV[2]  now (clock.lua)
 -- ARGV[3+] for each key its limits, LIMIT_SIZE bytes each: identity, rate, emission, capacity
 -- reply    {1 or 0, remaining, seconds, remaining, seconds, ...} in the order of the limits;
---          seconds: until more is available; for a limit that refuses, until the cost is
+--          seconds: until more is available; for a limit that refuses, until the cost is;
+--          of plain limits that refuse, at the end the µs until none of them does
 --
 -- A bucket is a debt that drains (GCRA): `rate` units a µs; a token weighs `emission` units. Its
 -- record keeps when the debt will be nothing (`at`, in whole µs, less `part` units): the passing of
@@ -88,25 +89,25 @@ if others then admitted = others.measured(admitted) end
 -- Spend and answer ---------------------------------------------------------------------------
 
 local spent = admitted and cost or 0
-local reply, place = {admitted and 1 or 0, 0, 0}, 1
+local reply, place, longest = {admitted and 1 or 0, 0, 0}, 1, 0
 for index = 1, states_count do
   local limits, state, records, latest = counted[index], states[index], '', 0
   for position = 1, #limits do
     local identity, rate, emission, capacity, debt, close, refuses = unpack(limits[position])
-    local remaining, seconds, at, part, wanted, owes = capacity, 0, close, nil, cost, false
+    local remaining, wait, at, part, wanted, owes = capacity, 0, close, nil, cost, false
     if others then
       debt, wanted = others.charged(index, position, limits[position], admitted)
     else
       debt = debt + spent * emission
     end
     if close then
-      remaining, seconds, part = max(0, capacity - debt), ceil((close - now) / SECOND), debt
+      remaining, wait, part = max(0, capacity - debt), close - now, debt
     elseif debt > 0 then
       local room = capacity * emission - debt
       remaining = floor(room / emission)
       if remaining < 0 then remaining, owes = 0, true end
       if not refuses or wanted == 0 or wanted > capacity then wanted = remaining + 1 end
-      seconds = ceil(ceil((wanted * emission - room) / rate) / SECOND)
+      wait = ceil((wanted * emission - room) / rate)
       local time = ceil(debt / rate)
       at, part = now + time, time * rate - debt
     end
@@ -115,7 +116,8 @@ for index = 1, states_count do
       if owes then at = at + OVERDRAWN end
       records = records .. write(RECORD, identity, at, rate, part)
     end
-    reply[place + 1], reply[place + 2], place = remaining, seconds, place + 2
+    if refuses and wait > longest then longest = wait end
+    reply[place + 1], reply[place + 2], place = remaining, ceil(wait / SECOND), place + 2
   end
   -- A refusal is written only where the clock or the plan changed, so that waiting helps.
   if spent > 0 or (mended and records ~= '') then
@@ -142,5 +144,9 @@ for index = 1, states_count do
     end
   end
 end
-if others then others.spent(admitted, reply, place) end
+if others then
+  others.spent(admitted, reply, place)
+elseif not admitted and cost > 0 then
+  reply[place + 1] = longest
+end
 return reply
