@@ -28,7 +28,10 @@ async def test_the_order_of_a_route_with_everything(tidegate_kit, tmp_path: Path
             {"use": "second.py", "before": "limit"},
         ],
         directory=tmp_path,
-        route={"body_bytes": 1000},
+        route={
+            "body_bytes": 1000,
+            "costs": {"tokens": {"reserve": 1, "settle": {"json": "usage"}}},
+        },
     )
     assert names(kit) == [
         "request_identity",
@@ -36,6 +39,7 @@ async def test_the_order_of_a_route_with_everything(tidegate_kit, tmp_path: Path
         "authenticate",
         "second.py",
         "limit",
+        "settle",
         "body_bound",
         "third.py",
         "forward",
