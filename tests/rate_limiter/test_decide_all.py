@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import pytest
+import redis
 
 from tidegate.config.limits import Concurrency, Limit, Quota, SlidingWindow, TokenBucket
 from tidegate.config.units import parse_rate
@@ -129,3 +130,128 @@ def test_replies(decide, case: Case) -> None:
     assert not asked.is_plain
     replies = [decide(asked, cost, NOON + after) for after, cost, _ in case.asked]
     assert replies == [reply for _, _, reply in case.asked]
+
+
+def settle(decide, asked: Subject, differences: tuple[int, ...], age: int, now: int) -> None:
+    decide(asked, differences, now, age=b"%d" % age)
+
+
+def test_the_store_s_clock_chooses_the_window_not_the_gateway_s(decide) -> None:
+    """A gateway whose clock is a whole window behind or ahead."""
+    for days in (-1, 0, 1):
+        calendars = subject(quota("5/day", time_zone="Europe/Berlin"), key=str(days))
+        assert calendars.boundaries is not None
+        boundaries = calendars.boundaries.packed(NOON + days * 24 * HOUR)
+        assert decide(calendars, 1, NOON, boundaries=boundaries) == [1, 4, 11 * 3600]
+
+
+def test_a_gateway_s_clock_far_away_gives_windows_of_the_same_length(decide) -> None:
+    asked = subject(quota("5/day", time_zone="Europe/Berlin"))
+    assert asked.boundaries is not None
+    for days in (-9, 9):
+        boundaries = asked.boundaries.packed(NOON + days * 24 * HOUR)
+        assert decide(asked, 0, NOON, boundaries=boundaries) == [1, 5, 11 * 3600]
+
+
+@pytest.mark.parametrize("kind", [bucket("1/h", 5), window("5/h"), quota("5/day", billing_day=1)])
+def test_more_than_there_is_can_be_owed_up_to_one_capacity(decide, kind) -> None:
+    asked = compiled_subject([Counter(b"tg:limits:{acme}:k:k", (kind,))], may_be_plain=False)
+    assert decide(asked, 5, NOON)[:2] == [1, 0]
+    settle(decide, asked, (3,), SECOND, NOON)
+    assert decide(asked, 1, NOON)[:2] == [0, 0]
+    settle(decide, asked, (-4,), SECOND, NOON)
+    assert decide(asked, 0, NOON)[1] == 1
+    for _ in range(3):
+        settle(decide, asked, (100,), SECOND, NOON)
+    settle(decide, asked, (-6,), SECOND, NOON)
+    assert decide(asked, 0, NOON)[1] == 1
+
+
+def test_the_smaller_script_keeps_to_what_is_owed(decide) -> None:
+    counter = Counter(b"tg:limits:{acme}:k:k", (bucket("1/m", 5),))
+    plain, full = (compiled_subject([counter], may_be_plain=may) for may in (True, False))
+    assert decide(plain, 5, NOON) == [1, 0, 60]
+    settle(decide, full, (3,), 0, NOON)
+    assert decide(plain, 1, NOON) == [0, 0, 240]
+    assert decide(plain, 0, NOON)[1:] == [0, 240]
+    assert decide(plain, 1, NOON + 239 * SECOND) == [0, 0, 1]
+    assert decide(plain, 1, NOON + 240 * SECOND) == [1, 0, 60]
+
+
+def test_a_lowered_quota_is_not_given_anew_by_a_settlement(decide) -> None:
+    before = compiled_subject(
+        [Counter(b"tg:limits:{acme}:k:k", (quota("9/day"),))], may_be_plain=False
+    )
+    after = compiled_subject(
+        [Counter(b"tg:limits:{acme}:k:k", (quota("2/day"),))], may_be_plain=False
+    )
+    decide(before, 9, NOON)
+    settle(decide, after, (1,), 0, NOON)
+    assert decide(before, 0, NOON)[1] == 0
+
+
+def test_units_are_charged_apart_and_what_no_limit_counts_is_not_asked(decide) -> None:
+    limits = (bucket("1/h", 5), bucket("1/h", 900, "tokens", unit="tokens"))
+    both, requests = subject(*limits, units=("requests", "tokens")), subject(*limits)
+    assert [limit.name for limit in requests.limits] == ["steady"]
+    assert requests.is_plain
+    assert decide(both, (1, 500), NOON)[1::2] == [4, 400]
+    assert decide(both, (1, 500), NOON) == [0, 4, 3600, 400, 100 * 3600]
+    assert decide(both, (1, 0), NOON)[1::2] == [3, 400]
+    assert decide(requests, 1, NOON)[1::2] == [2]
+    assert both.capacity_of("tokens") == 900
+    settle(decide, both, (0, -500), SECOND, NOON)
+    assert decide(both, (0, 0), NOON)[1::2] == [2, 900]
+
+
+def test_a_lease_ends_by_itself_or_is_released(decide, server: redis.Redis) -> None:
+    """Pain point 4: a slot that is never released after a cancellation."""
+    asked = subject(parallel(2))
+    one, two, three = (b"one", b"two", b"three")
+    assert decide(asked, 1, NOON, lease=one) == [1, 1, 30, one]
+    assert decide(asked, 1, NOON + 10 * SECOND, lease=two) == [1, 0, 20, two]
+    assert decide(asked, 1, NOON + 10 * SECOND, lease=three) == [0, 0, 20]
+    ((key, _),) = asked.leases
+    assert server.zrange(key, 0, -1) == [one, two]
+    server.zrem(key, one)
+    assert decide(asked, 1, NOON + 10 * SECOND, lease=three) == [1, 0, 30, three]
+    assert decide(asked, 1, NOON + 40 * SECOND, lease=one) == [1, 1, 30, one]
+
+
+def test_a_lease_costs_one_whatever_the_request_costs(decide) -> None:
+    asked = subject(bucket("1/h", 100), parallel(2))
+    assert decide(asked, 50, NOON, lease=b"one") == [1, 50, 3600, 1, 30, b"one"]
+    assert decide(asked, 60, NOON, lease=b"two") == [0, 50, 36000, 1, 30]
+
+
+def test_a_clock_that_went_back_keeps_no_lease_for_longer_than_it_lasts(decide) -> None:
+    asked = subject(parallel(2))
+    decide(asked, 1, NOON + HOUR, lease=b"dead")
+    assert decide(asked, 1, NOON, lease=b"one")[:2] == [1, 0]
+    assert decide(asked, 1, NOON + 30 * SECOND, lease=b"two")[:2] == [1, 1]
+
+
+def test_a_large_window_has_a_thousand_entries_and_is_never_over(
+    decide, server: redis.Redis
+) -> None:
+    asked = subject(window("100000/s"))
+    admitted = sum(decide(asked, 10, NOON + at)[0] for at in range(0, 2 * SECOND, 50))
+    (key,) = asked.keys
+    assert server.llen(key) <= 1002
+    assert 0.999 * 20_000 <= admitted <= 20_000
+
+
+def test_windows_and_leases_end_in_the_store(decide, server: redis.Redis) -> None:
+    asked = subject(window("5/m"), parallel(5))
+    decide(asked, 1, lease=b"one")
+    lasts = sorted(server.pttl(key) for key in asked.keys)
+    assert 29_000 < lasts[0] <= 30_001
+    assert 59_000 < lasts[1] <= 60_001
+    decide(asked, 0)
+    assert server.dbsize() == 2
+
+
+def test_asking_what_is_left_writes_nothing(decide, server: redis.Redis) -> None:
+    asked = subject(window("5/m"), parallel(5), quota("5/day", time_zone="Asia/Tokyo"))
+    assert decide(asked, 0)[1::2][1:] == [5, 5]
+    assert server.dbsize() == 0

@@ -139,6 +139,55 @@ def test_the_script_equals_the_model(decide, limits, now, steps) -> None:
         assert (len(reply) > size) == bool(reply[0] and asker.subject.leases)
 
 
+few = st.integers(1, 12)
+single_kinds = st.sampled_from(("second", "minute", "day")).flatmap(
+    lambda period: st.one_of(
+        st.builds(
+            TokenBucket, name=st.just("a"), rate=st.builds(Rate, few, st.just(period)), burst=few
+        ),
+        st.builds(
+            SlidingWindow,
+            name=st.just("a"),
+            rate=st.builds(Rate, few, st.just(period)),
+            algorithm=st.just("sliding-window"),
+        ),
+        st.builds(
+            Quota,
+            name=st.just("a"),
+            quota=st.builds(Rate, few, st.just("day")),
+            time_zone=st.sampled_from(ZONES),
+        ),
+    )
+)
+tenths = st.sampled_from([0, 0, 0, 1, 2, 3, 5, 9, 10, 11])
+close_steps = st.lists(
+    st.tuples(
+        tenths,
+        st.one_of(
+            st.tuples(st.just("ask"), st.integers(1, 6), st.just(0)),
+            st.tuples(st.just("settle"), st.integers(-9, 14), tenths),
+        ),
+    ),
+    max_size=30,
+)
+
+
+@settings(parent=with_server, max_examples=120)
+@given(single_kinds, starts, close_steps)
+def test_one_limit_equals_its_model_while_it_is_settled(decide, limit, now, steps) -> None:
+    """All happens within a few lengths of the limit: what is given back is of then, not of now."""
+    asker = Asker(decide, (limit,))
+    rate = limit.quota if isinstance(limit, Quota) else limit.rate
+    tenth = rate.period_s * SECOND // 10
+    for move, (what, amount, age) in steps:
+        now += move * tenth
+        if what == "settle":
+            asker.settle((amount, 0), age * tenth, now)
+            asker.model.settle((amount,), age * tenth, now)
+        else:
+            assert asker.ask((amount, 0), now) == asker.model.decide((amount,), now)
+
+
 @with_server
 @given(plans, starts, st.lists(st.tuples(moves, costs), max_size=10), costs)
 def test_who_waits_as_told_is_admitted_and_a_second_earlier_is_not(
