@@ -60,12 +60,14 @@ def _with_limits_and_short_forms(definitions: Schema) -> None:
     plan["properties"]["allow"] = _with_short_allow(plan["properties"]["allow"])
     allowed = definitions["Allowed"]["properties"]
     allowed["methods"] = {"anyOf": [allowed["methods"], allowed["methods"]["items"]]}
-    plan["properties"] |= {
-        "extends": {"type": "string", "description": "The plan whose limits this one starts from"},
+    short = {
         "rate": {"anyOf": [rate_value, _NULL]},
         "burst": burst_value,
         "quota": {"anyOf": [quota_value, _NULL]},
     }
+    extends = {"type": "string", "description": "The plan whose limits this one starts from"}
+    plan["properties"] |= {"extends": extends, **short}
+    definitions["PlanRoute"]["properties"] |= short
 
 
 def _with_short_allow(allow: Schema) -> Schema:

@@ -47,7 +47,11 @@ SHAPES: Final[dict[str, tuple[type[BaseModel], ...]]] = {
 
 LIMITS: Final = "limits[]"
 _TAGS: Final = frozenset(limits.KINDS) | costs.COST_TAGS
-_SHORT_FIELDS: Final = ("extends", "rate", "burst", "quota")
+_SHORT_LIMITS: Final = ("rate", "burst", "quota")
+_SHORT_FIELDS: Final = {
+    "plans.*": ("extends", *_SHORT_LIMITS),
+    "plans.*.routes.*": _SHORT_LIMITS,
+}
 _NEVER: Final = {
     ("services[].tls", "verify"): "verification cannot be switched off; name a ca_file",
     ("services[].tls", "insecure"): "verification cannot be switched off; name a ca_file",
@@ -94,7 +98,7 @@ def known_fields(place: str) -> list[str]:
         for shape in SHAPES.get(place, ())
         for name, field in shape.model_fields.items()
     ]
-    known = dict.fromkeys([*own, *(_SHORT_FIELDS if place == "plans.*" else ())])
+    known = dict.fromkeys([*own, *_SHORT_FIELDS.get(place, ())])
     return [name for name in known if name not in not_built.FIELDS.get(place, ())]
 
 
