@@ -255,3 +255,16 @@ def test_asking_what_is_left_writes_nothing(decide, server: redis.Redis) -> None
     asked = subject(window("5/m"), parallel(5), quota("5/day", time_zone="Asia/Tokyo"))
     assert decide(asked, 0)[1::2][1:] == [5, 5]
     assert server.dbsize() == 0
+
+
+def test_what_an_ended_window_was_charged_is_not_given_back_to_the_next(decide) -> None:
+    for number, kind in enumerate((quota("5/day", time_zone="Asia/Tokyo"), window("5/m"))):
+        asked = subject(kind, key=str(number))
+        later = NOON + (3 * HOUR if isinstance(kind, Quota) else 60 * SECOND)
+        decide(asked, 5, later - 10 * SECOND)
+        after = later if isinstance(kind, Quota) else later - 10 * SECOND + 60 * SECOND
+        assert decide(asked, 2, after + SECOND)[:2] == [1, 3]
+        settle(decide, asked, (-2,), after + 2 * SECOND - (later - 10 * SECOND), after + 2 * SECOND)
+        assert decide(asked, 0, after + 2 * SECOND)[1] == 3
+        settle(decide, asked, (-2,), SECOND, after + 2 * SECOND)
+        assert decide(asked, 0, after + 2 * SECOND)[1] == 5

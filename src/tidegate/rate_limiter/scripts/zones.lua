@@ -7,11 +7,9 @@ local function calendar_window(number, time)
   local packed = ARGV[#KEYS + 4]
   local before, start, close, after = read('>I7I7I7I7', packed, number * 28 + 1)
   if time >= start and time < close then return start, close end
-  if time >= before and time < start then return before, start end
-  if time >= close and time < after then return close, after end
-  -- Further away than the gateway thought of: windows as long as the outermost one.
-  local from, length = after, after - close
-  if time < before then from, length = before, start - before end
+  -- Further away than the gateway thought of: windows as long as the one before, or the one after.
+  local from, length = before, start - before
+  if time >= close then from, length = close, after - close end
   from = from + floor((time - from) / length) * length
   return from, from + length
 end
