@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests import fleet
 from tidegate.config.schema import Redis
 from tidegate.store import EmbeddedServer, Store, open_store
 
@@ -170,6 +171,30 @@ def redis_server() -> Iterator[str]:
     process.terminate()
     process.wait()
     shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster_servers() -> Iterator[fleet.Cluster]:
+    """Six real servers, three of them primaries. Who breaks something heals it."""
+    with fleet.cluster() as servers:
+        yield servers
+
+
+@pytest.fixture
+async def cluster(cluster_servers: fleet.Cluster) -> AsyncIterator[Store]:
+    """An empty store on a Cluster."""
+    cluster_servers.flush()
+    url = cluster_servers.url
+    store = await open_store(Redis(url=url, timeout=STORE_TIMEOUT_S), Path("/nowhere"), wait_s=20)
+    yield store
+    await store.aclose()
+
+
+@pytest.fixture
+def sentinel_servers() -> Iterator[fleet.Sentinels]:
+    """Three real servers and three Sentinels for one test: they take long to heal."""
+    with fleet.sentinels() as servers:
+        yield servers
 
 
 def pytest_configure(config: pytest.Config) -> None:

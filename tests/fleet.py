@@ -1,7 +1,7 @@
 """Several real servers on loopback: a Cluster of six, and a primary with replicas and Sentinels.
 
 Their time-outs are short, so that a fail-over takes about a second. Each process is ended by its
-pid. A test may kill what it likes: `heal` starts it again and waits until the whole is well.
+pid. A test may kill what it likes: `Cluster.heal` starts it again and waits until all is well.
 """
 
 import os
@@ -45,6 +45,15 @@ class Server:
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
+    @classmethod
+    @contextmanager
+    def alone(cls, port: int, *options: str) -> Iterator["Server"]:
+        """A server that belongs to no others, started and ended here."""
+        with ExitStack() as stack:
+            server = _server(stack, port, *options)
+            server.start()
+            yield server
+
     def start(self) -> None:
         if self._process is not None and self._process.poll() is None:
             return
@@ -66,6 +75,11 @@ class Server:
         self.send(signal.SIGKILL)
         assert self._process is not None
         self._process.wait()
+
+    def revive(self) -> None:
+        """Start it again if it was killed, have it go on if it was stopped."""
+        self.start()
+        self.send(signal.SIGCONT)
 
     def end(self) -> None:
         self.client.close()
@@ -116,17 +130,23 @@ class Cluster:
                 return self._at(primary[1])
         raise AssertionError(f"nobody has slot {slot}")
 
+    @property
+    def primaries(self) -> list[Server]:
+        return [self._at(primary[1]) for _, _, primary, *_ in self._slots(self._somebody())]
+
     def replica_of(self, primary: Server) -> Server:
         for _, _, node, *replicas in self._slots(self._somebody()):
             if node[1] == primary.port:
                 return self._at(replicas[0][1])
         raise AssertionError(f"no replica of port {primary.port}")
 
+    def flush(self) -> None:
+        for primary in self.primaries:
+            primary.client.flushall()
+
     def heal(self) -> None:
         for server in self.servers:
-            with suppress(ProcessLookupError, AssertionError):
-                server.send(signal.SIGCONT)
-            server.start()
+            server.revive()
         self.wait_well()
 
     def wait_well(self) -> None:
@@ -205,13 +225,6 @@ class Sentinels:
         )
         return next(server for server in self.servers if server.port == int(port))
 
-    def heal(self) -> None:
-        for server in (*self.servers, *self.sentinels):
-            with suppress(ProcessLookupError, AssertionError):
-                server.send(signal.SIGCONT)
-            server.start()
-        self.wait_well()
-
     def wait_well(self) -> None:
         until(self._is_well, "the Sentinels are well")
 
@@ -234,7 +247,7 @@ class Sentinels:
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     with ExitStack() as stack:
-        ports = _free_ports(6, cluster_bus=True)
+        ports = free_ports(6, cluster_bus=True)
         made = Cluster([_server(stack, port, "--cluster-enabled", "yes", "--cluster-node-timeout",
                                 str(NODE_TIMEOUT_MS)) for port in ports])  # fmt: skip
         made.create()
@@ -244,25 +257,21 @@ def cluster() -> Iterator[Cluster]:
 @contextmanager
 def sentinels() -> Iterator[Sentinels]:
     with ExitStack() as stack:
-        ports = _free_ports(6)
+        ports = free_ports(6)
         servers = [_server(stack, port) for port in ports[:3]]
-        watchers = []
-        for port in ports[3:]:
-            directory = _directory(stack)
-            config = directory / "sentinel.conf"
-            config.write_text(
-                f"port {port}\nbind 127.0.0.1\n"
-                f"sentinel monitor {SERVICE} 127.0.0.1 {ports[0]} 2\n"
-                f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\n"
-                f"sentinel failover-timeout {SERVICE} 3000\n"
-            )
-            command = [server_binary(), str(config), "--sentinel"]
-            watcher = Server(port, directory, command)
-            stack.callback(watcher.end)
-            watchers.append(watcher)
+        watchers = [_sentinel(stack, port, ports[0]) for port in ports[3:]]
         made = Sentinels(servers, watchers)
         made.create()
         yield made
+
+
+@contextmanager
+def sentinel_of(port: int) -> Iterator[Server]:
+    """A Sentinel that watches whatever listens on `port`, alone."""
+    with ExitStack() as stack:
+        sentinel = _sentinel(stack, free_ports(1)[0], port, quorum=1)
+        sentinel.start()
+        yield sentinel
 
 
 def until(claim: Callable[[], bool], what: str) -> None:
@@ -278,10 +287,33 @@ def until(claim: Callable[[], bool], what: str) -> None:
 
 def _server(stack: ExitStack, port: int, *options: str) -> Server:
     directory = _directory(stack)
-    command = [server_binary(), "--port", str(port), "--bind", "127.0.0.1", *QUIET, *PINGED, *options]
+    command = [
+        server_binary(),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        *QUIET,
+        *PINGED,
+        *options,
+    ]
     server = Server(port, directory, command)
     stack.callback(server.end)
     return server
+
+
+def _sentinel(stack: ExitStack, port: int, watched: int, *, quorum: int = 2) -> Server:
+    directory = _directory(stack)
+    config = directory / "sentinel.conf"
+    config.write_text(
+        f"port {port}\nbind 127.0.0.1\n"
+        f"sentinel monitor {SERVICE} 127.0.0.1 {watched} {quorum}\n"
+        f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\n"
+        f"sentinel failover-timeout {SERVICE} 3000\n"
+    )
+    sentinel = Server(port, directory, [server_binary(), str(config), "--sentinel"])
+    stack.callback(sentinel.end)
+    return sentinel
 
 
 def _directory(stack: ExitStack) -> Path:
@@ -290,7 +322,7 @@ def _directory(stack: ExitStack) -> Path:
     return directory
 
 
-def _free_ports(count: int, *, cluster_bus: bool = False) -> list[int]:
+def free_ports(count: int, *, cluster_bus: bool = False) -> list[int]:
     """Return ports that nobody listens on; with `cluster_bus`, nor on those 10,000 above."""
     found: list[int] = []
     with ExitStack() as stack:

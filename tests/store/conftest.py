@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from tests.fleet import free_ports
 from tidegate.store import Connection
 from tidegate.store.address import Address, unix_address
 
@@ -44,6 +45,12 @@ def address(request: pytest.FixtureRequest) -> Address:
     if request.param == "redis":
         return Address.parse(request.getfixturevalue("redis_server"))
     return unix_address(request.getfixturevalue("valkey_dir") / "valkey.sock")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on, nor on the one 10,000 above, where a node has its bus."""
+    return free_ports(1, cluster_bus=True)[0]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from tidegate.store import Connection, StoreRefused, StoreUnavailable
-from tidegate.store.address import Address
+from tidegate.store.address import Address, Place
 
 Connect = Callable[..., Awaitable[Connection]]
 
@@ -39,6 +39,24 @@ def test_a_url_means(url: str, expected: tuple[object, ...]) -> None:
     assert "secret" not in repr(address) + address.redacted
 
 
+def test_a_url_names_sentinels_and_what_they_call_the_primary() -> None:
+    address = Address.parse("redis+sentinel://alice:s%40crt@a:1,[::1]:2,b/main/3")
+    assert address.asked == (("a", 1), ("::1", 2), ("b", 26379))
+    assert (address.service, address.database, address.is_cluster) == ("main", 3, False)
+    primary = address.at(Place("10.0.0.1", 6379))
+    assert (primary.host, primary.port, primary.database) == ("10.0.0.1", 6379, 3)
+    assert (primary.username, primary.password) == ("alice", "s@crt")
+    assert (primary.asked, primary.service) == ((), "")
+    assert "s@crt" not in repr(address) + address.redacted
+
+
+def test_a_url_names_nodes_of_a_cluster() -> None:
+    address = Address.parse("rediss+cluster://a:7000,b/0")
+    assert address.asked == (("a", 7000), ("b", 6379))
+    assert address.is_cluster
+    assert address.at(Place("c", 1)).tls is address.tls is not None
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -48,6 +66,10 @@ def test_a_url_means(url: str, expected: tuple[object, ...]) -> None:
         ("redis://cache?ssl_cert_reqs=none", "options that are not known: ssl_cert_reqs"),
         ("redis://cache?ssl_ca_certs=/x", "options that are not known: ssl_ca_certs"),
         ("rediss://cache?ssl_ca_certs=/nowhere", "rediss://cache: cannot read its TLS files"),
+        ("redis+sentinel://:secret@a:1,b", "redis+sentinel://***@a:1,b does not say which primary"),
+        ("redis+sentinel://a/main/x", "is not valid: invalid literal"),
+        ("redis+cluster://a:secret@b:7000,:1", "is not valid: ':1' is no HOST:PORT"),
+        ("redis+cluster://a/3", "has a path, but a Cluster has database 0 only"),
     ],
 )
 def test_a_wrong_url_is_refused_without_its_secret(url: str, message: str) -> None:

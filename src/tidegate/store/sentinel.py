@@ -2,9 +2,10 @@
 
 All are asked at once, and the answer of the highest configuration epoch counts: a Sentinel that was
 cut off still names the primary of before. What they name must call itself a primary too (ROLE).
-One task for all connections of a process keeps a link to one Sentinel, hears `+switch-master` on
-it, and asks there twice a second besides, since a message that comes while a link is made again is
-lost. Source: Redis, "Guidelines for Sentinel clients".
+For all connections of a process, one task for each Sentinel hears `+switch-master` and, of the one
+that leads a fail-over, `+promoted-slave` before it: a primary that still lives takes writes until
+then that nobody will find again. It asks twice a second besides, since a message that comes while a
+link is made again is lost. Source: Redis, "Guidelines for Sentinel clients".
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from tidegate.store.scripts import pack
 ASK_TIMEOUT_S: Final = 0.5
 POLL_S: Final = 0.5
 """Also what keeps the link proven: one that does not answer is left for the next Sentinel."""
-SUBSCRIBE: Final = pack((b"SUBSCRIBE", b"+switch-master"))
+SUBSCRIBE: Final = pack((b"SUBSCRIBE", b"+switch-master", b"+promoted-slave"))
 
 _CANNOT_ASK: Final = (OSError, UnicodeError, StoreUnavailable)
 
@@ -34,22 +35,26 @@ class Sentinels:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._watchers: list[Callable[[], None]] = []
-        self._follower: asyncio.Task[None] | None = None
+        self._followers: list[asyncio.Task[None]] = []
         self._known: Place | None = None
         """The primary that connections were given last."""
 
     def join(self, on_switch: Callable[[], None]) -> None:
         """Have `on_switch` called when the primary has become another server."""
         self._watchers.append(on_switch)
-        if self._follower is None:
-            self._follower = asyncio.create_task(self._follow(), name="store sentinels")
+        if not self._followers:
+            self._followers = [
+                asyncio.create_task(self._follow(place), name=f"sentinel {place}")
+                for place in self._address.asked
+            ]
 
     async def leave(self, on_switch: Callable[[], None]) -> None:
         self._watchers.remove(on_switch)
-        if not self._watchers and self._follower is not None:
-            follower, self._follower = self._follower, None
-            follower.cancel()
-            await asyncio.wait([follower])
+        if not self._watchers and self._followers:
+            followers, self._followers = self._followers, []
+            for follower in followers:
+                follower.cancel()
+            await asyncio.wait(followers)
 
     async def primary(self) -> Address:
         """Return the primary's address. Raises StoreUnavailable, StoreRefused."""
@@ -100,8 +105,13 @@ class Sentinels:
             return error
 
     async def _ask(self, link: Pipeline) -> tuple[int, Place]:
-        """Return epoch and place of the primary as one Sentinel knows them."""
+        """Return epoch and place of the primary as one Sentinel knows them.
+
+        The place is asked for apart: whoever leads a fail-over gives that of the promoted replica
+        there, and gives the one of before among the fields until all replicas follow.
+        """
         service = self._address.service
+        where = link.execute(b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", service)
         try:
             fields = await _fields(link, service)
         except CommandFailed as error:
@@ -112,13 +122,11 @@ class Sentinels:
                 f"redis.url: the Sentinel at {link.server} monitors no primary named {service!r}: "
                 f"it knows {known}"
             ) from None
-        return int(fields["config-epoch"]), Place(fields["ip"], int(fields["port"]))
+        host, port = await where
+        return int(fields["config-epoch"]), Place(host.decode(), int(port))
 
-    async def _follow(self) -> None:
-        turn = 0
+    async def _follow(self, place: Place) -> None:
         while True:
-            place = self._address.asked[turn % len(self._address.asked)]
-            turn += 1
             with suppress(*_CANNOT_ASK, CommandFailed, StoreRefused):
                 await self._follow_one(place)
             await asyncio.sleep(POLL_S)

@@ -1,0 +1,118 @@
+"""A store behind Sentinels: who is the primary, and what a fail-over costs. Real servers."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.fleet import SERVICE, Sentinels, Server, sentinel_of
+from tests.store.counting import Counting
+from tidegate.config.schema import Redis
+from tidegate.store import Store, StoreRefused, StoreUnavailable, open_store
+
+Eventually = Callable[..., Awaitable[None]]
+NOWHERE = Path("/nowhere")
+HOT_PATH_S = 0.05
+
+
+@asynccontextmanager
+async def opened(url: str, wait_s: float = 5.0) -> AsyncIterator[Store]:
+    store = await open_store(Redis(url=url, timeout=HOT_PATH_S), NOWHERE, wait_s=wait_s)
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+async def test_who_is_no_sentinel_or_knows_no_such_primary_is_named(
+    sentinel_servers: Sentinels, free_port: int
+) -> None:
+    port, primary = sentinel_servers.sentinels[0].port, sentinel_servers.primary.port
+    with pytest.raises(StoreRefused, match=f"no primary named 'other': it knows {SERVICE}"):
+        async with opened(f"redis+sentinel://127.0.0.1:{port}/other"):
+            pass
+    with pytest.raises(StoreRefused, match="is no Sentinel"):
+        async with opened(f"redis+sentinel://127.0.0.1:{primary}/{SERVICE}"):
+            pass
+    with pytest.raises(StoreRefused, match="is a Sentinel, which holds nothing"):
+        async with opened(f"redis://127.0.0.1:{port}"):
+            pass
+    with pytest.raises(StoreUnavailable) as caught:
+        async with opened(f"redis+sentinel://127.0.0.1:{free_port}/{SERVICE}", 0.3):
+            pass
+    assert "None of the Sentinels answers (127.0.0.1:" in str(caught.value.detail)
+
+
+async def test_one_sentinel_that_answers_is_enough_and_facts_tell_who_is_who(
+    sentinel_servers: Sentinels,
+) -> None:
+    for sentinel in sentinel_servers.sentinels[:2]:
+        sentinel.kill()
+    async with opened(sentinel_servers.url) as store:
+        assert not store.is_cluster
+        assert await store.execute("PING") == b"PONG"
+        topology = (await store.describe()).topology
+        port = sentinel_servers.servers[0].port
+        assert f"Sentinel {SERVICE}: primary 127.0.0.1:{port}, 2 replicas" in topology
+
+
+async def test_who_is_named_must_call_himself_a_primary(free_port: int) -> None:
+    """As for a moment in each fail-over, and for long where a Sentinel was set up wrong."""
+    with Server.alone(free_port) as server, sentinel_of(server.port) as sentinel:
+        server.client.execute_command("REPLICAOF", "127.0.0.1", 1)
+        with pytest.raises(StoreUnavailable) as caught:
+            async with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}", 0.3):
+                pass
+        assert "is named as the primary, but is none yet" in str(caught.value.detail)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_primary_that_dies_is_replaced(
+    sentinel_servers: Sentinels, eventually: Eventually, how: signal.Signals
+) -> None:
+    """Pain points 12 and 13: an outage is answered at once, and ends by itself."""
+    async with opened(sentinel_servers.url) as store:
+        told: list[bytes | None] = []
+        store.tracking.watch(b"tg:", told.append)
+        await eventually(lambda: store.tracking.is_live)
+        async with Counting(store) as counting:
+            await asyncio.sleep(0.3)
+            sentinel_servers.primary.send(how)
+            await eventually(lambda: not store.tracking.is_live)
+            await eventually(lambda: store.tracking.is_live, 20)
+            before = counting.counted
+            await eventually(lambda: counting.counted > before + 500)
+        figures = await counting.figures()
+        assert figures.lost <= counting.clients  # what was not replicated yet
+        assert figures.beyond <= figures.failed
+        assert figures.slowest_s < HOT_PATH_S * 4
+        assert figures.gap_s < 10
+
+
+async def test_a_primary_that_is_replaced_while_it_lives_is_left_at_once(
+    sentinel_servers: Sentinels, eventually: Eventually
+) -> None:
+    """Nothing is dropped by the servers until the Sentinel has demoted it: what is written there
+    until then is lost, so that the promotion counts and not the end of the fail-over."""
+    before = sentinel_servers.primary
+    async with opened(sentinel_servers.url) as store:
+        told: list[bytes | None] = []
+        store.tracking.watch(b"tg:", told.append)
+        await eventually(lambda: store.tracking.is_live)
+        async with Counting(store):
+            await asyncio.sleep(0.3)
+            told.clear()
+            sentinel_servers.sentinels[0].client.execute_command("SENTINEL FAILOVER", SERVICE)
+            await eventually(
+                lambda: store.facts is not None and str(before.port) not in store.facts.address
+            )
+            assert None in told
+            leader = sentinel_servers.sentinels[0].client
+            assert leader.sentinel_master(SERVICE)["port"] == before.port
+            await eventually(lambda: store.tracking.is_live)
+        await eventually(lambda: sentinel_servers.primary is not before)
+        facts = await store.describe()
+        assert str(before.port) not in facts.topology
