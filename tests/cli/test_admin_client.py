@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from tidegate.cli.admin_client import AdminClient
+from tidegate.cli.explain import AskedRequest
 from tidegate.gateway.explain import ExplainedCaller, ExplainedLimit, Explanation
 from tidegate.testing import ScriptedUpstream
 
@@ -47,9 +48,14 @@ async def test_of_an_explanation_what_is_known_is_taken(answered: Answered) -> N
     told = json.loads(json.dumps(asdict(explanation)))
     for part in (told, told["caller"], *told["limits"]):
         part["new"] = 1
-    read = await (await answered(told)).explain("GET", "/x", "localhost", None)
-    assert asdict(read) == asdict(explanation) | {"chain": [], "targets": [], "recent": []}
+    read = await (await answered(told)).explain(AskedRequest("GET", "/x", "localhost"))
+    assert asdict(read) == asdict(explanation) | {
+        "chain": [],
+        "targets": [],
+        "rules": [],
+        "recent": [],
+    }
     for name in ("hosts", "limits", "caller", "new"):
         del told[name]
-    read = await (await answered(told)).explain("GET", "/x", "localhost", None)
+    read = await (await answered(told)).explain(AskedRequest("GET", "/x", "localhost"))
     assert (read.hosts, read.limits, read.caller) == ((), [], None)

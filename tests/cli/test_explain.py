@@ -136,3 +136,24 @@ def test_records_carry_a_date_and_who_answers_is_said(capsys: pytest.CaptureFixt
     assert "1970-01-01 00:00:00Z  200" in shown
     _print(Explanation("GET", "h", "/health", "answered"))
     assert "Verdict: answered by the gateway itself\n" in capsys.readouterr().out
+
+
+def test_an_address_and_headers_are_told_as_limits_count_by_them(commands: Any) -> None:
+    limits = "limits: [{name: a, rate: 1/h, per: address}, {name: u, rate: 1/h, per: 'header:X-U'}]"
+    text = commands.config.read_text().replace("auth: none", f"auth: none, {limits}")
+    commands.config.write_text(text)
+    asked = ("explain", "GET", "/open", "--from", "2001:db8::1")
+    missing = commands.run(*asked, "--json").json
+    assert (missing["status"], "header x-u" in missing["reason"]) == (400, True)
+    told = commands.run(*asked, "-H", "X-U: ada", "--json").json
+    assert [limit["name"] for limit in told["limits"]] == ["u", "a"]
+    assert told["caller"] is None
+
+
+@pytest.mark.parametrize(
+    "option, value", [("--from", "example.com"), ("--header", "X-U"), ("--header", ": x")]
+)
+def test_what_is_no_address_or_header_is_refused(commands: Any, option: str, value: str) -> None:
+    printed = commands.run("explain", "GET", "/open", option, value)
+    assert printed.code == 2
+    assert option in printed.err

@@ -18,6 +18,7 @@ from tidegate.cli.urls import first_path
 from tidegate.identity import CreatedKey, RevokedKey, StoredKey
 
 if TYPE_CHECKING:
+    from tidegate.cli.explain import AskedRequest
     from tidegate.cli.limits_explain import WhoseLimits
     from tidegate.gateway import Explanation, LimitsExplained
 
@@ -109,11 +110,12 @@ class AdminClient:
     async def purge_cache(self, what: Purge) -> None:
         await self._asked("POST", "/v1/cache/purge", what.body)
 
-    async def explain(self, method: str, target: str, host: str, key: str | None) -> "Explanation":
+    async def explain(self, asked: "AskedRequest") -> "Explanation":
         from tidegate.gateway import Explanation
 
-        asked = {"method": method, "target": target, "host": host, "key": key}
-        return Explanation.from_dict(await self._asked("POST", "/v1/explain", asked))
+        # What is not given is not sent: a gateway of an earlier version may not know its name.
+        body = {name: value for name, value in asdict(asked).items() if value}
+        return Explanation.from_dict(await self._asked("POST", "/v1/explain", body))
 
     async def explain_limits(self, whose: "WhoseLimits") -> "LimitsExplained":
         from tidegate.gateway import LimitsExplained

@@ -1,6 +1,8 @@
 """`tidegate explain`: what would become of a request, asked of the gateway that runs, or of the
 configuration and the store."""
 
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +19,18 @@ if TYPE_CHECKING:
     from tidegate.gateway.explain import ExplainedLimit
 
 
+@dataclass(frozen=True, slots=True)
+class AskedRequest:
+    """The request that shall be explained."""
+
+    method: str
+    target: str
+    host: str
+    key: str | None = None
+    client: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
 def explain(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, ...")],
     path: Annotated[str, typer.Argument(metavar="PATH", help="With its query, or a whole URL.")],
@@ -30,6 +44,14 @@ def explain(
             metavar="HOST",
             help="The Host of the request. Default: where the gateway listens, as 127.0.0.1:8000.",
         ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--from", metavar="ADDRESS", help="The client's address. Default: 127.0.0.1."),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="A header of the request."),
     ] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
@@ -45,6 +67,8 @@ def explain(
       tidegate explain GET /api/v1/test --key premium_user
 
       tidegate explain POST /api/v1/orders --host api.example.com --json
+
+      tidegate explain GET / --from 203.0.113.7 --header 'X-User: ada'
     """
     from tidegate.http import GatewayError
     from tidegate.policies import PolicyNotLoaded
@@ -56,10 +80,14 @@ def explain(
         raise typer.BadParameter("the key is empty", param_hint="--key")
     method, path = _as_text(method), _as_text(path)
     key = key and _as_text(key)
+    headers = dict(map(_named, header or ()))
+    if address is not None and not _is_address(address):
+        raise typer.BadParameter(f"{address} is no IP address", param_hint="--from")
 
     async def run(operations: Operations, where: Where) -> "Explanation":
         asked_host = _as_text(host_of(where.traffic_url) if host is None else host)
-        return await operations.explain(method, path, asked_host, key)
+        asked = AskedRequest(method, path, asked_host, key, address, headers)
+        return await operations.explain(asked)
 
     with explained(PolicyNotLoaded, TargetNotLoaded, GatewayError):
         _, explanation = done_there(config, data_dir, run)
@@ -67,6 +95,21 @@ def explain(
         print_json(explanation.as_dict())
     else:
         _print(explanation)
+
+
+def _named(header: str) -> tuple[str, str]:
+    name, colon, value = header.partition(":")
+    if not colon or not name.strip() or not value.strip():
+        raise typer.BadParameter(f"{header}: write 'NAME: VALUE'", param_hint="--header")
+    return _as_text(name.strip()), _as_text(value.strip())
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_text(argument: str) -> str:

@@ -9,7 +9,7 @@ force is the gateway's to say, whatever the file holds by now and whatever it ne
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -28,6 +28,7 @@ from tidegate.cli.urls import first_path, reachable, url_of
 
 if TYPE_CHECKING:
     from tidegate.cli.admin_client import AdminClient
+    from tidegate.cli.explain import AskedRequest
     from tidegate.cli.limits_explain import WhoseLimits
     from tidegate.cli.purge import Purge
     from tidegate.config import Config, Settings
@@ -63,9 +64,7 @@ class Operations(Protocol):
 
     async def purge_cache(self, what: "Purge") -> None: ...
 
-    async def explain(
-        self, method: str, target: str, host: str, key: str | None
-    ) -> "Explanation": ...
+    async def explain(self, asked: "AskedRequest") -> "Explanation": ...
 
     async def explain_limits(self, whose: "WhoseLimits") -> "LimitsExplained": ...
 
@@ -131,11 +130,11 @@ class StoreOperations:
             async with self._gateway() as gateway:
                 await purge(gateway, urls=what.urls, tenant=what.tenant)
 
-    async def explain(self, method: str, target: str, host: str, key: str | None) -> "Explanation":
+    async def explain(self, asked: "AskedRequest") -> "Explanation":
         from tidegate.gateway import explain
 
         async with self._gateway() as gateway:
-            return await explain(gateway, method, target, host=host, key=key)
+            return await explain(gateway, **asdict(asked))
 
     async def decisions_after(
         self, after: str, count: int

@@ -118,11 +118,11 @@ async def explain(
     *,
     host: str = "localhost",
     key: str | None = None,
-    client: str = LOCALHOST,
+    client: str | None = None,
     headers: Mapping[str, str] = NO_FIELDS,
 ) -> Explanation:
     """Explain a request to an open gateway. `target` is a path with its query, or a whole URL;
-    `client` is the address that it comes from.
+    `client` is the address that it comes from: this machine's own, if none is given.
 
     Raises StoreUnavailable; every other refusal is in what is returned.
     """
@@ -130,7 +130,7 @@ async def explain(
     explanation = Explanation(method.upper(), host, target)
     try:
         fields = Headers((name.lower().encode(), text.encode()) for name, text in headers.items())
-        explanation.verdict = await _walk(gateway, explanation, key, client, fields)
+        explanation.verdict = await _walk(gateway, explanation, key, client or LOCALHOST, fields)
     except GatewayError as error:
         if error.status >= 500:
             raise

@@ -1,9 +1,9 @@
 """What would become of a request, and why: nothing is sent on and nothing charged."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from tidegate.control.fields import Body, Secret, Shown
 from tidegate.control.parts import PartsNeeded
@@ -16,6 +16,10 @@ Method = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{
 # Of the others, whatever could not stand in a request is explained as well: as its refusal.
 Target = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Host = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Client = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f:.]{2,45}$")]
+FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
+FieldValue = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,1024}$")]
+HEADERS_MAX: Final = 32
 
 
 class RequestBody(Body):
@@ -26,6 +30,10 @@ class RequestBody(Body):
     """As clients send it, with the port where they do: it selects what the cache holds."""
     key: Secret | None = None
     """The key that the request would present. It is in no log and no answer."""
+    client: Client | None = None
+    """The address that it would come from, by which limits may count; left out: 127.0.0.1."""
+    headers: Annotated[dict[FieldName, FieldValue], Field({}, max_length=HEADERS_MAX)]
+    """What else it would have: limits may count by it."""
 
 
 class ShownCaller(Shown):
@@ -78,6 +86,12 @@ class ShownExplanation(Shown):
 async def explain_request(body: RequestBody, parts: PartsNeeded) -> ShownExplanation:
     """Explain what the gateway would do with a request."""
     explanation = await explain(
-        parts.gateway, body.method, body.target, host=body.host, key=body.key
+        parts.gateway,
+        body.method,
+        body.target,
+        host=body.host,
+        key=body.key,
+        client=body.client,
+        headers=body.headers,
     )
     return ShownExplanation.model_validate(explanation.as_dict())
