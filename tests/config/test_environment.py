@@ -76,9 +76,9 @@ def test_a_bad_variable_is_reported_with_the_problems_of_the_file(tmp_path: Path
     path = tmp_path / "t.yaml"
     path.write_text("version: 1\n")
     with pytest.raises(ConfigError) as caught:
-        load(path, {"REDIS_URL": "redis+cluster://u:s3cret@a"})
+        load(path, {"REDIS_URL": "redis+cluster://u:s3cret@a/7"})
     assert [problem.field for problem in caught.value.problems] == ["REDIS_URL", "services"]
-    assert "not built yet" in str(caught.value)
+    assert "database 0 only" in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 

@@ -19,7 +19,7 @@ FORMS = [
     f"http://{SECRET}/path",
     f"https://u:{SECRET}@host",
     f"redis://u:{SECRET}@ho st",
-    f"redis+cluster://:{SECRET}@host",
+    f"redis+cluster://:{SECRET}@host/7",
     f"asgi:{SECRET}",
     f"{SECRET}.py:x",
     f"*.{SECRET}.*",

@@ -56,9 +56,6 @@ VALUES: Final = _sets(
 TARGET_SCHEMES: Final = frozenset(
     ("fcgi", "grpc", "grpcs", "h2", "h2c", "http+unix", "srv", "unix", "ws", "wss")
 )
-REDIS_SCHEMES: Final = frozenset(
-    ("redis+cluster", "redis+sentinel", "rediss+cluster", "rediss+sentinel")
-)
 
 
 def words(what: str) -> str:

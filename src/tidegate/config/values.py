@@ -10,7 +10,7 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from tidegate.config.not_built import REDIS_SCHEMES, TARGET_SCHEMES, words
+from tidegate.config.not_built import TARGET_SCHEMES, words
 from tidegate.http.errors import BadRequest
 from tidegate.http.target import parse_target
 
@@ -26,6 +26,10 @@ _APP: Final = re.compile(rf"asgi:{_DOTTED}:{_DOTTED}(?:\(\))?")
 _REDIS: Final = re.compile(
     rf"rediss?://(?:[^@/?#]*@)?(?:{_NAME}|{_ADDRESS})(?::([0-9]{{1,5}}))?(?:/[0-9]{{0,5}})?"
 )
+_SERVER: Final = rf"(?:{_NAME}|{_ADDRESS})(?::[0-9]{{1,5}})?"
+_SERVERS: Final = rf"(?:[^@/?#]*@)?({_SERVER}(?:,{_SERVER})*)"
+_SENTINEL: Final = re.compile(rf"rediss?\+sentinel://{_SERVERS}/[^/?#@]+(?:/[0-9]{{0,5}})?")
+_CLUSTER: Final = re.compile(rf"rediss?\+cluster://{_SERVERS}(?:/0?)?")
 _UNIX: Final = re.compile(r"unix://(?:[^@/?#]*@)?/[^?#]+(?:\?db=[0-9]{1,5})?")
 _METHOD: Final = re.compile(r"[A-Z0-9!#$%&'*+.^_`|~-]{1,32}")
 _EMPTY_WORDS: Final = frozenset(
@@ -91,18 +95,33 @@ def _wrong_target(text: str) -> Wrong:
 
 
 def checked_redis_url(text: str) -> str:
-    scheme = text.partition(":")[0].lower()
-    if scheme in REDIS_SCHEMES:
-        raise NotBuilt(words(f"a store at {scheme}://"))
     if text == "embedded" or _UNIX.fullmatch(text):
         return text
+    if "+" in text.partition(":")[0]:
+        return _checked_servers(text)
     match = _REDIS.fullmatch(text)
     if match is None:
         raise Wrong(
-            "write embedded, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH "
+            "write embedded, redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH, "
+            "redis+sentinel://HOST:PORT,HOST:PORT/NAME/DB or redis+cluster://HOST:PORT,HOST:PORT "
             "(a password's @ / ? # are percent-encoded)"
         )
     if match[1] and not 1 <= int(match[1]) <= 65535:
+        raise Wrong("a port is 1 to 65535")
+    return text
+
+
+def _checked_servers(text: str) -> str:
+    """The Sentinels that know a primary by NAME, or some nodes of a Cluster."""
+    match = _SENTINEL.fullmatch(text) or _CLUSTER.fullmatch(text)
+    if match is None:
+        raise Wrong(
+            "write redis+sentinel://HOST:PORT,HOST:PORT/NAME/DB, NAME being what the Sentinels "
+            "call the primary, or redis+cluster://HOST:PORT,HOST:PORT, which has database 0 only "
+            "(rediss+sentinel and rediss+cluster with TLS; a password's @ / ? # are "
+            "percent-encoded)"
+        )
+    if any(not 1 <= int(port) <= 65535 for port in re.findall(r":([0-9]+)(?=,|$)", match[1])):
         raise Wrong("a port is 1 to 65535")
     return text
 
