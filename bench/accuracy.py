@@ -69,12 +69,18 @@ class Case:
             return steady(demand, seconds)
         return bursty(demand, seconds, BURST_EVERY_S)
 
-    def allowed(self, times: Sequence[float]) -> int:
+    def allowed(self, sent: Sequence[float], answered: Sequence[float]) -> tuple[int, int]:
+        """Return how many at least and at most: decisions fell into the shortest or the longest
+        time that sending and answering leave."""
         if self.algorithm == "quota":
-            return min(self.quota, len(times))
+            return (min(self.quota, len(sent)),) * 2
+        shortest = [answered[0], *(max(at, answered[0]) for at in sent[1:])]
         if self.algorithm == "window":
-            return by_window(times, self.rate, 1.0)
-        return by_bucket(times, self.rate, self.burst)
+            longest = [sent[0], *answered[1:]]
+            found = by_window(shortest, self.rate, 1.0), by_window(longest, self.rate, 1.0)
+            return min(found), max(found)
+        most = int(self.burst + self.rate * (answered[-1] - sent[0]))
+        return by_bucket(shortest, self.rate, self.burst), min(most, len(sent))
 
     def ahead(self, run: Sequence[Answered]) -> float:
         if self.algorithm == "quota":
@@ -174,12 +180,11 @@ def workers(pid: int) -> list[int]:
 def judged(case: Case, run: Sequence[Answered]) -> Found:
     if odd := {one.status for one in run} - {ADMITTED, 429}:
         raise Unfit(f"{case.name}: answers were {sorted(odd)}")
-    bounds = (
-        case.allowed([one.sent_at for one in run]),
-        case.allowed(sorted(one.answered_at for one in run)),
+    at_least, at_most = case.allowed(
+        sorted(one.sent_at for one in run), sorted(one.answered_at for one in run)
     )
     admitted = sum(one.status == ADMITTED for one in run)
-    return Found(len(run), admitted, min(bounds), max(bounds), case.ahead(run))
+    return Found(len(run), admitted, at_least, at_most, case.ahead(run))
 
 
 def objections(found: dict[Case, Found]) -> list[str]:

@@ -55,6 +55,9 @@ def test_a_run_is_judged_by_what_was_allowed_between_sending_and_answering() -> 
     by_the_book = [Answered(at, at, 200 if number < 39 else 429) for number, at in enumerate(times)]
     found = judged(case, by_the_book)
     assert (found.at_least, found.at_most, found.ratio) == (39, 39, 1.0)
+    slow = [Answered(one.sent_at, one.answered_at + 1, one.status) for one in by_the_book]
+    found = judged(case, slow)
+    assert (found.at_least, found.at_most, found.ratio) == (29, 49, 1.0)
     with pytest.raises(Unfit, match="503"):
         judged(case, run(0, status=503))
 
