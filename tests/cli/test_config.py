@@ -105,6 +105,20 @@ def test_a_cost_function_is_loaded_as_serve_loads_it(run: Any, tmp_path: Path) -
     assert "it is `async`" in problem["message"]
 
 
+def test_functions_that_estimate_are_loaded_too(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "costs.yaml"
+    path.write_text(
+        "version: 1\nservices:\n  - name: s\n    targets: [http://127.0.0.1:9000]\n    routes:\n"
+        "      - name: r\n        costs:\n          tokens:\n            reserve:\n"
+        "              function: costs.py:estimate\n"
+    )
+    (tmp_path / "costs.py").write_text("def cost(request): return 1\n")
+    (problem,) = run("config", "check", str(path), "--json").json["problems"]
+    assert problem["line"] == 10
+    assert problem["field"] == "services[0].routes[0].costs.tokens.reserve.function"
+    assert "it has no function `estimate`" in problem["message"]
+
+
 def test_code_that_serve_takes_is_valid_and_what_it_prints_is_no_answer(
     run: Any, tmp_path: Path
 ) -> None:

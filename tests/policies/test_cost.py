@@ -90,6 +90,15 @@ def test_units_beside_requests_follow_in_their_order():
     assert costs.of(request_of(), subject(tokens=1000, b=3)) == (2, 500, 3)
 
 
+def test_a_reservation_may_depend_on_the_request_as_a_cost_does(directory):
+    reserve = {"function": "costs.py:large", "max": 2000}
+    costs = {"tokens": {"reserve": reserve}, "b": {"reserve": {"POST": 3, "default": 0}}}
+    route = RouteCosts.of_route(Route(name="r", costs=costs), PROXIES, directory)
+    assert route.fixed is None
+    assert route.of(request_of(), subject()) == (1, 2000, 0)
+    assert route.of(request_of("POST"), subject(tokens=1000)) == (1, 1000, 3)
+
+
 def test_a_limit_in_the_shadow_lowers_no_reservation():
     costs = RouteCosts(1, [("tokens", 500), ("b", 1)])
     assert costs.of(request_of(), subject(tokens=100, shadow=True)) == (1, 500, 1)

@@ -20,6 +20,9 @@ def cost(request):
     caller = request.context.caller
     return {b"/api/dear": 4}.get(request.path, 1) if caller.tenant == "acme" else 1
 
+def estimate(request):
+    return 5 + len(request.body) // 4
+
 def raises(request):
     raise ValueError("the secret is hunter2")
 """
@@ -129,6 +132,16 @@ async def test_tokens_are_reserved_and_settled(opened):
     assert [left(answer, "tokens") for answer in asked] == [60, 30, 0, 10]
     assert json.loads(asked[3].body)["violated-policies"] == ["tokens"]
     assert [left(answer, "calls") for answer in asked] == [9, 8, 7, 7]
+
+
+async def test_an_estimate_may_be_made_from_the_request(opened):
+    costs = {"tokens": TOKENS["tokens"] | {"reserve": {"function": "costs.py:estimate"}}}
+    kit = await opened(costs=costs)
+    answers = [await kit.post("/api", body=b"x" * 60), await kit.post("/api", body=b"x" * 4000)]
+    assert [left(answer, "tokens") for answer in answers] == [100 - 20, 100 - 30]
+    # 1,005 were estimated: as much as the limit holds, but not as much as was left.
+    assert answers[1].status == 429
+    assert left(await kit.post("/api"), "tokens") == 100 - 30 - 5
 
 
 @pytest.mark.parametrize("per", ["address", "route", "global"])

@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from tidegate.config import Config, ConfigError, Problem, Route, Service
-from tidegate.config.costs import FunctionCost
+from tidegate.config.costs import Cost, FunctionCost
 from tidegate.config.places import Places
 from tidegate.policies import PolicyNotLoaded
 from tidegate.policies.cost import load as load_cost
@@ -51,9 +51,15 @@ def _of_route(route: Route, field: str, places: Places) -> Iterator[Problem]:
         except PolicyNotLoaded as error:
             mark = places.mark("policy", f"{route.name}/{number}")
             yield Problem(f"{field}.policies[{number}]", *mark, str(error))
-    if isinstance(route.cost, FunctionCost):
+    yield from _of_cost(route.cost, f"{field}.cost", places, route.name)
+    for unit, cost in route.costs.items():
+        place = f"{field}.costs.{unit}.reserve"
+        yield from _of_cost(cost.reserve, place, places, f"{route.name}/{unit}")
+
+
+def _of_cost(cost: Cost, field: str, places: Places, name: str) -> Iterator[Problem]:
+    if isinstance(cost, FunctionCost):
         try:
-            load_cost(route.cost, Path.cwd())
+            load_cost(cost, Path.cwd())
         except PolicyNotLoaded as error:
-            mark = places.mark("cost function", route.name)
-            yield Problem(f"{field}.cost.function", *mark, str(error))
+            yield Problem(f"{field}.function", *places.mark("cost function", name), str(error))

@@ -21,6 +21,8 @@ JSON: Final = "settled by JSON"
 FIELD: Final = "settled by a header"
 
 FixedCost = Annotated[int, Field(ge=1, le=COST_MAX)]
+Amount = Annotated[int, Field(ge=1, le=10**9)]
+"""As much as the largest limit holds."""
 MethodCosts = dict[f.MethodOrDefault, Annotated[int, Field(ge=0, le=COST_MAX)]]
 """By method; `default` for those that are not named, 1 if it is not there. 0 is not charged."""
 
@@ -30,8 +32,8 @@ class HeaderCost(Model):
     What is no whole number is refused with 400."""
 
     header: f.HeaderName
-    default: FixedCost = 1
-    max: FixedCost = 100
+    default: Amount = 1
+    max: Amount = 100
     """More than this counts as this."""
 
     @model_validator(mode="after")
@@ -48,7 +50,7 @@ class FunctionCost(Model):
     """
 
     function: str = Field(min_length=1)
-    max: FixedCost = COST_MAX
+    max: Amount = COST_MAX
     """More than this counts as this."""
 
 
@@ -61,11 +63,17 @@ def _kind_of_cost(cost: Any) -> str:
 
 
 Cost = int | MethodCosts | HeaderCost | FunctionCost
-CheckedCost = Annotated[
-    Annotated[FixedCost, Tag(FIXED)]
-    | Annotated[MethodCosts, Tag(BY_METHOD), Field(min_length=1)]
+_Told = (
+    Annotated[MethodCosts, Tag(BY_METHOD), Field(min_length=1)]
     | Annotated[HeaderCost, Tag(BY_HEADER)]
-    | Annotated[FunctionCost, Tag(BY_FUNCTION)],
+    | Annotated[FunctionCost, Tag(BY_FUNCTION)]
+)
+CheckedCost = Annotated[
+    Annotated[FixedCost, Tag(FIXED)] | _Told,
+    Discriminator(_kind_of_cost),
+]
+CheckedReservation = Annotated[
+    Annotated[Amount, Tag(FIXED)] | _Told,
     Discriminator(_kind_of_cost),
 ]
 
@@ -111,8 +119,9 @@ CheckedSettlement = Annotated[
 class UnitCost(Model):
     """What a request costs in a unit beside requests."""
 
-    reserve: int = Field(ge=1, le=10**9)
-    """Charged before the request is sent on, at most what the limit holds."""
+    reserve: CheckedReservation
+    """Charged before the request is sent on, at most what the limit holds: a number, or told by
+    the request as `cost` is."""
     settle: CheckedSettlement | None = None
     """Where the answer says what it was; the difference is charged or given back."""
 

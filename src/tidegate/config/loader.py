@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tidegate.config import checks, document, messages, plans, short_forms, unbuilt
 from tidegate.config.environment import Settings, origin, variables
-from tidegate.config.nodes import Mapping, Node, Scalar, Sequence, found, plain, scalars
+from tidegate.config.nodes import Mapping, Node, Scalar, Sequence, each, found, plain, scalars
 from tidegate.config.places import places_of
 from tidegate.config.problems import ConfigError, Mark, Problems
 from tidegate.config.references import BadReference, holds_reference, resolved
@@ -93,8 +93,10 @@ def _find_files(root: Mapping, folder: Path, problems: Problems) -> None:
         node.text = _found_file(node, node.text or "", folder, problems)
     for node in scalars(root, "services", "*", "routes", "*", "policies", "*", "use"):
         _find_code(node, folder, problems)
-    for node in scalars(root, "services", "*", "routes", "*", "cost", "function"):
-        _find_code(node, folder, problems)
+    for route in each(root, "services", "*", "routes", "*"):
+        for cost in (("cost",), ("costs", "*", "reserve")):
+            for node in scalars(route, *cost, "function"):
+                _find_code(node, folder, problems)
 
 
 def _find_code(node: Scalar, folder: Path, problems: Problems) -> None:

@@ -39,6 +39,7 @@ SHAPES: Final[dict[str, tuple[type[BaseModel], ...]]] = {
     "services[].routes[]": (schema.Route,),
     "services[].routes[].cost": (costs.HeaderCost, costs.FunctionCost),
     "services[].routes[].costs.*": (costs.UnitCost,),
+    "services[].routes[].costs.*.reserve": (costs.HeaderCost, costs.FunctionCost),
     "services[].routes[].costs.*.settle": (costs.HeaderSettlement, costs.JsonSettlement),
     "services[].routes[].cache": (schema.Cache,),
     "services[].routes[].policies[]": (schema.CustomPolicy,),

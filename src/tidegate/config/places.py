@@ -77,6 +77,10 @@ def _of_route(route: nodes.Node) -> Iterator[tuple[tuple[str, str], Mark]]:
         yield ("policy", f"{name}/{index}"), policy.mark
     for function in nodes.each(route, "cost", "function"):
         yield ("cost function", name), function.mark
+    for costs in nodes.each(route, "costs"):
+        for unit, cost in costs.fields.items() if isinstance(costs, nodes.Mapping) else ():
+            for function in nodes.each(cost, "reserve", "function"):
+                yield ("cost function", f"{name}/{unit}"), function.mark
 
 
 def _of_limits(owner: nodes.Node, place: str) -> Iterator[tuple[tuple[str, str], Mark]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tidegate.config import Config, Route
+from tidegate.config.costs import UnitCost
 from tidegate.config.fields import FILL_S_MAX
 from tidegate.config.limits import Concurrency, Limit, SlidingWindow, TokenBucket
 from tidegate.config.precedence import NOBODY, Applied, OwnLimits, applied
@@ -63,15 +64,15 @@ class ProposedLimits:
             self._weight = record["weight"]
             self._subjects.clear()
         told = record.get("costs", {})
-        units = (REQUESTS, *(u for u, cost in route.costs.items() if not cost.settle or u in told))
+        fixed = {unit: _fixed(cost) for unit, cost in route.costs.items()}
+        units = (REQUESTS, *(u for u, cost in fixed.items() if cost is not None or u in told))
         key = record["tenant"], record["key_id"], record["plan"], route.name, *units
         subject = self._subjects.pop(key, None) or self._compiled(record, route, units)
         if len(self._subjects) >= SUBJECTS_MAX:
             del self._subjects[next(iter(self._subjects))]
         self._subjects[key] = subject
-        costs = [_cost(route, record)]
-        costs += [told[u] if route.costs[u].settle else route.costs[u].reserve for u in units[1:]]
-        return Asked(subject, tuple(costs))
+        others = (told[u] if (cost := fixed[u]) is None else cost for u in units[1:])
+        return Asked(subject, (_cost(route, record), *others))
 
     def key_name(self, key_id: str) -> str:
         """Return what the file calls a key; its id where it does not know it."""
@@ -144,6 +145,11 @@ def _not_told(limit: Limit, route: Route, units: tuple[str, ...]) -> str:
     if limit.unit in route.costs and limit.unit not in units:
         return f"records do not tell what answers used in {limit.unit}"
     return ""
+
+
+def _fixed(cost: UnitCost) -> int | None:
+    """Return what every request costs in a unit; None where request or answer tell it."""
+    return cost.reserve if isinstance(cost.reserve, int) and cost.settle is None else None
 
 
 def _cost(route: Route, record: Mapping[str, Any]) -> int:

@@ -45,7 +45,9 @@ class RouteCosts:
 
     __slots__ = ("_cost", "_reserved", "fixed", "units")
 
-    def __init__(self, cost: int | CostOf, reserved: Iterable[tuple[str, int]] = ()) -> None:
+    def __init__(
+        self, cost: int | CostOf, reserved: Iterable[tuple[str, int | CostOf]] = ()
+    ) -> None:
         self._cost = cost
         self._reserved = tuple(reserved)
         self.units = (REQUESTS, *(unit for unit, _ in self._reserved))
@@ -55,7 +57,9 @@ class RouteCosts:
     @classmethod
     def of_route(cls, route: Route, proxies: TrustedProxies, directory: Path) -> Self:
         """Raises PolicyNotLoaded."""
-        reserved = ((unit, cost.reserve) for unit, cost in route.costs.items())
+        reserved = (
+            (unit, cost_of(cost.reserve, proxies, directory)) for unit, cost in route.costs.items()
+        )
         return cls(cost_of(route.cost, proxies, directory), reserved)
 
     def of(self, request: Request, subject: Subject) -> Costs:
@@ -63,15 +67,16 @@ class RouteCosts:
 
         Raises CostUnclear or PolicyFailed.
         """
-        cost = self._cost if isinstance(self._cost, int) else self._cost(request)
-        if not self._reserved:
-            return (cost,)
-        return (cost, *(_reserved(unit, amount, subject) for unit, amount in self._reserved))
+        costs = [_amount(self._cost, request)]
+        for unit, amount in self._reserved:
+            most = subject.capacity_of(unit)
+            reserved = _amount(amount, request)
+            costs.append(reserved if most is None else min(reserved, most))
+        return tuple(costs)
 
 
-def _reserved(unit: str, amount: int, subject: Subject) -> int:
-    most = subject.capacity_of(unit)
-    return amount if most is None else min(amount, most)
+def _amount(cost: int | CostOf, request: Request) -> int:
+    return cost if isinstance(cost, int) else cost(request)
 
 
 def cost_of(cost: Cost, proxies: TrustedProxies, directory: Path) -> int | CostOf:
