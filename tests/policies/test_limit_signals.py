@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from tidegate.config import Config
 from tidegate.gateway import explain
 from tidegate.policies import limit_signals
 from tidegate.policies.limit_signals import used_share
+from tidegate.rate_limiter import caller_counters
 from tidegate.telemetry import recent_decisions
 from tidegate.testing import ScriptedUpstream
 from tidegate.webhooks import Outbox
@@ -186,3 +188,20 @@ async def test_a_shadow_quota_notifies_as_well(notifying):
 async def test_without_webhooks_a_quota_that_notifies_is_a_quota(tidegate_kit):
     kit = await tidegate_kit(plan=[{"name": "daily", "quota": "2/day", "notify": [0.5]}])
     assert await statuses(kit, 3) == [200, 200, 429]
+
+
+async def test_what_is_decided_without_the_store_notifies_of_nothing(notifying):
+    """A worker's part of a quota says nothing about the whole."""
+    kit = await notifying({"name": "daily", "quota": "2/day", "notify": [0.5]})
+    parts = kit.gateway.parts
+    caller = SimpleNamespace(tenant="acme", plan="premium", key_id="key_1")
+    context = SimpleNamespace(caller=caller, route=None)
+    limits = kit.gateway.config.plans["premium"].limits
+    subject = parts.limiter.subject(caller_counters("acme", "key_1", limits))
+    for _ in range(3):
+        decision = parts.limiter.degraded.decision(subject, (1,), "local", "it is away")
+        parts.signals.seen(context, subject, decision)
+    assert await events(kit) == []
+    decision = parts.limiter.decision(subject, (1,), await parts.limiter.ask(subject, (1,)))
+    parts.signals.seen(context, subject, decision)
+    assert len(await events(kit)) == 1

@@ -16,6 +16,7 @@ import pytest
 from tidegate.config.webhooks import Webhooks
 
 KEY = bytes(range(32))
+DRIP = "drip"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
 
 
@@ -46,9 +47,9 @@ class Delivery:
 @dataclass
 class Receiver:
     """`answers` are statuses, with fields or without, for one request each; then 204s. An answer
-    of None never comes."""
+    of None never comes, one of DRIP never comes to its end."""
 
-    answers: list[int | tuple[int, dict[str, str]] | None] = field(default_factory=list)
+    answers: list[int | str | tuple[int, dict[str, str]] | None] = field(default_factory=list)
     got: list[Delivery] = field(default_factory=list)
     port: int = 0
     _server: asyncio.Server | None = None
@@ -82,6 +83,12 @@ class Receiver:
                 self._held.add(writer)
                 await reader.read()
                 return
+            if isinstance(answer, str):
+                writer.write(b"HTTP/1.1 200 OK\r\nx-slow: ")
+                while True:
+                    writer.write(b"x")
+                    await writer.drain()
+                    await asyncio.sleep(0.05)
             status, more = (answer, {}) if isinstance(answer, int) else answer
             extra = "".join(f"{name}: {value}\r\n" for name, value in more.items())
             writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\n{extra}\r\n".encode())

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.webhooks.conftest import KEY, SECRET, receiving
+from tests.webhooks.conftest import DRIP, KEY, SECRET, receiving
 from tidegate.config.webhooks import Webhooks
 from tidegate.webhooks import Outbox
 from tidegate.webhooks.courier import Courier, delivering
@@ -136,10 +136,11 @@ async def test_who_says_gone_is_left_alone_and_told_of(
     assert "410 Gone" in caplog.text
 
 
+@pytest.mark.parametrize("answer", [None, DRIP])
 async def test_a_receiver_that_never_answers_holds_up_one_attempt(
-    outbox_to, receiver, settings, eventually
+    outbox_to, receiver, settings, eventually, answer
 ):
-    receiver.answers = [None]
+    receiver.answers = [answer]
     slow = settings(timeout="200ms")
     outbox = outbox_to(slow)
     await put(outbox)

@@ -13,7 +13,7 @@ from tidegate.config.schema import Quota
 from tidegate.http import HeaderField
 from tidegate.identity import Caller
 from tidegate.policies.policy import Context
-from tidegate.rate_limiter import Counter, Decision, LimitState, Subject
+from tidegate.rate_limiter import Counter, Decision, Subject
 from tidegate.rate_limiter.limits import KEY_PREFIX, key_state
 from tidegate.telemetry import Reading
 from tidegate.webhooks import Counted, Notices, Watched
@@ -25,8 +25,9 @@ LIMITS_MAX: Final = 1000
 """Limits that are counted apart, as in telemetry: plans come and go through the admin API."""
 OTHER_LIMITS: Final = ("", "")
 
-Quotas = Sequence[tuple[int, Watched]]
-"""A subject's quotas with `notify`, each with its place among the limits."""
+Quotas = Sequence[tuple[int, int, Watched]]
+"""A subject's quotas with `notify`: where what is left of each stands among a decision's figures,
+and how much it is."""
 
 
 class LimitSignals:
@@ -47,12 +48,13 @@ class LimitSignals:
         if near := decision.near:
             for name in near:
                 _add(self._near, plan, name)
-            decision.headers += warning(subject, decision.states, near)
+            decision.headers += warning(subject, decision.figures, near)
         if self._notices is not None and decision.degraded is None:
-            quotas, states = self._quotas.get(subject), decision.states
-            for index, quota in self._learned(context, subject) if quotas is None else quotas:
-                state = states[index]
-                self._notices.look(quota, state.capacity - state.remaining, state.reset_s)
+            quotas, figures = self._quotas.get(subject), decision.figures
+            for place, capacity, quota in (
+                self._learned(context, subject) if quotas is None else quotas
+            ):
+                self._notices.look(quota, capacity - figures[place], figures[place + 1])
 
     def readings(self) -> Iterator[Reading]:
         """Yield what was counted."""
@@ -76,16 +78,17 @@ class LimitSignals:
 
 
 def warning(
-    subject: Subject, states: Sequence[LimitState], near: Container[str]
+    subject: Subject, figures: Sequence[int], near: Container[str]
 ) -> tuple[HeaderField, ...]:
     """Return the field that tells how much is spent of the limits that are near: a List of
     RFC 9651. Of a limit in shadow mode nothing is told to clients.
     """
-    items = [
-        b'"%b";used=%b' % (s.name.encode(), used_share(s.capacity - s.remaining, s.capacity))
-        for s in (states[index] for index in subject.shown)
-        if s.name in near
-    ]
+    items = []
+    for index in subject.shown:
+        name, capacity = subject.limits[index].name, subject.capacities[index]
+        if name in near:
+            share = used_share(capacity - figures[2 * index], capacity)
+            items.append(b'"%b";used=%b' % (name.encode(), share))
     return ((WARNING, b", ".join(items)),) if items else ()
 
 
@@ -103,13 +106,14 @@ def _add(counts: dict[tuple[str, str], int], plan: str, name: str) -> None:
     counts[labels] = counts.get(labels, 0) + 1
 
 
-def _watched(subject: Subject, context: Context) -> Iterator[tuple[int, Watched]]:
+def _watched(subject: Subject, context: Context) -> Iterator[tuple[int, int, Watched]]:
     index = 0
     for counter in subject.counters:
         for limit in counter.limits:
             if isinstance(limit, Quota) and limit.notify:
                 counted = _counted(limit, counter, context)
-                yield index, Watched(counted, limit.notify, limit.quota.period_s)
+                watched = Watched(counted, limit.notify, limit.quota.period_s)
+                yield 2 * index, subject.capacities[index], watched
             index += 1
 
 

@@ -133,4 +133,3 @@ class Notices:
         finally:
             if not is_in:
                 self._lost += len(shares)
-                watched.told = 0
