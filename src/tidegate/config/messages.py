@@ -178,7 +178,9 @@ def wrong_value(kind: str, context: dict[str, Any], node: Node, place: str) -> s
         right = f"write a mapping of {', '.join(known_fields(place))}"
     else:
         right = _SHAPES_WANTED.get(kind, "this is no value for the field")
-        if kind == "tuple_type" and may_be_quoted(node) and found(node) != "nothing":
+        if kind == "tuple_type" and place.rpartition(".")[2] == "limits":
+            right = "write a list of limits: [{name: steady, rate: 5/s}]"
+        elif kind == "tuple_type" and may_be_quoted(node) and found(node) != "nothing":
             right = f"write a list: [{found(node)}]"
     return f"found {found(node)}; {right}"
 

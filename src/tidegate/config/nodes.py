@@ -17,9 +17,12 @@ from tidegate.config.problems import Mark
 from tidegate.config.redaction import redacted_url
 
 _FOUND_CHARACTERS_MAX: Final = 80
-# Whatever is written where a key belongs, also in a wrong shape, is treated as a key.
-_SECRET: Final = re.compile(r"(?:^|\.)(?:keys|value|token|password|secret)\b(?!.*\.name$)")
-_KEY_FIELDS: Final = ("name", "value", *sorted(not_built.FIELDS["tenants[].keys[]"]))
+# Whatever is written where a key belongs, also in a wrong shape, is treated as a key; what its
+# limits say is not.
+_SECRET: Final = re.compile(
+    r"(?:^|\.)(?:keys(?!\[\d+\]\.limits\b)|value|token|password|secret)\b(?!.*\.name$)"
+)
+_KEY_FIELDS: Final = ("name", "value", "limits", *sorted(not_built.FIELDS["tenants[].keys[]"]))
 _SIMPLE_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT: Final = re.compile(r"[-+]?[0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)?")
