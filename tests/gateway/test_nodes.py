@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tidegate.config import Config, Redis
 from tidegate.gateway import Node, alive, announced, fingerprint
@@ -40,7 +41,7 @@ async def test_who_runs_is_listed_and_who_ended_is_not(valkey: Store) -> None:
     assert await alive(valkey) == []
 
 
-async def test_each_beat_tells_how_many_serve(valkey: Store) -> None:
+async def test_each_beat_tells_how_many_serve(valkey: Store, eventually: Any) -> None:
     one, two, control = (
         Node.here(role, "0.1.0", config()) for role in ("worker", "asgi", "control")
     )
@@ -57,6 +58,8 @@ async def test_each_beat_tells_how_many_serve(valkey: Store) -> None:
         async with announced(valkey, two, second.append):
             await until(valkey, lambda nodes: len(nodes) == 2)
             assert second[-1] == 2
+            # Who came first hears of it before its next usual beat.
+            await eventually(lambda: first[-1] == 2, 2.5)
 
 
 async def test_who_was_killed_is_forgotten(valkey: Store) -> None:

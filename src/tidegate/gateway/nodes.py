@@ -30,6 +30,8 @@ logger = logging.getLogger("tidegate.nodes")
 Role = Literal["worker", "asgi", "control"]
 
 BEAT_S: Final = 3.0
+FIRST_BEAT_S: Final = 0.25
+"""After the first, then twice as long each time: who starts together soon knows of each other."""
 ALIVE_S: Final = 10
 """Room for two lost beats."""
 TIMEOUT_S: Final = 2.0
@@ -155,6 +157,7 @@ def _hash_of(secret: SecretStr) -> bytes:
 
 async def _beat_forever(store: Store, node: Node, on_serving: Callable[[int], None] | None) -> None:
     word = json.dumps(asdict(node)).encode()
+    pause_s = FIRST_BEAT_S
     while True:
         try:
             serving = await _beat(store, node, word)
@@ -162,7 +165,8 @@ async def _beat_forever(store: Store, node: Node, on_serving: Callable[[int], No
                 on_serving(serving)
         except GatewayError as error:
             logger.debug("this node could not say that it is alive: %s", error)
-        await asyncio.sleep(BEAT_S)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, BEAT_S)
 
 
 async def _beat(store: Store, node: Node, word: bytes) -> int:

@@ -34,8 +34,9 @@ CALM_S: Final = 2.5
 """An outage has ended when the store has decided all for so long: longer than the longest pause
 between two attempts to reach it, so that a store that comes and goes has one."""
 
-LOOK_S: Final = 0.1
-"""While there is an outage, how often is looked whether the store is back."""
+LOOK_S: Final = 0.02
+"""While there is an outage, how often is looked whether the store is back: what it admits before it
+is told of what was spent meanwhile may be too much."""
 LEASE_BYTES: Final = 14
 _UNLIMITED: Final = compiled_subject(())
 
