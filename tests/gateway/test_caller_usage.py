@@ -14,7 +14,7 @@ from tidegate.config import Config
 from tidegate.edge import AsgiDoor, NativeServer
 from tidegate.gateway import caller_usage
 from tidegate.telemetry.usage import Amounts
-from tidegate.testing import ScriptedUpstream
+from tidegate.testing import ScriptedUpstream, open_kit
 
 PATH = "/.tidegate/usage"
 LIMITS = [
@@ -246,3 +246,14 @@ async def test_who_asks_is_counted_as_a_request_without_a_route(kit_of):
         "\x1f\x1f200\x1fgateway": 1,
         "\x1f\x1f401\x1fgateway": 1,
     }
+
+
+async def test_on_a_cluster_it_tells_of_limits_in_every_slot(cluster):
+    plan = {"limits": [*LIMITS, {"name": "address", "rate": "10/s", "per": "address"}]}
+    everybody = [{"name": "all", "quota": "100/day", "per": "global"}]
+    async with (
+        ScriptedUpstream() as upstream,
+        open_kit(cluster, config=config(upstream, plan=plan, limits=everybody)) as kit,
+    ):
+        told = {limit["name"]: limit["remaining"] for limit in (await usage(kit))["limits"]}
+    assert told == {"steady": 20, "monthly": 1000, "address": 10, "all": 100}

@@ -119,3 +119,15 @@ async def test_an_id_without_its_event_holds_nobody_up(outbox, valkey):
     await put(outbox, HALF)
     assert len(await ids(outbox)) == 1
     assert await valkey.execute("ZSCORE", "tg:{webhooks}:waiting", "msg_stray") is None
+
+
+async def test_a_cluster_keeps_the_outbox_in_one_place(cluster):
+    outbox = Outbox(cluster, URL, waiting_max=5)
+    assert await put(outbox, HALF, ALL) == (2, 0)
+    first, second = await outbox.claim(10, 60.0)
+    await outbox.later(first, 0.0)
+    await outbox.done(second)
+    assert [event.id for event in await outbox.claim(10, 60.0)] == [first.id]
+    await outbox.gone()
+    assert await put(outbox, HALF, digest="other") == (1, 0)
+    assert await ids(outbox) == []
