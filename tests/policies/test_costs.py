@@ -164,8 +164,10 @@ async def test_what_the_store_did_not_let_through_is_not_settled_in_it(opened):
     kit = await opened(costs=TOKENS)
     await kit.get("/api")
     await kit.gateway.store.connection.aclose()
-    asked = [await kit.get("/api") for _ in range(3)]
+    headers = {"Accept-Encoding": "gzip"}
+    asked = [await kit.get("/api", headers=headers) for _ in range(3)]
     assert [answer.header("tidegate-degraded") for answer in asked] == ["local"] * 3
+    assert kit.upstream.requests[1].get_all(b"accept-encoding") == [b"gzip"]
     # A worker's part: 70 were left, and what is reserved stands.
     assert [answer.status for answer in asked] == [200, 429, 429]
 
