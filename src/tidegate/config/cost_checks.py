@@ -4,23 +4,48 @@ Each route with a cost of its own is held against the limits that its callers ha
 tenant and key: what a higher level says in place of a lower limit counts, not the lower one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from tidegate.config.limit_lists import Named, named, over
+from tidegate.config.limit_lists import is_removal, tenants_with_limits
 from tidegate.config.limits import REQUESTS
 from tidegate.config.nodes import Mapping, Node, Scalar, each, fields_at, found, scalars, text_of
 from tidegate.config.problems import Problems
 from tidegate.config.short_forms import YES, is_open
 from tidegate.config.units import parse_rate
 
+Holdings = dict[str, tuple[int, Node] | None]
+"""By name, how many requests a limit gives at one time, and the limit; None: it refuses none for
+their cost, or takes one away that would."""
+
 
 def check(root: Mapping, problems: Problems) -> None:
-    for route in each(root, "services", "*", "routes", "*"):
-        costs = [node for node in _costs(route) if count_of(node.text) > 1]
-        if costs:
-            smallest = _smallest(root, route)
-            for cost in costs:
-                _check_cost(cost, smallest, problems)
+    costly = [
+        (route, costs)
+        for route in each(root, "services", "*", "routes", "*")
+        if (costs := [node for node in _costs(route) if count_of(node.text) > 1])
+    ]
+    speaking = [_Speaking.of(tenant) for tenant in tenants_with_limits(root)] if costly else []
+    for route, costs in costly:
+        smallest = _smallest(root, route, speaking)
+        for cost in costs:
+            _check_cost(cost, smallest, problems)
+
+
+class _Speaking(NamedTuple):
+    """What a tenant and its keys say, read once for all routes."""
+
+    plan: str
+    limits: Holdings
+    keys: tuple[Holdings, ...]
+
+    @staticmethod
+    def of(tenant: Node) -> "_Speaking":
+        return _Speaking(
+            text_of(tenant, "plan") or "",
+            _held(each(tenant, "limits")),
+            tuple(_held([limits]) for limits in each(tenant, "keys", "*", "limits")),
+        )
 
 
 def _check_cost(cost: Scalar, smallest: tuple[int, Node] | None, problems: Problems) -> None:
@@ -45,36 +70,45 @@ def _costs(route: Node) -> Iterator[Scalar]:
         yield from scalars(route, "cost", "*")
 
 
-def _smallest(root: Mapping, route: Node) -> tuple[int, Node] | None:
+def _smallest(root: Mapping, route: Node, speaking: Iterable[_Speaking]) -> tuple[int, Node] | None:
     """Return the limit of all callers of the route that holds least."""
     smallest: tuple[int, Node] | None = None
-    for limits in _limits_of_callers(root, route):
-        for limit in limits.values():
-            holds = _holds(limit)
-            if holds and (smallest is None or holds < smallest[0]):
-                smallest = holds, limit
+    for limits in _limits_of_callers(root, route, speaking):
+        for held in limits.values():
+            if held is not None and (smallest is None or held[0] < smallest[0]):
+                smallest = held
     return smallest
 
 
-def _limits_of_callers(root: Mapping, route: Node) -> Iterator[Named]:
+def _limits_of_callers(
+    root: Mapping, route: Node, speaking: Iterable[_Speaking]
+) -> Iterator[Holdings]:
     """Yield what holds for callers on each plan, of each tenant and with each key; for nobody."""
     name = text_of(route, "name") or ""
-    below = over(named(each(root, "limits")), next(each(route, "limits"), None))
+    below = _held(each(root, "limits")) | _held(each(route, "limits"))
     if is_open(route):
         yield below
         return
-    by_plan: dict[str, Named] = {}
+    by_plan: dict[str, Holdings] = {}
     for plan, said in fields_at(root, "plans"):
-        on_plan = over(below, next(each(said, "limits"), None))
-        on_plan = over(on_plan, next(each(said, "routes", name, "limits"), None))
-        by_plan[plan] = on_plan
-        yield on_plan
-    for tenant in each(root, "tenants", "*"):
-        on_plan = by_plan.get(text_of(tenant, "plan") or "", below)
-        of_tenant = over(on_plan, next(each(tenant, "limits"), None))
+        on_route = _held(each(said, "routes", name, "limits"))
+        by_plan[plan] = below | _held(each(said, "limits")) | on_route
+        yield by_plan[plan]
+    for tenant in speaking:
+        of_tenant = by_plan.get(tenant.plan, below) | tenant.limits
         yield of_tenant
-        for own in each(tenant, "keys", "*", "limits"):
-            yield over(of_tenant, own)
+        for own in tenant.keys:
+            yield of_tenant | own
+
+
+def _held(lists: Iterable[Node]) -> Holdings:
+    """Return what each limit holds, by name."""
+    held: Holdings = {}
+    for entry in (entry for entries in lists for entry in each(entries, "*")):
+        name, holds = text_of(entry, "name"), _holds(entry)
+        if name is not None:
+            held[name] = (holds, entry) if holds and not is_removal(entry) else None
+    return held
 
 
 def _holds(limit: Node) -> int:

@@ -34,7 +34,7 @@ def _names(root: Mapping, problems: Problems) -> None:
     lower = everybody | limit_lists.named(
         node for route in routes for node in each(route, "limits")
     )
-    for tenant in each(root, "tenants", "*"):
+    for tenant in limit_lists.tenants_with_limits(root):
         plan = next(each(root, "plans", text_of(tenant, "plan") or ""), None)
         below = lower | limit_lists.named(
             (*each(plan, "limits"), *each(plan, "routes", "*", "limits"))

@@ -54,6 +54,14 @@ def named(lists: Iterable[Node]) -> Named:
     return limits
 
 
+def tenants_with_limits(root: Node) -> Iterator[Node]:
+    """Yield the tenants that say something of limits, or one of whose keys does: few of many."""
+    for tenant in each(root, "tenants", "*"):
+        own = (*each(tenant, "limits"), *each(tenant, "keys", "*", "limits"))
+        if own:
+            yield tenant
+
+
 def is_removal(entry: Node) -> bool:
     return any(_nulls(entry))
 
