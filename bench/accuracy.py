@@ -26,6 +26,7 @@ from bench.document import LIMITS_FIGURES, Section, put
 from bench.open_load import Answered, asked, bursty, steady
 from bench.processes import cpu_us, pinned, tree
 from bench.surroundings import Unfit, free_port, wait_for
+from tidegate.config import ConfigError, load
 
 RATES: Final = (1, 10, 1000)
 SHAPES: Final = ("steady", "bursty")
@@ -128,7 +129,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help=f"some of {','.join(ALGORITHMS)}")
     parser.add_argument("--write-docs", action="store_true")
     options = parser.parse_args()
-    chosen = options.only.split(",") if options.only else list(ALGORITHMS)
+    chosen = options.only.split(",") if options.only else built()
     cases = [Case(name, rate, shape) for name in chosen for rate in RATES for shape in SHAPES]
     try:
         found, shares = uvloop.run(measured(cases, options.seconds))
@@ -144,6 +145,23 @@ def main() -> int:
         command = f"python -m bench.accuracy --seconds {options.seconds:g}"
         put(LIMITS_FIGURES, Section("accuracy", command, written))
     return 0
+
+
+def built() -> list[str]:
+    """Return the algorithms that this version has."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "one.yaml"
+        for name in ALGORITHMS:
+            path.write_text(configuration([Case(name, 1, SHAPES[0])], 8000, 9000))
+            try:
+                load(path)
+            except ConfigError as error:
+                why = str(error).rpartition(": ")[2]
+                print(f"bench: left out {ALGORITHMS[name].label}: {why}", file=sys.stderr)
+            else:
+                found.append(name)
+    return found
 
 
 async def measured(cases: Sequence[Case], seconds: float) -> tuple[dict[Case, Found], str]:

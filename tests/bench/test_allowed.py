@@ -2,7 +2,8 @@
 
 import pytest
 
-from bench.accuracy import Case, Found, configuration, judged, objections
+from bench import accuracy
+from bench.accuracy import Algorithm, Case, Found, built, configuration, judged, objections
 from bench.allowed import ahead_of_bucket, ahead_of_window, by_bucket, by_window
 from bench.open_load import Answered, bursty, steady
 from bench.surroundings import Unfit
@@ -77,3 +78,13 @@ def test_each_case_is_a_plan_of_its_own() -> None:
     text = configuration([Case("bucket", 10, "steady"), Case("window", 1, "bursty")], 8000, 9000)
     assert "bucket-10-steady: {limits: [{name: it, rate: 10/s, burst: 20}]}" in text
     assert "window-1-bursty: {limits: [{name: it, rate: 1/s, algorithm: sliding-window}]}" in text
+
+
+def test_what_this_version_does_not_have_is_left_out_and_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oracle = Algorithm("an oracle", "rate: {case.rate}/s, algorithm: oracle")
+    monkeypatch.setitem(accuracy.ALGORITHMS, "oracle", oracle)
+    assert "bucket" in built()
+    assert "oracle" not in built()
+    assert "left out an oracle: " in capsys.readouterr().err
