@@ -109,13 +109,20 @@ def test_a_header_sent_twice_counts_as_its_joined_value():
     assert states(limit, once) == states(limit, twice)
 
 
-def test_peers_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("proxies", [(), ("10.0.0.0/8",)])
+def test_addresses_that_are_kept_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, proxies: tuple[str, ...]
+):
     """Pain point 8: memory that grows with what strangers send."""
-    monkeypatch.setattr("tidegate.policies.request_values.PEERS_MAX", 3)
-    values = RequestValues(TrustedProxies(()))
+    monkeypatch.setattr("tidegate.policies.request_values.READ_MAX", 3)
+    values = RequestValues(TrustedProxies(proxies))
     for number in range(10):
-        assert values.address(request(f"10.0.0.{number}")) == b"10.0.0.%d" % number
-        assert len(values._peers) <= 3
+        address = f"192.0.2.{number}"
+        asked = request("10.0.0.1", x_forwarded_for=address) if proxies else request(address)
+        assert values.address(asked) == values.address(asked) == address.encode()
+        assert len(values._read) <= 3
+    values.address(request("10.0.0.1", x_forwarded_for="9.9.9.9," * 100 + "192.0.2.1"))
+    assert sum(len(key[1]) for key in values._read if isinstance(key, tuple)) < 100
 
 
 def test_a_unit_in_which_a_route_has_no_cost_is_not_asked_there():

@@ -16,8 +16,11 @@ from tidegate.policies.scopes import ADDRESS
 logger: Final = logging.getLogger("tidegate.policies")
 
 UNREADABLE: Final = b"unreadable"
-PEERS_MAX: Final = 10_000
-"""Peers whose address is kept read, about 0.2 KB each: reading one costs 3 microseconds."""
+READ_MAX: Final = 10_000
+"""Addresses that are kept read, about 0.3 KB each: reading one costs 3 microseconds, and 10 where
+it is what a trusted proxy says."""
+CLAIM_BYTES_MAX: Final = 256
+"""What is kept of what proxies say: five or six addresses."""
 
 
 class RequestValues:
@@ -25,8 +28,8 @@ class RequestValues:
 
     def __init__(self, proxies: TrustedProxies) -> None:
         self._proxies = proxies
-        self._peers: dict[str, bytes] = {}
-        """Those that stand for themselves, not for clients behind them."""
+        self._read: dict[str | tuple[str, bytes], bytes] = {}
+        """By the peer, or for one that stands for clients behind it by what it says as well."""
         self._has_told_unreadable = False
 
     def of(self, applicable: Applicable, request: Request) -> tuple[Value, ...]:
@@ -45,17 +48,23 @@ class RequestValues:
     def address(self, request: Request) -> bytes:
         """Return what the client's address is counted under: IPv6 by its /64."""
         peer = request.client
-        return self._peers.get(peer) or self._read(peer, request)
+        read = self._read.get(peer)
+        if read is not None:
+            return read
+        claim = b",".join(request.headers.get_all(b"x-forwarded-for"))
+        return self._read.get((peer, claim)) or self._learned(peer, claim, request)
 
-    def _read(self, peer: str, request: Request) -> bytes:
+    def _learned(self, peer: str, claim: bytes, request: Request) -> bytes:
         address = self._proxies.client(peer, request.headers)
         if address is None:
             return self._unreadable(peer)
         counted = counted_by(address)
+        if len(self._read) >= READ_MAX:
+            self._read.clear()
         if not self._proxies.trusts(peer):
-            if len(self._peers) >= PEERS_MAX:
-                self._peers.clear()
-            self._peers[peer] = counted
+            self._read[peer] = counted
+        elif len(claim) <= CLAIM_BYTES_MAX:
+            self._read[peer, claim] = counted
         return counted
 
     def _unreadable(self, peer: str) -> bytes:
