@@ -25,9 +25,9 @@ async def opened(tidegate_kit):
     """`await opened(*limits, **sections)`: a kit with two keys, whose plan has these limits."""
     async with ScriptedUpstream() as upstream:
 
-        async def open_one(*limits, **sections):
+        async def open_one(*limits, cost=1, **sections):
             keys = [{"name": name, "value": name} for name in ("premium_user", "second")]
-            route = {"name": "test", "paths": ["/api"]}
+            route = {"name": "test", "paths": ["/api"], "cost": cost}
             config = {
                 "version": 1,
                 "plans": {"premium": {"limits": limits}},
@@ -177,6 +177,18 @@ async def test_of_an_address_no_callers_name_is_told(notifying):
     (event,) = await events(kit)
     assert event["counted_in"].startswith("{a:192.0.2.1}")
     assert (event["tenant"], event["key_id"], event["plan"]) == (None, None, "premium")
+
+
+@pytest.mark.parametrize("shadow", [False, True])
+async def test_a_quota_that_refuses_is_used_up_whatever_is_left(notifying, shadow):
+    """A request costs 4 of 10: the third is refused, with 2 left."""
+    limit = {"name": "daily", "quota": "10/day", "notify": [0.9, 1.0], "shadow": shadow}
+    kit = await notifying(limit, cost=4)
+    assert await statuses(kit, 2) == [200] * 2
+    assert await events(kit) == []
+    assert await statuses(kit, 2) == [200 if shadow else 429] * 2
+    told_of = sorted(await events(kit), key=lambda event: event["share"])
+    assert [(event["share"], event["used"]) for event in told_of] == [(0.9, 8), (1.0, 8)]
 
 
 async def test_a_shadow_quota_notifies_as_well(notifying):

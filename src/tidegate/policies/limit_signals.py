@@ -25,9 +25,8 @@ LIMITS_MAX: Final = 1000
 """Limits that are counted apart, as in telemetry: plans come and go through the admin API."""
 OTHER_LIMITS: Final = ("", "")
 
-Quotas = Sequence[tuple[int, int, Watched]]
-"""A subject's quotas with `notify`: where what is left of each stands among a decision's figures,
-and how much it is."""
+Quotas = Sequence[tuple[int, Watched]]
+"""A subject's quotas with `notify`, each with its place among a decision's figures."""
 
 
 class LimitSignals:
@@ -51,10 +50,11 @@ class LimitSignals:
             decision.headers += warning(subject, decision.figures, near)
         if self._notices is not None and decision.degraded is None:
             quotas, figures = self._quotas.get(subject), decision.figures
-            for place, capacity, quota in (
-                self._learned(context, subject) if quotas is None else quotas
-            ):
-                self._notices.look(quota, capacity - figures[place], figures[place + 1])
+            refusing = decision.violated + decision.would_refuse
+            for place, quota in self._learned(context, subject) if quotas is None else quotas:
+                used = quota.counted.quota - figures[place]
+                refuses = quota.counted.limit in refusing
+                self._notices.look(quota, used, figures[place + 1], refuses=refuses)
 
     def readings(self) -> Iterator[Reading]:
         """Yield what was counted."""
@@ -106,14 +106,14 @@ def _add(counts: dict[tuple[str, str], int], plan: str, name: str) -> None:
     counts[labels] = counts.get(labels, 0) + 1
 
 
-def _watched(subject: Subject, context: Context) -> Iterator[tuple[int, int, Watched]]:
+def _watched(subject: Subject, context: Context) -> Iterator[tuple[int, Watched]]:
     index = 0
     for counter in subject.counters:
         for limit in counter.limits:
             if isinstance(limit, Quota) and limit.notify:
                 counted = _counted(limit, counter, context)
                 watched = Watched(counted, limit.notify, limit.quota.period_s)
-                yield 2 * index, subject.capacities[index], watched
+                yield 2 * index, watched
             index += 1
 
 

@@ -42,7 +42,7 @@ class Watched:
         ]
         """What was used a thousand times when a share is reached, the share in 1/1000, the share.
         Whole numbers: 0.7 of 10 is 7."""
-        self.lowest = -(-self.shares[0][0] // 1000)
+        self.lowest = self.shares[0][0]
         self.multiple_s = MINUTE_S if period_s >= MINUTE_S else period_s
         """All ends of windows of a minute or more are whole minutes, in every time zone."""
         self.told = 0
@@ -67,13 +67,17 @@ class Notices:
         self._dropped = 0
         self._lost = 0
 
-    def look(self, watched: Watched, used: int, reset_s: int) -> None:
-        """See whether a share is reached; `reset_s` is what is left of the window, rounded up."""
-        if used < watched.lowest:
+    def look(self, watched: Watched, used: int, reset_s: int, *, refuses: bool = False) -> None:
+        """See whether a share is reached; `reset_s` is what is left of the window, rounded up.
+
+        One that `refuses` is used up, though what is left may be a little: a request cost more.
+        """
+        in_1000 = (watched.counted.quota if refuses else used) * 1000
+        if in_1000 < watched.lowest:
             return
         now = self._clock()
         told = watched.told if now < watched.told_until else 0
-        reached = [entry for entry in watched.shares if entry[1] > told and used * 1000 >= entry[0]]
+        reached = [entry for entry in watched.shares if entry[1] > told and in_1000 >= entry[0]]
         if not reached:
             return
         if len(self._offers) >= OFFERED_MAX:
@@ -84,9 +88,9 @@ class Notices:
         noticed_at = time.time()
         shares = []
         tail = b""
-        for _, in_1000, share in reached:
+        for _, number, share in reached:
             head, tail = body_parts(watched.counted, share, used, noticed_at)
-            shares.append((in_1000, head))
+            shares.append((number, head))
         offer = self._offer(watched, shares, tail, now + reset_s)
         task = asyncio.get_running_loop().create_task(offer, name="webhook notice")
         self._offers.add(task)
