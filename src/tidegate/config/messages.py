@@ -248,7 +248,7 @@ def _no_kind_of_limit(node: Node) -> tuple[Mark, str, str]:
         return (
             node.mark,
             node.path,
-            "a limit has a rate (such as 5/s) or a quota (such as 1000/day)",
+            "a limit has a rate (such as 5/s), a quota (1000/day) or a concurrency (10)",
         )
     return node.mark, node.path, f"found {found(node)}; write a limit: {{name: steady, rate: 5/s}}"
 
