@@ -24,11 +24,13 @@ from tidegate.rate_limiter import Counter, Limiter, Subject
 SUBJECTS_MAX: Final = 10_000
 """Compiled limits kept in a worker, as many as the resolver keeps callers: about 2 KB each. As many
 again are kept of those that requests complete."""
-KNOWN_MAX: Final = 50_000
-"""Callers on routes, of whom each has mostly the same limits on all: about 0.2 KB each."""
+KNOWN_MAX: Final = 20_000
+"""Callers on routes, of whom each has mostly the same limits on all: about 1 KB each, where nothing
+else holds the caller any more."""
 
 Units = tuple[str, ...]
 KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +41,9 @@ class Incomplete:
     units: Units
 
 
-Known = dict[Caller | None, Subject | Incomplete]
+Found = Subject | Incomplete
+Key = tuple[Applicable | tuple[Counter, ...], Units]
+Known = dict[Caller | None, Found]
 
 
 class Subjects:
@@ -57,7 +61,7 @@ class Subjects:
         self._routes: dict[tuple[str, Units], RouteSubjects] = {}
         """As many as the configuration and an application's own code name."""
         self._known: deque[tuple[Known, Caller | None]] = deque()
-        self._compiled: dict[tuple[tuple[Counter, ...], Units], Subject] = {}
+        self._compiled: dict[Key, Found] = {}
         self._completed: dict[tuple[Incomplete, tuple[Value, ...]], Subject] = {}
 
     def on(self, route: Route, units: Units) -> "RouteSubjects":
@@ -86,23 +90,21 @@ class Subjects:
             whose, own = Whose(caller.tenant, caller.key_id, caller.plan, route.name), caller.own
         return applicable(applied(self._everybody, route, own), whose, units)
 
-    def compiled(self, found: Applicable, units: Units) -> Subject | Incomplete:
-        """Compile it, once for all routes on which the same is counted."""
+    def compiled(self, found: Applicable, units: Units) -> Found:
+        """Compile it, once for all routes on which the same is counted, and for as long as callers
+        say the same: one whose key was read anew is another, and goes on where he was."""
         if found.varying:
-            return Incomplete(found, units)
-        key = found.counters(), units
-        subject = self._compiled.get(key)
-        if subject is None:
-            _make_room(self._compiled, SUBJECTS_MAX)
-            subject = self._compiled[key] = self._limiter.subject(*key)
-        return subject
+            by_request = found, units
+            return self._compiled.get(by_request) or self._hold(by_request, Incomplete(*by_request))
+        counted = found.counters(), units
+        return self._compiled.get(counted) or self._hold(counted, self._limiter.subject(*counted))
 
-    def keep(
-        self,
-        known: Known,
-        caller: Caller | None,
-        found: Subject | Incomplete,
-    ) -> None:
+    def _hold(self, key: Key, compiled: Found) -> Found:
+        _make_room(self._compiled, SUBJECTS_MAX)
+        self._compiled[key] = compiled
+        return compiled
+
+    def keep(self, known: Known, caller: Caller | None, found: Found) -> None:
         """Keep what was found for a route's caller, and forget the oldest if there are too many."""
         if len(self._known) >= KNOWN_MAX:
             others, oldest = self._known.popleft()
@@ -138,6 +140,6 @@ class RouteSubjects:
         return found
 
 
-def _make_room(kept: dict[KeyT, Subject], count_max: int) -> None:
+def _make_room(kept: dict[KeyT, ValueT], count_max: int) -> None:
     if len(kept) >= count_max:
         del kept[next(iter(kept))]
