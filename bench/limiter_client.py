@@ -4,7 +4,7 @@
 
 Prints one line of JSON. Runs in the environment of the library that NAME says, so that nothing but
 the standard library is imported before the library itself. Every limiter is asked as its own
-documentation has it, on asyncio, with a limit that never refuses.
+documentation has it, on asyncio (uvloop), with a limit that never refuses.
 """
 
 import asyncio
@@ -182,11 +182,7 @@ async def main(name: str, port: int, store_pid: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    name, port, store_pid, seconds = sys.argv[1:]
-    coroutine = main(name, int(port), int(store_pid), float(seconds))
-    if name in OURS:  # the gateway's own event loop; the libraries say nothing of one
-        import uvloop
+    import uvloop
 
-        uvloop.run(coroutine)
-    else:
-        asyncio.run(coroutine)
+    name, port, store_pid, seconds = sys.argv[1:]
+    uvloop.run(main(name, int(port), int(store_pid), float(seconds)))
