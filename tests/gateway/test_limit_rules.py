@@ -102,11 +102,11 @@ def test_what_cannot_count_here_says_why(config: Config) -> None:
     tokens = Quota(name="tokens", quota=parse_rate("9/day"), unit="tokens")
     route = config.services[0].routes[0]
     told = of(rules(config, route, OwnLimits((tokens,)), CI), "tokens")
-    assert (told.applies, told.why) == (False, "this route costs no tokens")
+    assert (told.applies, told.idle) == (False, "this route costs no tokens")
     by_key = config.model_copy(update={"limits": (TokenBucket(name="all", rate="9/s"),)})
     told = of(rules(by_key, config.services[0].routes[1], NOBODY, Owner()), "all")
     assert not told.applies
-    assert told.why == "this route has auth: none, so that no key or tenant is known"
+    assert told.idle == "this route has auth: none, so that no key or tenant is known"
 
 
 @pytest.mark.parametrize(

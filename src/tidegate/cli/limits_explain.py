@@ -96,7 +96,7 @@ def _print_rules(rules: "tuple[Rule, ...]") -> None:
         [
             (
                 rule.name,
-                rule.holds.allows if rule.applies or not rule.per else f"nothing: {rule.why}",
+                rule.holds.allows if rule.applies or not rule.per else f"nothing: {rule.idle}",
                 rule.counts or "-",
                 rule.holds.by,
                 rule.holds.place,

@@ -51,12 +51,15 @@ class Rule:
 
     name: str
     applies: bool
-    """Not where it is taken away, or cannot be: `why` tells."""
+    """Not where it is taken away, or cannot count: `idle` tells."""
     per: str
     counts: str
     holds: Saying
     replaced: tuple[Saying, ...]
     why: str
+    """Why this one of all that are said under the name."""
+    idle: str
+    """Why it limits nothing here; empty where it does."""
 
     @staticmethod
     def from_dict(told: dict[str, Any]) -> "Rule":
@@ -98,7 +101,8 @@ def _rule(config: Config, choice: Choice, whose: Whose, owner: Owner, units: Seq
         counts=counts,
         holds=holds,
         replaced=tuple(reversed(lower)),
-        why=idle or _why(level, lower),
+        why=_why(level, lower),
+        idle=idle,
     )
 
 

@@ -72,7 +72,7 @@ class ShownSaying(Shown):
 class ShownRule(Shown):
     name: str
     applies: bool
-    """Not where it is taken away, or cannot count: `why` tells."""
+    """Not where it is taken away, or cannot count: `idle` tells."""
     per: str
     counts: str
     """Who shares one count."""
@@ -80,6 +80,9 @@ class ShownRule(Shown):
     replaced: list[ShownSaying]
     """What it stands in the place of, the nearest first."""
     why: str
+    """Why this one of all that are said under the name."""
+    idle: str
+    """Why it limits nothing here; empty where it does."""
 
 
 class ShownRouteLimits(Shown):
