@@ -34,6 +34,7 @@ from tidegate.rate_limiter.limits import (
     tenant_states,
 )
 from tidegate.rate_limiter.local_limits import Place
+from tidegate.rate_limiter.parts import Asking, decided_in_parts, look_at_parts, subject_by_slots
 from tidegate.rate_limiter.plain_decision import plain_decision
 from tidegate.store import Store
 
@@ -41,6 +42,9 @@ SCAN_COUNT: Final = 1000
 RESET_TIMEOUT_S: Final = 5.0
 """A reset walks the whole store; each step of it is short, but no request waits for it."""
 SECOND_US: Final = 10**6
+ON_THE_WAY_S: Final = 0.1
+"""By the store's clock, what is settled may have been charged earlier by so much than the gateway
+says: twice the default deadline."""
 
 
 class Limiter:
@@ -59,6 +63,8 @@ class Limiter:
 
         `units` says what the numbers of `costs` count, requests first.
         """
+        if self._store.is_cluster:
+            return subject_by_slots(counters, units)
         return compiled_subject(counters, units)
 
     def ask(self, subject: Subject, costs: Costs) -> asyncio.Future[Any]:
@@ -66,9 +72,11 @@ class Limiter:
         call = subject.calls.get(costs)
         if call is not None:
             return self._call(call)
-        if subject.leases:
-            return self._ask_for_lease(subject, costs)
-        return self._call(decide_call(subject, costs))
+        lease = self._new_lease(subject) if subject.leases else None
+        if subject.parts:
+            asking = self._in_parts(costs, lease)
+            return asyncio.ensure_future(decided_in_parts(subject, costs, asking))
+        return self._ask_one(subject, costs, lease)
 
     def decision(self, subject: Subject, costs: Costs, reply: Any) -> Decision:
         """Return what the reply to `ask` means. Raises StoreUnavailable if it is not one."""
@@ -116,8 +124,11 @@ class Limiter:
         """Return what is left of each limit, and spend nothing."""
         if not subject.limits:
             return ()
-        call = decide_call(subject, (0,) * len(subject.units))
-        return present_states(subject, await self._call(call))
+        if subject.parts:
+            reply = await look_at_parts(subject, self._in_parts((), None))
+        else:
+            reply = await self._look(subject)
+        return present_states(subject, reply)
 
     async def reset(self, tenant: str, key_id: str | None = None) -> int:
         """Forget what a key has spent, or a whole tenant with all its keys; return how many
@@ -128,12 +139,35 @@ class Limiter:
         own = key_state(tenant, key_id)
         return int(await self._unlink([own])) + await self._forget(own + b":*")
 
-    def _ask_for_lease(self, subject: Subject, costs: Costs) -> asyncio.Future[Any]:
-        identity = self._leases_of + next(self._leases).to_bytes(6)
-        lease = Lease(identity, subject.leases)
+    def _new_lease(self, subject: Subject) -> Lease:
+        return Lease(self._leases_of + next(self._leases).to_bytes(6), subject.leases)
+
+    def _ask_one(self, subject: Subject, costs: Costs, lease: Lease | None) -> asyncio.Future[Any]:
+        if lease is None:
+            return self._call(decide_call(subject, costs))
         answer = self._call(lease_call(subject, costs, lease))
         answer.add_done_callback(partial(self._release_unknown, lease))
         return answer
+
+    def _in_parts(self, costs: Costs, lease: Lease | None) -> Asking:
+        """Return how each part of a subject is asked, with the lease where it has a place."""
+
+        def own(part: Subject) -> Lease | None:
+            return Lease(lease.identity, part.leases) if lease and part.leases else None
+
+        def give_back(part: Subject, age_s: float) -> None:
+            self.refund(part, costs, age_s=age_s)
+            if taken := own(part):
+                self.release(taken)
+
+        return Asking(
+            ask=lambda part: self._ask_one(part, costs, own(part)),
+            look=self._look,
+            give_back=give_back,
+        )
+
+    def _look(self, subject: Subject) -> asyncio.Future[Any]:
+        return self._call(decide_call(subject, (0,) * len(subject.units)))
 
     def _release_unknown(self, lease: Lease, answer: asyncio.Future[Any]) -> None:
         """Nobody will know whether the lease was taken: the question is sent, its answer is not
@@ -151,9 +185,13 @@ class Limiter:
     def _settled(
         self, subject: Subject, differences: Costs, age_s: float
     ) -> asyncio.Future[Any] | None:
+        if subject.parts:
+            told = [self._settled(part.subject, differences, age_s) for part in subject.parts]
+            waiting = [answer for answer in told if answer is not None]
+            return asyncio.gather(*waiting, return_exceptions=True) if waiting else None
         if subject.is_plain:
             subject = subject.as_settled()
-        call = settle_call(subject, differences, ceil(age_s * SECOND_US))
+        call = settle_call(subject, differences, ceil((age_s + ON_THE_WAY_S) * SECOND_US))
         return None if call is None else self._call(call)
 
     async def _forget(self, pattern: bytes) -> int:
