@@ -276,3 +276,20 @@ async def test_cancelled_when_the_decision_is_there_but_unread(door: Any):
     assert asking.cancelled()
     assert not future.cancelled()
     await until_held(door, 0)
+
+
+async def test_a_gateway_that_closes_gives_back_what_is_still_held(valkey: Store, tmp_path: Path):
+    (tmp_path / "raising.py").write_text(RAISING)
+    (tmp_path / "replacing.py").write_text(REPLACING)
+    async with ScriptedUpstream() as upstream:
+        upstream.script = [[STREAM, b"begun", Act.STALL]]
+        config = config_of(upstream.url)
+        gateway = Gateway(config, data_dir=Path(), directory=tmp_path, store=valkey)
+        async with gateway:
+            headers = Headers([(b"x-api-key", b"secret")])
+            request = Request[Any]("GET", b"/api", headers, host=b"a")
+            response = await gateway.handle(request)
+            door = SimpleNamespace(store=valkey, gateway=gateway)
+            await until_held(door, 1)
+        assert await held(door) == 0
+        await response.aclose(Outcome.ABORTED)
