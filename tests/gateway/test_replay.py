@@ -218,6 +218,14 @@ def test_tenants_beyond_the_bound_are_told_as_one() -> None:
     assert replay.rows[OTHERS, OTHERS].requests == 2
 
 
+def test_records_of_an_older_version_count_as_one_and_are_told() -> None:
+    replay = proposed(bucket("9/s", 9))
+    old = record(0)
+    del old["weight"], old["unrecorded"]
+    assert replayed(replay, old, record(1))["ci"].requests == 2
+    assert replay.unweighed == 1
+
+
 def test_reasons_beyond_the_bound_are_told_as_one() -> None:
     replay = proposed(bucket("9/s", 9))
     replayed(replay, *(record(n, route=f"gone_{n}") for n in range(REASONS_MAX + 3)))

@@ -158,6 +158,11 @@ def _not_known(replayed: "Replay", proposed: Any) -> list[str]:
             f"{replayed.unrecorded:,} more requests, most of them refusals, had no room in the "
             "records (100 refusals a second of each worker): whose they were is not known."
         )
+    if replayed.unweighed:
+        said.append(
+            f"{replayed.unweighed:,} records are of an older version, which did not write for how "
+            "many requests they stand: each counts as one."
+        )
     if replayed.first_s is not None and replayed.first_s > replayed.since_s + 60:
         said.append(
             f"There are no records before {when(replayed.first_s)}: older ones are gone "

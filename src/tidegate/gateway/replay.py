@@ -89,7 +89,7 @@ class Replay:
         self.rows: dict[tuple[str, str], Row] = {}
         self.slots = [[0, 0] for _ in range(SLOTS)]
         """429 met, and 429 that would be met."""
-        self.records = self.unrecorded = 0
+        self.records = self.unrecorded = self.unweighed = 0
         self.weights: set[int] = set()
         self.not_replayed: Counts[str] = Counts()
 
@@ -98,6 +98,7 @@ class Replay:
         self.records += 1
         self.first_s = self.first_s or record["time"]
         self.unrecorded += record.get("unrecorded", 0)
+        self.unweighed += "weight" not in record
         weight = record.get("weight", 1)
         was_refused = record["verdict"] == "refused"
         if was_refused and not record["limits"]:
