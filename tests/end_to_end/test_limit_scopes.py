@@ -164,3 +164,22 @@ async def test_a_killed_worker_keeps_its_places_no_longer_than_a_lease_lasts(
                 pass
     assert asyncio.get_running_loop().time() - started < 10
     assert [task.exception() is not None for task in held] == [True] * 5
+
+
+async def test_over_a_reload_what_runs_in_the_old_workers_keeps_its_places(
+    running_gateway: Any, slow: Slow, eventually: Any
+):
+    """Pain point 23: a reload that hurts what is going on."""
+    slow.takes_s = 4.0
+    gateway = running_gateway(workers=2, config=CONFIG, UPSTREAM=f"http://127.0.0.1:{slow.port}")
+    held = [asyncio.create_task(gateway.get("/counted", key("key_a"), 30)) for _ in range(5)]
+    await eventually(lambda: slow.running == 5)
+    old = gateway.workers()
+    gateway.signal(signal.SIGHUP)
+    await eventually(lambda: len(gateway.workers() - old) == 2, 30)
+    while slow.running == 5:
+        status = (await gateway.get("/counted", key("key_a"))).status
+        assert status == 429 or slow.running < 5
+    assert [(await task).status for task in held] == [200] * 5
+    slow.takes_s = 0.0
+    assert (await gateway.get("/counted", key("key_a"))).status == 200
