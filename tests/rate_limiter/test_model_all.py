@@ -110,7 +110,7 @@ class Asker:
         self._decide(self.subject, differences, now, age=b"%d" % age)
 
     def decided(self, asked: tuple[int, ...], now: int) -> Decision:
-        return decision(self.subject, asked, self.ask(asked, now))
+        return decision(self.subject, asked, list(self.ask(asked, now)))
 
 
 asks = st.tuples(st.just("ask"), costs, st.just(0))
