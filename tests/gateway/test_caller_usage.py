@@ -81,7 +81,7 @@ async def test_it_tells_who_calls_and_what_is_left(kit_of):
 async def test_it_costs_nothing_and_reaches_no_service(kit_of):
     kit = await kit_of()
     first = await usage(kit)
-    for _ in range(30):
+    for _ in range(10):
         assert await usage(kit) == first
     assert kit.upstream.requests == []
 
@@ -225,6 +225,19 @@ async def test_counts_are_read_anew_only_after_a_while(kit_of, monkeypatch):
     for _ in range(5):
         await usage(kit)
     assert len(reads) == 1
+
+
+async def test_a_caller_that_asks_on_and_on_is_told_to_wait_and_others_are_not(kit_of, monkeypatch):
+    kit = await kit_of()
+    monkeypatch.setattr(caller_usage.time, "monotonic", lambda: 1000.5)
+    for _ in range(caller_usage.ASKS_A_SECOND):
+        await usage(kit)
+    answer = await kit.get(PATH, key="acme_key")
+    assert (answer.status, answer.header("retry-after")) == (429, "1")
+    assert json.loads(answer.body)["type"].endswith("usage-throttled")
+    await usage(kit, key="other_key")
+    monkeypatch.setattr(caller_usage.time, "monotonic", lambda: 1001.5)
+    await usage(kit)
 
 
 async def test_routes_beyond_the_bound_cost_nothing(kit_of, monkeypatch):

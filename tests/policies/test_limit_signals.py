@@ -124,6 +124,7 @@ def test_a_share_is_never_told_before_it_is_spent(used, capacity, share):
 
 
 async def test_what_is_counted_apart_is_bounded(tidegate_kit, monkeypatch):
+    """Peers' pain point 25: metrics cardinality."""
     monkeypatch.setattr(limit_signals, "LIMITS_MAX", 1)
     kit = await tidegate_kit(
         plan=[

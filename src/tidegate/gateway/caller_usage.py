@@ -2,19 +2,21 @@
 
 Asked with the key that calls the routes, on a path that the gateway answers itself; nothing is
 charged and nothing sent on. Limits are read as `explain` reads them, by the limits' own script at
-a cost of nothing; those in shadow mode are not told, since they bind nobody. What one answer may
-cost is bounded, for it is free: so many routes, and counts that are read anew every few seconds.
+a cost of nothing; those in shadow mode are not told, since they bind nobody. What it may cost is
+bounded, for it is free: so many answers a second, so many routes in each, and counts that are read
+anew every few seconds.
 """
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from tidegate.config import Config, Route
 from tidegate.config.schema import Limit, Quota
 from tidegate.gateway.own_answers import check_method, json_answer
 from tidegate.http import Response
+from tidegate.http.errors import TooManyRequests
 from tidegate.identity import Caller
 from tidegate.policies import Parts, Request
 from tidegate.policies.applicable_limits import Applicable, HeaderMissing
@@ -29,8 +31,15 @@ ROUTES_MAX: Final = 50
 """Routes whose limits and counts are told: the first of the configuration that the plan has."""
 RECENT_MINUTES: Final = 60
 COUNTS_KEPT_S: Final = 5.0
+ASKS_A_SECOND: Final = 20
+"""Answers that one caller gets from one worker: a page that shows them asks once a second."""
 CALLERS_MAX: Final = 1000
-"""Callers whose counts are kept."""
+"""Callers whose counts are kept, and of whom it is known how often they asked."""
+
+
+class UsageThrottled(TooManyRequests):
+    slug = "usage-throttled"
+    title = "What is left of the limits is asked too often"
 
 
 class _Placed(NamedTuple):
@@ -43,21 +52,33 @@ class _Placed(NamedTuple):
 class CallerUsage:
     """Made once for an open gateway."""
 
-    def __init__(self, config: Config, parts: Parts, store: Store) -> None:
+    def __init__(
+        self,
+        config: Config,
+        parts: Parts,
+        store: Store,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         proxies = TrustedProxies(parts.listen.trusted_proxies)
         self._routes = tuple(
             route for service in config.services for route in service.routes if route.auth
         )
         self._parts = parts
         self._store = store
+        self._clock = clock
         self._values = RequestValues(proxies)
         self._recognition = Recognition(parts.resolver, parts.throttle, proxies)
         self._counts: dict[Caller, tuple[float, Amounts]] = {}
+        self._asks: dict[Caller, int] = {}
+        """How often each has asked in this second."""
+        self._second = 0
 
     async def answer(self, request: Request) -> Response:
-        """Raises MethodNotAllowed, Unauthorized, AuthThrottled, StoreUnavailable."""
+        """Raises MethodNotAllowed, Unauthorized, TooManyRequests, StoreUnavailable."""
         check_method(request)
         caller = await self._recognition.caller(request)
+        self._count_ask(caller)
         routes = [
             route for route in self._routes if caller.grants is None or route.name in caller.grants
         ][:ROUTES_MAX]
@@ -71,6 +92,19 @@ class CallerUsage:
             "last_hour": counts._asdict(),
         }
         return json_answer(request, told)
+
+    def _count_ask(self, caller: Caller) -> None:
+        """Raises UsageThrottled. Who asks is charged nothing, and must not cost without bound."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._asks = second, {}
+        asks = self._asks.get(caller, 0)
+        if asks >= ASKS_A_SECOND or (not asks and len(self._asks) >= CALLERS_MAX):
+            raise UsageThrottled(
+                f"It may be asked {ASKS_A_SECOND} times a second. Try again in 1 s",
+                headers=((b"retry-after", b"1"),),
+            )
+        self._asks[caller] = asks + 1
 
     def _placed(self, caller: Caller, routes: Iterable[Route], request: Request) -> list[_Placed]:
         """Return every state in which a limit of the caller counts, once."""
@@ -109,7 +143,7 @@ class CallerUsage:
         ]
 
     async def _recent(self, caller: Caller, routes: list[Route]) -> Amounts:
-        now = time.monotonic()
+        now = self._clock()
         kept = self._counts.get(caller)
         if kept is not None and now < kept[0]:
             return kept[1]
