@@ -227,16 +227,16 @@ async def test_counts_are_read_anew_only_after_a_while(kit_of, monkeypatch):
     assert len(reads) == 1
 
 
-async def test_a_caller_that_asks_on_and_on_is_told_to_wait_and_others_are_not(kit_of, monkeypatch):
+async def test_a_caller_that_asks_on_and_on_is_told_to_wait_and_others_are_not(kit_of):
     kit = await kit_of()
-    monkeypatch.setattr(caller_usage.time, "monotonic", lambda: 1000.5)
+    kit.gateway._usage._clock = lambda: 1000.5
     for _ in range(caller_usage.ASKS_A_SECOND):
         await usage(kit)
     answer = await kit.get(PATH, key="acme_key")
     assert (answer.status, answer.header("retry-after")) == (429, "1")
     assert json.loads(answer.body)["type"].endswith("usage-throttled")
     await usage(kit, key="other_key")
-    monkeypatch.setattr(caller_usage.time, "monotonic", lambda: 1001.5)
+    kit.gateway._usage._clock = lambda: 1001.5
     await usage(kit)
 
 
