@@ -1,0 +1,123 @@
+"""A worker's parts: shared by all who count in the same state, bounded, settled a few at a time."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tidegate.config.schema import Limit, Quota, SlidingWindow, TokenBucket
+from tidegate.config.units import Rate
+from tidegate.rate_limiter import Counter, Subject, caller_counters
+from tidegate.rate_limiter import local_limits as local_limits_module
+from tidegate.rate_limiter import recovery as recovery_module
+from tidegate.rate_limiter.limits import compiled_subject
+from tidegate.rate_limiter.local_limits import LocalLimits, Place
+from tidegate.rate_limiter.recovery import Recovery
+
+SECOND = 10**6
+NOW = 10**15
+
+
+def subject(key: str, *limits: Limit) -> Subject:
+    return compiled_subject(caller_counters("acme", key, limits))
+
+
+def of_one_worker() -> LocalLimits:
+    return LocalLimits(lambda: 1, lambda _: 0)
+
+
+def heard(who: Subject, *remaining: int, at: float = 1.0) -> Subject:
+    """Let this be what the store said last was left."""
+    who.last[:] = [tuple(figure for left in remaining for figure in (left, 0)), at]
+    return who
+
+
+def shared(burst: int = 10) -> TokenBucket:
+    return TokenBucket(name="shared", rate=Rate(1, "hour"), burst=burst, per="tenant")
+
+
+def test_all_who_count_in_a_state_share_its_part_and_the_lowest_word_holds() -> None:
+    local = of_one_worker()
+    one, two = heard(subject("one", shared()), 8), heard(subject("two", shared()), 5, at=2.0)
+    assert local.decide(one, (1,), NOW, NOW)[:2] == [1, 7]
+    assert local.decide(two, (1,), NOW, NOW)[:2] == [1, 4]
+    assert local.decide(one, (5,), NOW, NOW)[:2] == [0, 4]
+    assert len(local.places()) == 1
+
+
+def test_a_word_is_taken_once() -> None:
+    local = of_one_worker()
+    one = heard(subject("one", shared()), 2)
+    asked = [local.decide(one, (1,), NOW + at, NOW)[0] for at in range(4)]
+    assert asked == [1, 1, 0, 0]
+
+
+def test_the_part_that_was_not_used_for_longest_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local_limits_module, "PARTS_MAX", 2)
+    local = of_one_worker()
+    own = TokenBucket(name="own", rate=Rate(1, "hour"), burst=1)
+    first, second, third = (subject(name, own) for name in ("first", "second", "third"))
+    for who in (first, second, first, third):
+        local.decide(who, (1,), NOW, NOW)
+    assert len(local.places()) == 2
+    assert local.decide(first, (1,), NOW, NOW)[0] == 0
+    assert local.decide(second, (1,), NOW, NOW)[0] == 1
+
+
+def test_a_quota_ends_where_its_calendar_says() -> None:
+    local = of_one_worker()
+    day = Quota(name="day", quota=Rate(1, "day"), time_zone="Asia/Kolkata")
+    who = subject("one", day)
+    noon = int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()) * SECOND  # 17:30 there
+    assert local.decide(who, (1,), noon, noon) == [1, 0, 23_400]
+    assert local.decide(who, (1,), noon + 23_399 * SECOND, noon)[0] == 0
+    assert local.decide(who, (1,), noon + 23_400 * SECOND, noon)[0] == 1
+
+
+def test_each_limit_counts_in_its_own_unit() -> None:
+    local = of_one_worker()
+    tokens = TokenBucket(name="t", rate=Rate(100, "hour"), burst=100, unit="tokens")
+    window = SlidingWindow(name="w", rate=Rate(2, "minute"), algorithm="sliding-window")
+    counters = (Counter(b"state", (tokens, window)),)
+    who = compiled_subject(counters, ("requests", "tokens"))
+    assert local.decide(who, (1, 60), NOW, NOW)[:4] == [1, 40, 36, 1]
+    assert local.decide(who, (1, 60), NOW, NOW)[:2] == [0, 40]
+    assert local.decide(who, (1, 40), NOW, NOW)[:2] == [1, 0]
+    assert local.decide(who, (1, 0), NOW, NOW)[0] == 0  # two requests in this minute
+
+
+async def test_what_is_settled_is_told_a_few_limits_at_a_time_and_again_where_it_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recovery_module, "SETTLED_MAX", 2)
+    local = of_one_worker()
+    own = TokenBucket(name="own", rate=Rate(1, "hour"), burst=9)
+    for name in ("a", "b", "c", "d", "e"):
+        local.decide(subject(name, own), (3,), NOW, NOW)
+    told: list[tuple[bytes, int]] = []
+    failing = {b"tg:limits:{acme}:k:b"}
+
+    def charge(place: Place, amount: int) -> asyncio.Future[Any]:
+        told.append((place.state[-1:], amount))
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if place.state in failing:
+            failing.clear()
+            answer.set_exception(OSError())
+        else:
+            answer.set_result(None)
+        return answer
+
+    recovery = Recovery(local, charge)
+    recovery.begin()
+    steps = []
+    for _ in range(4):
+        steps.append(recovery.go_on(NOW))
+        await asyncio.sleep(0)
+    assert told == [(name, 3) for name in (b"a", b"b", b"c", b"d", b"e", b"b")]
+    assert steps == [True, True, False, False]
+    recovery.begin()
+    assert not recovery.go_on(NOW)
+    assert len(told) == 6
