@@ -138,6 +138,26 @@ def test_records_carry_a_date_and_who_answers_is_said(capsys: pytest.CaptureFixt
     assert "Verdict: answered by the gateway itself\n" in capsys.readouterr().out
 
 
+def test_shadow_and_near_limits_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    from tidegate.cli.explain import _print
+    from tidegate.gateway import Explanation
+    from tidegate.gateway.explain import ExplainedLimit
+
+    limits = [
+        ExplainedLimit("trial", 2, 0, 9, refuses=True, shadow=True),
+        ExplainedLimit("later", 2, 1, 9, refuses=False, shadow=True),
+        ExplainedLimit("monthly", 10, 1, 9, refuses=False, near=True),
+    ]
+    record = {"time": 0, "status": 200, "verdict": "admitted", "source": "upstream"}
+    recent = [record | {"would_refuse": ["trial"]}, record]
+    _print(Explanation("GET", "h", "/x", "forwarded", limits=limits, recent=recent))
+    out = capsys.readouterr().out
+    words = ("would, in shadow", "no, in shadow", "no, but near")
+    rows = [line for line in out.splitlines() if "9 s" in line]
+    assert all(word in row for word, row in zip(words, rows, strict=True)), out
+    assert "admitted, in shadow trial" in out
+
+
 def test_an_address_and_headers_are_told_as_limits_count_by_them(commands: Any) -> None:
     limits = "limits: [{name: a, rate: 1/h, per: address}, {name: u, rate: 1/h, per: 'header:X-U'}]"
     text = commands.config.read_text().replace("auth: none", f"auth: none, {limits}")

@@ -3,7 +3,7 @@ configuration and the store."""
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -130,6 +130,11 @@ def _refuses(limit: "ExplainedLimit") -> str:
     return "yes" if limit.refuses else "no, but near" if limit.near else "no"
 
 
+def _recorded(record: dict[str, Any]) -> str:
+    shadows = record.get("would_refuse")
+    return f"{record['verdict']}, in shadow {', '.join(shadows)}" if shadows else record["verdict"]
+
+
 def _print(told: "Explanation") -> None:
     verdict = told.verdict if told.status is None else f"{told.verdict}, {told.status}"
     if verdict == "answered":
@@ -175,5 +180,5 @@ def _print(told: "Explanation") -> None:
         print_line()
         print_table(
             ("RECORDED", "STATUS", "VERDICT", "SOURCE"),
-            [(when(r["time"]), str(r["status"]), r["verdict"], r["source"]) for r in told.recent],
+            [(when(r["time"]), str(r["status"]), _recorded(r), r["source"]) for r in told.recent],
         )
