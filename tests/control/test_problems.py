@@ -50,8 +50,8 @@ async def test_allow_names_every_method_of_the_path(admin: Client) -> None:
         ({"name": "a", "rate": "fast"}, ".rate", "write a count and a period, such as 5/s"),
         ({"name": "a", "quota": 5}, ".quota", "write a count and a period, such as 5/s"),
         ({"name": "a", "rate": "5/s", "quota": "5/s"}, ".quota", "Extra inputs"),
-        ({"name": "a"}, "", "a limit is an object with `rate` (a token bucket) or `quota`"),
-        ("5/s", "", "a limit is an object with `rate` (a token bucket) or `quota`"),
+        ({"name": "a"}, "", "a limit is an object with `rate`, `quota` or `concurrency`, or `removes`"),
+        ("5/s", "", "a limit is an object with `rate`, `quota` or `concurrency`, or `removes`"),
     ],
 )
 async def test_a_wrong_limit_is_told_in_the_words_of_its_kind_alone(
