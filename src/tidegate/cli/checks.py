@@ -137,7 +137,8 @@ async def store_found(redis: Redis, data_dir: Path) -> list[Finding]:
         "ok",
         f"{facts.product} {facts.version} {where}; {aof}; "
         f"WAITAOF {'there' if facts.has_waitaof else 'absent'}; "
-        f"maxmemory-policy {facts.maxmemory_policy or 'unknown'}",
+        f"maxmemory-policy {facts.maxmemory_policy or 'unknown'}"
+        + (f"; {facts.topology}" if facts.topology else ""),
     )
     return [found, *(Finding("store", "warning", text) for text in facts.warnings)]
 
