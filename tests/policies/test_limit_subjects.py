@@ -32,7 +32,7 @@ def caller_of(*limits: dict[str, Any], key: str = "key") -> Caller:
 
 
 def bucket(per: str = "key", burst: int = 5) -> dict[str, Any]:
-    return {"name": per, "rate": "5/s", "burst": burst, "per": per}
+    return {"name": per.partition(":")[0], "rate": "5/s", "burst": burst, "per": per}
 
 
 @pytest.fixture
@@ -64,6 +64,21 @@ async def test_a_caller_read_anew_goes_on_where_he_was_and_a_changed_one_does_no
     changed = route.of(caller_of(bucket(per, burst=9)), REQUEST)
     assert changed is not first
     assert changed.capacities == (9,)
+
+
+async def test_a_long_value_takes_no_more_room_than_a_short_one(subjects: Subjects):
+    """Pain point 8: 10,000 values of as much as a head may hold would be 300 MB."""
+    route, caller = on(subjects, "a"), caller_of(bucket("header:x-user"))
+
+    def of(value: bytes) -> Any:
+        return route.of(caller, Request("GET", b"/", Headers([(b"x-user", value)])))
+
+    long = b"x" * 30_000
+    assert of(long) is of(long)
+    assert of(long) is not of(long + b"y")
+    assert of(b"ada") is of(b"ada")
+    kept = [value.value for _, values in subjects._completed for value in values]
+    assert max(map(len, kept)) <= 64
 
 
 async def test_who_was_not_seen_for_longest_is_forgotten_first(

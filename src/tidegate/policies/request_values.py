@@ -6,6 +6,7 @@ is sent twice counts as its joined value (RFC 9110, section 5.3); an empty one i
 """
 
 import logging
+from hashlib import blake2b
 from typing import Final
 
 from tidegate.policies.applicable_limits import Applicable, Value, fallback_of
@@ -19,6 +20,9 @@ UNREADABLE: Final = b"unreadable"
 READ_MAX: Final = 10_000
 """Addresses that are kept read, about 0.3 KB each: reading one costs 3 microseconds, and 10 where
 it is what a trusted proxy says."""
+VALUE_BYTES_MAX: Final = 64
+"""Of a longer value its digest is kept: what clients send must not decide how much that is."""
+DIGEST_BYTES: Final = 32
 CLAIM_BYTES_MAX: Final = 256
 """What is kept of what proxies say: five or six addresses."""
 
@@ -39,6 +43,8 @@ class RequestValues:
             per, value = ADDRESS, b""
             if limit.header is not None:
                 value = b", ".join(request.headers.get_all(limit.header.encode()))
+                if len(value) > VALUE_BYTES_MAX:
+                    value = blake2b(value, digest_size=DIGEST_BYTES).digest()
                 per = limit.per if value else fallback_of(limit, applicable.whose)
             if per == ADDRESS:
                 value = self.address(request)
