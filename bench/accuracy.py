@@ -38,6 +38,7 @@ HIGH: Final = 100
 WORKER_SHARE_MIN: Final = 0.05
 ENOUGH: Final = 0.999
 PATH: Final = "/try"
+CORES: Final = frozenset((0, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,25 +236,26 @@ def table(found: dict[Case, Found]) -> str:
 def _started(
     stack: ExitStack, folder: Path, cases: Sequence[Case]
 ) -> tuple[int, subprocess.Popen[bytes]]:
-    """Start an upstream and the gateway with two workers and its own Valkey."""
+    """Start an upstream and the gateway."""
     port, upstream = free_port(), free_port()
-    config = folder / "accuracy.yaml"
-    config.write_text(configuration(cases, port, upstream))
-    serve = [sys.executable, "-m", "tidegate"]
-    everywhere = {0, 1}
-    echo = [*serve, "echo", "--port", str(upstream)]
-    stack.enter_context(pinned("echo", echo, cores=everywhere, folder=folder, env={}))
-    gateway = [*serve, "serve", "--config", str(config), "--workers", "2"]
+    echo = [sys.executable, "-m", "tidegate", "echo", "--port", str(upstream)]
+    stack.enter_context(pinned("echo", echo, cores=CORES, folder=folder, env={}))
+    return port, serving(stack, folder, configuration(cases, port, upstream), port)
+
+
+def serving(stack: ExitStack, folder: Path, text: str, port: int) -> subprocess.Popen[bytes]:
+    """Start a gateway of this configuration with two workers and its own Valkey."""
+    config = folder / "gateway.yaml"
+    config.write_text(text)
+    command = [sys.executable, "-m", "tidegate", "serve", "--config", str(config), "--workers", "2"]
     env = {"TIDEGATE_DATA_DIR": str(folder / "data")}
-    process = stack.enter_context(
-        pinned("gateway", gateway, cores=everywhere, folder=folder, env=env)
-    )
+    process = stack.enter_context(pinned("gateway", command, cores=CORES, folder=folder, env=env))
     try:
         wait_for(port, "/health", "the gateway", process)
     except Unfit as unfit:
         log = (folder / "gateway.log").read_text(errors="replace")
         raise Unfit(f"{unfit}\n{log[-2000:]}") from None
-    return port, process
+    return process
 
 
 def configuration(cases: Sequence[Case], port: int, upstream: int) -> str:

@@ -29,6 +29,7 @@ def test_a_page_without_the_place_is_not_written(tmp_path: Path) -> None:
 def test_the_pages_have_a_place_for_each_run() -> None:
     for page, mark in (
         (LIMITS_FIGURES, "accuracy"),
+        (LIMITS_FIGURES, "concurrency"),
         (LIMITS_FIGURES, "decisions"),
         (DOCS / "which-limits.md", "simulation"),
         (DOCS / "performance.md", "bench"),
