@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+from dataclasses import replace
+from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tidegate.config.schema import Redis
 from tidegate.store import open_store
@@ -52,6 +56,17 @@ async def test_a_share_is_told_when_it_is_reached_and_not_before(outbox):
     assert (ten["data"]["used"], ten["data"]["share"]) == (10, 1.0)
 
 
+@given(st.integers(1, 10**9), st.lists(st.integers(1, 1000), min_size=1, max_size=5), st.data())
+def test_a_share_is_reached_exactly_where_it_is(quota, in_1000, data):
+    """Also where floats are not: 0.7 of 10 is 7, and 0.29 of 100 is 29."""
+    monthly = watched(*(n / 1000 for n in in_1000), counted=replace(COUNTED, quota=quota))
+    share = data.draw(st.sampled_from(in_1000))
+    used = data.draw(st.integers(0, quota) | st.just(-(-quota * share // 1000)))
+    expected = sorted(n for n in in_1000 if Fraction(used, quota) >= Fraction(n, 1000))
+    assert [entry[1] for entry in monthly.reached(used * 1000, 0)] == expected
+    assert (used * 1000 < monthly.lowest) == (not expected)
+
+
 async def test_a_jump_over_several_shares_tells_each(outbox):
     noticing = Notices(outbox)
     noticing.look(watched(0.5, 0.8, 1.0), 9, 3600)
@@ -85,8 +100,7 @@ async def test_the_next_window_has_shares_of_its_own(outbox):
 async def test_a_plan_that_gives_more_has_shares_of_its_own(outbox):
     noticing = Notices(outbox)
     noticing.look(watched(), 8, 3600)
-    more = Counted(**{**{n: getattr(COUNTED, n) for n in COUNTED.__slots__}, "quota": 100})
-    noticing.look(watched(counted=more), 80, 3600)
+    noticing.look(watched(counted=replace(COUNTED, quota=100)), 80, 3600)
     await noticing.aclose()
     assert outcomes(noticing) == {"written": 2}
 

@@ -48,6 +48,10 @@ class Watched:
         self.told = 0
         self.told_until = 0.0
 
+    def reached(self, used_in_1000: int, told: int) -> list[tuple[int, int, float]]:
+        """Return the shares beyond `told` that are reached, ascending."""
+        return [entry for entry in self.shares if entry[1] > told and used_in_1000 >= entry[0]]
+
 
 class Notices:
     """Made once for a gateway, on its loop. `look` never waits and never raises."""
@@ -77,7 +81,7 @@ class Notices:
             return
         now = self._clock()
         told = watched.told if now < watched.told_until else 0
-        reached = [entry for entry in watched.shares if entry[1] > told and in_1000 >= entry[0]]
+        reached = watched.reached(in_1000, told)
         if not reached:
             return
         if len(self._offers) >= OFFERED_MAX:
