@@ -15,7 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.jobs import ALLOWED, JOBS, KEY, LARGE, LIMITED, SPENT_KEY, UNAUTHORIZED, Job
+from bench.jobs import (
+    ALLOWED,
+    COMMON_JOBS,
+    JOBS,
+    KEY,
+    LARGE,
+    LIMITED,
+    SPENT_KEY,
+    UNAUTHORIZED,
+    Job,
+)
 from bench.processes import pinned
 from bench.surroundings import (
     GATEWAY_CORE,
@@ -47,7 +57,7 @@ class Gateway:
     name: str
     label: str
     start: Callable[[Surroundings, int], Start]
-    jobs: tuple[Job, ...] = JOBS
+    jobs: tuple[Job, ...] = COMMON_JOBS
     asks_store: bool = True
     """Whether it takes a token from the store; a plain proxy, or one with keys alone, does not."""
     cores: frozenset[int] = frozenset({GATEWAY_CORE})
@@ -156,7 +166,7 @@ def _found(program: str, how: str) -> str:
 
 PEER = "nginx"
 GATEWAYS = (
-    Gateway("native", "Tidegate, native door", native),
+    Gateway("native", "Tidegate, native door", native, JOBS),
     Gateway(
         "native-defaults", "Tidegate, native door, access log on", with_defaults, (ALLOWED, LIMITED)
     ),

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 KEY = "bench-key"
 SPENT_KEY = "spent-key"
 """Its bucket holds one token an hour."""
+TOLD_KEY = "told-key"
+"""Spent as well, by a limit that warns: such a one asks the store each time."""
+LEASED_KEY = "leased-key"
 UNKNOWN_KEY = "unknown-key"
 
 
@@ -20,7 +23,10 @@ class Job:
     key: str = KEY
     status: int = 200
     is_decided: bool = True
-    """Whether the store decides on every request."""
+    """Whether the store decides on every request; else that, where it asks the store, a gateway
+    may go on for a while from what the store said, and asks at least once a round."""
+    is_known: bool = True
+    """Whether the key is anybody's."""
     is_proxied: bool = True
     """Whether every answer comes from the upstream; else hardly any does."""
 
@@ -33,12 +39,31 @@ UNAUTHORIZED = Job(
     UNKNOWN_KEY,
     401,
     is_decided=False,
+    is_known=False,
     is_proxied=False,
 )
 LIMITED = Job(
-    "429", "refused: limit spent (429)", "/api/widgets/1", SPENT_KEY, 429, is_proxied=False
+    "429",
+    "refused: limit spent (429)",
+    "/api/widgets/1",
+    SPENT_KEY,
+    429,
+    is_decided=False,
+    is_proxied=False,
 )
+"""Tidegate gives a refusal again until a second is off its wait; the peers ask each time."""
+LIMITED_EACH = Job(
+    "429-each",
+    "refused: the store asked each time (429)",
+    "/api/widgets/1",
+    TOLD_KEY,
+    429,
+    is_proxied=False,
+)
+LEASED = Job("leased", "allowed, by a leased limit", "/api/widgets/1", LEASED_KEY, is_decided=False)
 HIT = Job("hit", "answered from the cache", "/cached/widgets/1", is_proxied=False)
 LARGE = Job("100k", "allowed, body of 100 KiB", "/api/large")
 
-JOBS = (ALLOWED, UNAUTHORIZED, LIMITED, HIT, LARGE)
+COMMON_JOBS = (ALLOWED, UNAUTHORIZED, LIMITED, HIT, LARGE)
+JOBS = (*COMMON_JOBS, LIMITED_EACH, LEASED)
+"""With those that the peers have no like of."""

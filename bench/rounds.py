@@ -89,4 +89,6 @@ def objections(
         found.append(f"{proxied} answers came from the upstream")
     if job.is_decided and asks_store and decided < seen.requests:
         found.append(f"{seen.requests - decided} answers were given without asking the store")
+    elif job.is_known and asks_store and seen.requests and not decided:
+        found.append("the store was never asked")
     return tuple(found)

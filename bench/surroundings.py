@@ -19,7 +19,7 @@ from pathlib import Path
 
 import redis
 
-from bench.jobs import KEY, SPENT_KEY
+from bench.jobs import KEY, LEASED_KEY, SPENT_KEY, TOLD_KEY
 from bench.processes import pinned
 
 FILES = Path(__file__).parent / "files"
@@ -51,6 +51,8 @@ class Surroundings:
             "FILES": FILES,
             "KEY": KEY,
             "SPENTKEY": SPENT_KEY,
+            "TOLDKEY": TOLD_KEY,
+            "LEASEDKEY": LEASED_KEY,
             "STORE": self.store_port,
             "UPSTREAM": self.upstream_port,
             **values,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.jobs import ALLOWED, HIT, LIMITED, UNAUTHORIZED, Job
+from bench.jobs import ALLOWED, HIT, LEASED, LIMITED, LIMITED_EACH, UNAUTHORIZED, Job
 from bench.load import Load, parsed
 from bench.report import objections, summary, table, verdicts
 from bench.rounds import Round
@@ -76,7 +76,12 @@ REFUSED = CLEAN._replace(refused=1000)
         (UNAUTHORIZED, REFUSED._replace(refused=998), 1, 0, ("2 answers were not 401",)),
         (UNAUTHORIZED, REFUSED, 1000, 0, ("1000 answers came from the upstream",)),
         (LIMITED, REFUSED, 1, 1000, ()),
-        (LIMITED, REFUSED, 1, 999, ("1 answers were given without asking the store",)),
+        (LIMITED, REFUSED, 1, 2, ()),
+        (LIMITED, REFUSED, 1, 0, ("the store was never asked",)),
+        (LIMITED_EACH, REFUSED, 1, 1000, ()),
+        (LIMITED_EACH, REFUSED, 1, 999, ("1 answers were given without asking the store",)),
+        (LEASED, CLEAN, 1000, 1, ()),
+        (LEASED, CLEAN, 1000, 0, ("the store was never asked",)),
         (HIT, CLEAN, 33, 1000, ()),
         (HIT, CLEAN, 34, 1000, ("34 answers came from the upstream",)),
     ],

@@ -202,9 +202,19 @@ tenants:
             "sliding-window",
         ),
         (
-            "plans: {pro: {limits: [{name: a, quota: 9/day, precision: leased}]}}",
-            "plans.pro.limits[0].precision: only a token bucket has it: a rate without algorithm: "
-            "sliding-window",
+            "plans: {pro: {limits: [{name: a, concurrency: 9, precision: leased}]}}",
+            "plans.pro.limits[0].precision: only a token bucket or a quota has it, not a sliding "
+            "window or a concurrency",
+        ),
+        (
+            "plans: {pro: {limits: [{name: a, rate: 9/m, precision: leased, shadow: true}]}}",
+            'plans.pro.limits[0].precision: found "leased"; leased counts requests and refuses; '
+            "write exact, or leave shadow and unit out",
+        ),
+        (
+            "plans: {pro: {limits: [{name: a, quota: 9/mo, billing_day: 5, precision: leased}]}}",
+            'plans.pro.limits[0].precision: found "leased"; leased counts in months of UTC; write '
+            "exact, or leave the other out",
         ),
         (
             "plans: {pro: {limits: [{name: a, rate: 9/m, algorithm: fixed-window}]}}",

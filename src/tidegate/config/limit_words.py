@@ -19,14 +19,14 @@ def allows(limit: LimitEntry) -> str:
             return "taken away"
         case TokenBucket():
             words = [_each(limit.rate, limit.unit), f"burst {limit.burst}"]
-            if limit.precision != "exact":
-                words.append(limit.precision)
         case SlidingWindow():
             words = [f"{_counted(limit.rate, limit.unit)} in any {limit.rate.period}"]
         case Quota():
             words = [_each(limit.quota, limit.unit) + _begin(limit)]
         case Concurrency():
             words = [f"{limit.concurrency} at a time"]
+    if isinstance(limit, TokenBucket | Quota) and limit.precision != "exact":
+        words.append(limit.precision)
     if limit.on_missing is not None:
         words.append(f"without {limit.header}: {limit.on_missing}")
     if limit.shadow:

@@ -58,8 +58,8 @@ class TokenBucket(_Limit):
     burst: int = Field(default_factory=lambda own: own["rate"].count, ge=1, le=10**9)
     algorithm: Literal["token-bucket"] = "token-bucket"
     precision: Literal["exact", "leased"] = "exact"
-    """`leased`: workers borrow tokens in batches, so that a hot key costs fewer trips to the store;
-    a few more than allowed may pass."""
+    """`leased`: where all limits of a request say so, workers borrow tokens in batches, so that a
+    hot key costs few trips to the store; up to a tenth of the burst more may pass."""
 
     @model_validator(mode="after")
     def _is_countable(self) -> "TokenBucket":
@@ -68,6 +68,7 @@ class TokenBucket(_Limit):
         if self.burst * self.rate.period_s > f.FILL_S_MAX * self.rate.count:
             right = "a burst fills within ten years at its rate; lower it"
             raise Wrong(right, fields=("burst", "rate"))
+        _check_lent(self)
         return self
 
 
@@ -96,6 +97,8 @@ class Quota(_Limit):
     """The day on which a month begins; in a shorter month, its last day."""
     notify: tuple[f.Share, ...] = ()
     """The spent shares at which webhooks are told, such as [0.8, 1.0]."""
+    precision: Literal["exact", "leased"] = "exact"
+    """`leased`: as of a token bucket; up to a tenth of the quota more may pass."""
 
     @model_validator(mode="after")
     def _fits_its_period(self) -> "Quota":
@@ -106,6 +109,10 @@ class Quota(_Limit):
         if self.time_zone != "UTC" and period not in _ZONED:
             right = f"a {period} is the same in every time zone; leave time_zone out"
             raise Wrong(right, fields=("time_zone",))
+        if self.precision == "leased" and (self.billing_day != 1 or self.time_zone != "UTC"):
+            right = "leased counts in months of UTC; write exact, or leave the other out"
+            raise Wrong(right, fields=("precision",))
+        _check_lent(self)
         return self
 
 
@@ -196,6 +203,12 @@ CheckedEntry = Annotated[
     Discriminator(kind_of),
 ]
 """An entry where a lower level may have a limit to take away."""
+
+
+def _check_lent(limit: TokenBucket | Quota) -> None:
+    if limit.precision == "leased" and (limit.shadow or limit.unit != REQUESTS):
+        right = "leased counts requests and refuses; write exact, or leave shadow and unit out"
+        raise Wrong(right, fields=("precision",))
 
 
 def _check_rate(rate: Rate) -> None:

@@ -109,6 +109,7 @@ class QuotaBody(_LimitBody):
     """The day on which a month begins."""
     notify: Annotated[list[Share], Field(max_length=8)] | None = None
     """The spent shares at which webhooks are told."""
+    precision: Literal["exact", "leased"] | None = None
 
 
 class ConcurrencyBody(_LimitBody):

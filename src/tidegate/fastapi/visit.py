@@ -78,7 +78,13 @@ class Home:
             costs = RouteCosts(cost)
             on_route = parts.subjects.on(route, costs.units)
             limit = Limit(
-                parts.limiter, parts.leases, on_route, parts.signals, costs, needs_caller=True
+                parts.limiter,
+                parts.borrower,
+                parts.leases,
+                on_route,
+                parts.signals,
+                costs,
+                needs_caller=True,
             )
             found = self._limits[name, cost] = route, limit
         return found

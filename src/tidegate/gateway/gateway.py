@@ -116,6 +116,7 @@ class Gateway:
             parts = parts_of(self.config, store, cache, self._directory)
             opened.callback(parts.resolver.close)
             opened.callback(parts.leases.close)
+            opened.callback(parts.borrower.close)
             opened.push_async_callback(parts.signals.aclose)
             opened.callback(parts.limiter.degraded.close)
             snapshot = compile_snapshot(self.config, parts, self._recorder)

@@ -8,6 +8,7 @@ from tidegate.gateway.snapshot import largest_body_bytes
 from tidegate.identity import KeyResolver
 from tidegate.policies import AuthThrottle, LimitSignals, Parts, Subjects
 from tidegate.rate_limiter import Limiter
+from tidegate.rate_limiter.borrowing import Borrower
 from tidegate.rate_limiter.lease_keeper import LeaseKeeper
 from tidegate.store import Store
 from tidegate.webhooks import Notices, Outbox
@@ -21,6 +22,7 @@ def parts_of(config: Config, store: Store, cache: Cache | None, directory: Path)
         listen,
         KeyResolver(config, store),
         limiter,
+        Borrower(limiter, lambda: limiter.degraded.workers),
         LeaseKeeper(limiter),
         Subjects(limiter, listen.trusted_proxies, config.limits),
         LimitSignals(_notices(config, store)),

@@ -20,6 +20,7 @@ from tidegate.policies.limit_signals import LimitSignals
 from tidegate.policies.limit_subjects import RouteSubjects, Subjects
 from tidegate.policies.policy import Context, Next, Request
 from tidegate.rate_limiter import Costs, Decision, Limiter, Subject
+from tidegate.rate_limiter.borrowing import Borrower
 from tidegate.rate_limiter.degraded import DEFAULT
 from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.lease_keeper import LeaseKeeper
@@ -35,6 +36,7 @@ class Limit:
     def __init__(
         self,
         limiter: Limiter,
+        borrower: Borrower,
         leases: LeaseKeeper,
         subjects: RouteSubjects,
         signals: LimitSignals,
@@ -44,6 +46,7 @@ class Limit:
     ) -> None:
         self.subjects = subjects
         self._limiter = limiter
+        self._borrower = borrower
         self._leases = leases
         self._signals = signals
         self._known = subjects.known
@@ -65,6 +68,8 @@ class Limit:
         if subject.limits:
             costs = self._fixed or self.costs.of(request, subject)
             context.counted = subject, costs
+            if subject.lent_max and self._is_lent(subject, costs, context):
+                return
             if subject.refusals and (refusal := standing(subject, costs, context.started_at)):
                 self._refuse(refusal, context)
             context.pending_limits = self._limiter.ask(subject, costs)
@@ -72,7 +77,8 @@ class Limit:
     def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
         context = request.context
         if context.pending_limits is None:
-            self.ask(request, context)
+            if context.decision is None:
+                self.ask(request, context)
             if context.pending_limits is None:
                 return call_next(request)
         return self._decided(request, context, call_next)
@@ -116,6 +122,17 @@ class Limit:
         answer = call_next(request)
         return answer if isinstance(answer, Response) else await answer
 
+    def _is_lent(self, subject: Subject, costs: Costs, context: Context) -> bool:
+        """Decide by tokens that this worker holds, if it holds enough."""
+        decision = self._borrower.take(subject, costs, context.started_at)
+        if decision is None:
+            return False
+        context.decided_at = perf_counter()
+        context.decision = decision
+        if subject.is_told:
+            self._signals.seen(context, subject, decision)
+        return True
+
     def _refuse(self, refusal: Decision, context: Context) -> NoReturn:
         """Refuse as the store did a moment ago."""
         context.decided_at = perf_counter()
@@ -158,6 +175,7 @@ class Limit:
 def build(
     route: Route,
     limiter: Limiter,
+    borrower: Borrower,
     leases: LeaseKeeper,
     subjects: Subjects,
     signals: LimitSignals,
@@ -167,4 +185,4 @@ def build(
     on_route = subjects.on(route, costs.units)
     if not route.auth and not on_route.has_any():
         return None
-    return Limit(limiter, leases, on_route, signals, costs, needs_caller=bool(route.auth))
+    return Limit(limiter, borrower, leases, on_route, signals, costs, needs_caller=bool(route.auth))

@@ -33,6 +33,7 @@ from tidegate.policies.limit_signals import LimitSignals
 from tidegate.policies.limit_subjects import Subjects
 from tidegate.policies.policy import Ask, Layer, Next, Policy, Request
 from tidegate.rate_limiter import Limiter
+from tidegate.rate_limiter.borrowing import Borrower
 from tidegate.rate_limiter.lease_keeper import LeaseKeeper
 from tidegate.upstream import AnyUpstream
 
@@ -44,6 +45,7 @@ class Parts:
     listen: Listen
     resolver: KeyResolver
     limiter: Limiter
+    borrower: Borrower
     leases: LeaseKeeper
     subjects: Subjects
     signals: LimitSignals
@@ -73,7 +75,7 @@ def ordered(
             authenticate.build(parts.resolver, entitlement, parts.throttle, proxies),
         )
     yield from _own(route, "limit", parts)
-    limiting = parts.limiter, parts.leases, parts.subjects, parts.signals
+    limiting = parts.limiter, parts.borrower, parts.leases, parts.subjects, parts.signals
     costs = RouteCosts.of_route(route, proxies, parts.directory)
     if limited := limit.build(route, *limiting, costs):
         yield "limit", limited

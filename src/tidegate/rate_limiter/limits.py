@@ -21,11 +21,13 @@ from tidegate.rate_limiter.header_fields import (
 )
 from tidegate.rate_limiter.numbers import (
     IDENTITY_BYTES,
+    LENT,
     UNITS_MAX,
     capacity,
     described,
     identity,
     is_lease,
+    is_lent,
     is_packed,
     is_plain,
     near_at,
@@ -90,6 +92,8 @@ class Subject:
     """Which of the limits are in header fields: those that are not in the shadow."""
     policy_field: HeaderField
     service_limit_format: bytes
+    lent_max: int
+    """How many tokens workers may hold together; 0: they borrow none."""
     near_at: tuple[int, ...]
     """For each limit how much remaining is near, -1: it is not told; empty where none is."""
     is_told: bool
@@ -177,6 +181,7 @@ def compiled_subject(
         shown=tuple(index for index, limit in enumerate(limits) if not limit.shadow),
         policy_field=policy_field(list(map(_policy_item, shown))),
         service_limit_format=service_limit_format(limit.name for limit in shown),
+        lent_max=min(capacities) // LENT if plain and limits and all(map(is_lent, limits)) else 0,
         near_at=tuple(map(near_at, limits)) if any(limit.warn_at for limit in limits) else (),
         is_told=any(map(_is_told, limits)),
         first_lease=sum(not is_lease(limit) for limit in limits),

@@ -16,6 +16,8 @@ UNITS_MAX: Final = 16
 COST_BYTES: Final = 4
 COST_MAX: Final = 2 * 10**9
 """Two of the largest capacities: more than any settlement can charge."""
+LENT: Final = 10
+"""Workers may hold one part in so many of the smallest capacity, all of them together."""
 SHADOW: Final = 128
 WINDOW: Final = 16
 LEASE: Final = 32
@@ -78,6 +80,11 @@ def is_plain(limit: Limit) -> bool:
     if isinstance(limit, Quota):
         return calendar_of(limit) is None
     return isinstance(limit, TokenBucket)
+
+
+def is_lent(limit: Limit) -> bool:
+    """Return whether workers may borrow its tokens."""
+    return isinstance(limit, TokenBucket | Quota) and limit.precision == "leased"
 
 
 def is_packed(limit: Limit) -> bool:
