@@ -74,8 +74,13 @@ async def _run(link: SupervisorLink, assignment: Assignment) -> int:
             gateway.telemetry.sources.append(connection_readings(lambda: server.connections))
             await server.start(link.listener)
             node = Node.here("worker", __version__, assignment.config)
-            note_workers = gateway.parts.limiter.degraded.note_workers
-            await stack.enter_async_context(announced(gateway.store, node, note_workers))
+            degraded = gateway.parts.limiter.degraded
+            degraded.note_workers(assignment.workers)
+
+            def note_serving(nodes: int) -> None:
+                degraded.note_workers(max(nodes, assignment.workers))  # some may not be up yet
+
+            await stack.enter_async_context(announced(gateway.store, node, note_serving))
             if assignment.admin_token is None:  # there is no control process that delivers
                 await stack.enter_async_context(webhooks_delivered(gateway))
         except EXPLAINED as error:

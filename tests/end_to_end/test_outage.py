@@ -6,6 +6,8 @@ load too: if each one waited for the store's deadline, more than one in four wou
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,3 +85,24 @@ async def test_an_outage_is_never_a_401_and_health_tells_it(
         assert (await gateway.get("/api/v1/test", unknown)).status == 401
     said = gateway.said()
     assert 1 <= said.count("decided without the store") <= 2  # one line for each worker
+
+
+async def test_a_worker_that_comes_during_an_outage_knows_that_it_is_one_of_two(
+    running_gateway: Any, clients: Any
+) -> None:
+    """Pain point 3: limits multiply by replica, here by those that a reload brings."""
+    gateway = running_gateway()
+    assert (await gateway.get("/api/v1/test", KNOWN)).status == 200
+    server = int((gateway.data_dir / "server.lock").read_text())
+    os.kill(server, signal.SIGSTOP)
+    try:
+        old = gateway.workers()
+        gateway.signal(signal.SIGHUP)
+        await clients.eventually(lambda: not old & gateway.workers(), 30)
+        strict = "X-API-Key: exact_user\r\n"  # 100, of which each worker has the half
+        answer = await gateway.get("/api/v1/test", strict)
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert answer.status == 200
+    assert b"tidegate-degraded: local" in answer.head
+    assert b"x-ratelimit-remaining: 49" in answer.head

@@ -186,8 +186,9 @@ class GatewayRun:
     def _packed(self, config: Config) -> bytes:
         has_admin = self.config.admin.enabled
         token = admin_token(self.data_dir, self.settings) if has_admin else None
+        settings = self.settings
         return Assignment(
-            config, self.data_dir, self.settings.debug, self.settings.app_name, token
+            config, self.data_dir, settings.debug, settings.app_name, token, self.workers or 1
         ).packed()
 
 

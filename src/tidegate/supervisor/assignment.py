@@ -26,6 +26,8 @@ class Assignment:
     app_name: str = "tidegate"
     admin_token: SecretStr | None = None
     """What the admin API asks for; None: there is no admin API."""
+    workers: int = 1
+    """How many this one is among, on its machine."""
 
     def packed(self) -> bytes:
         return pickle.dumps(self, protocol=pickle.HIGHEST_PROTOCOL)
