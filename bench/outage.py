@@ -39,6 +39,8 @@ PATH: Final = "/try"
 FOUND_OUT_S: Final = 0.25
 """Two deadlines of the store and what a busy machine adds: from then on nobody waits."""
 WAIT_MAX_S: Final = 0.05
+SHARE: Final = 0.95
+"""Of the requests, beside their half: what is beyond is the busy machine's."""
 MODES: Final = ("local", "open", "closed")
 EXPECTED: Final = {"local": {200, 429}, "open": {200, 429}, "closed": {200, 429, 503}}
 
@@ -172,14 +174,14 @@ def objections(row: Row) -> list[str]:
     against = []
     if odd := {one.status for one in row.run} - EXPECTED[row.mode]:
         against.append(f"{named}: answers were {sorted(odd)}")
-    if (waited_s := _at(0.99, row.part("found out"))) > WAIT_MAX_S:
-        against.append(f"{named}: one in 100 waited {waited_s * 1000:.0f} ms")
+    if (waited_s := _at(SHARE, row.part("found out"))) > WAIT_MAX_S:
+        against.append(f"{named}: one in 20 waited {waited_s * 1000:.0f} ms")
     return against
 
 
 def table(rows: Sequence[Row]) -> str:
     lines = [
-        "| the store | `on_store_failure` | p50/p99 ms before | first 250 ms | during | after "
+        "| the store | `on_store_failure` | p50/p95 ms before | first 250 ms | during | after "
         "| admitted/s before | during | after | 503 | over, worst stretch |",
         "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
@@ -203,7 +205,7 @@ def _line(row: Row) -> str:
 
 
 def _latency(answers: Sequence[Answered]) -> str:
-    return f"{_at(0.5, answers) * 1000:.1f}/{_at(0.99, answers) * 1000:.1f}"
+    return f"{_at(0.5, answers) * 1000:.1f}/{_at(SHARE, answers) * 1000:.1f}"
 
 
 def _at(share: float, answers: Sequence[Answered]) -> float:
