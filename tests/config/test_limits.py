@@ -265,13 +265,14 @@ tenants:
         ),
         (
             "plans: {pro: {limits: [{name: a, rate: 5/s, unit: token}]}}",
-            'plans.pro.limits[0].unit: found "token", which any route does not cost, so that it '
-            'would never count, did you mean "tokens"?',
+            'plans.pro.limits[0].unit: found "token", in which no route has a cost, so that '
+            'it would never count, did you mean "tokens"?',
         ),
         (
             "plans: {pro: {routes: {search: {limits: [{name: a, rate: 5/s, unit: tokens}]}}}}",
-            'plans.pro.routes.search.limits[0].unit: found "tokens", which the route search does '
-            "not cost, so that it would never count; say what requests cost under costs of a route",
+            'plans.pro.routes.search.limits[0].unit: found "tokens", in which the route search '
+            "has no cost, so that it would never count; say what requests cost under costs of a "
+            "route",
         ),
         (
             "plans: {pro: {routes: {serch: {rate: 5/s}}}}",

@@ -107,18 +107,18 @@ def _units_are_cost(root: Mapping, problems: Problems) -> None:
     routes = _routes_by_name(root)
     everywhere = {unit for route in routes.values() for unit in _units_of(route)}
     for route in routes.values():
-        _check_units(each(route, "limits", "*"), _units_of(route), "this route", problems)
+        _check_units(each(route, "limits", "*"), _units_of(route), "this route has no", problems)
     for name, said in fields_at(root, "plans", "*", "routes"):
         if name in routes:
             own = _units_of(routes[name])
-            _check_units(each(said, "limits", "*"), own, f"the route {name}", problems)
+            _check_units(each(said, "limits", "*"), own, f"the route {name} has no", problems)
     for place in (
         ("limits",),
         ("plans", "*", "limits"),
         ("tenants", "*", "limits"),
         ("tenants", "*", "keys", "*", "limits"),
     ):
-        _check_units(each(root, *place, "*"), everywhere, "any route", problems)
+        _check_units(each(root, *place, "*"), everywhere, "no route has a", problems)
 
 
 def _somebody_is_told(root: Mapping, problems: Problems) -> None:
@@ -141,14 +141,14 @@ def _somebody_is_told(root: Mapping, problems: Problems) -> None:
             problems.add(node.mark, node.path, message)
 
 
-def _check_units(limits: Iterator[Node], units: set[str], whose: str, problems: Problems) -> None:
+def _check_units(limits: Iterator[Node], units: set[str], nobody: str, problems: Problems) -> None:
     for limit in limits:
         for node in each(limit, "unit"):
             unit = text_of(node)
             if unit is not None and unit != REQUESTS and unit not in units:
                 hint = did_you_mean(unit, units) if may_be_quoted(node) else ""
                 message = (
-                    f"found {found(node)}, which {whose} does not cost, so that it would never "
+                    f"found {found(node)}, in which {nobody} cost, so that it would never "
                     f"count{hint or '; say what requests cost under costs of a route'}"
                 )
                 problems.add(node.mark, node.path, message)
