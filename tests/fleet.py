@@ -110,6 +110,7 @@ class Cluster:
             client.execute_command("CLUSTER ADDSLOTSRANGE", *slots)
         for epoch, client in enumerate(clients, start=1):
             client.execute_command("CLUSTER SET-CONFIG-EPOCH", epoch)
+        for client in clients:
             for other in self.servers:
                 client.execute_command("CLUSTER MEET", "127.0.0.1", other.port)
         ids = [client.execute_command("CLUSTER MYID") for client in clients]

@@ -139,13 +139,22 @@ class ClusterConnection:
         await asyncio.gather(*(server.aclose() for server in servers.values()), *self._closing)
 
     def _apply(self) -> None:
-        """Have a connection to each primary of the topology's view, and send slots there."""
-        by_slot: list[Connection | None] = [None] * SLOTS
+        """Have a connection to each primary of the topology's view, and send slots there.
+
+        What a view does not say stays: between two servers, for a moment, a slot is nobody's. Who
+        had a slot keeps it until the link to its new server is there, and refers to that one.
+        """
+        by_slot = list(self._by_slot)
         view = self._topology.view
         for shard in view:
             server = self._server(shard.primary)
             for first, last in shard.ranges:
-                by_slot[first : last + 1] = [server] * (last - first + 1)
+                before = by_slot[first : last + 1]
+                by_slot[first : last + 1] = (
+                    [server] * len(before)
+                    if server.is_up
+                    else [one if one is not None and one.is_up else server for one in before]
+                )
         self._by_slot = by_slot
         self._primaries = tuple(self._servers[shard.primary] for shard in view)
         for place in self._servers.keys() - {shard.primary for shard in view}:
@@ -179,13 +188,15 @@ class ClusterConnection:
 
     def _let_go(self, place: Place) -> None:
         del self._retiring[place]
-        closing = asyncio.create_task(self._servers.pop(place).aclose())
+        server = self._servers.pop(place)
+        self._by_slot = [None if one is server else one for one in self._by_slot]
+        closing = asyncio.create_task(server.aclose())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
     def _server_up(self) -> None:
         self._parked.send_soon()
-        self._changed.set()
+        self._apply()
 
     def _server_ended(self) -> None:
         self._topology.refresh()
@@ -209,18 +220,22 @@ class ClusterConnection:
             return False
         server = self._server(told.place)
         if told.is_moved:
-            self._by_slot[told.slot] = server
             self._topology.refresh()
-        elif server not in self._primaries:
+        if server not in self._primaries:
             self._retire(told.place)  # unless the topology names it until then
         if not server.is_up:
+            routed.place = told.place if told.is_moved else None
             return self._parked.add(waiter, deadline, routed)
+        if told.is_moved:
+            self._by_slot[told.slot] = server
         server.forward(waiter, deadline, routed, is_asking=not told.is_moved)
         return True
 
     def _route(self, waiter: asyncio.Future[Any], deadline: float, routed: Routed) -> bool:
         """Send what was parked; False if its server is not there yet."""
         server = self._by_slot[routed.slot]
+        if routed.place is not None:
+            server = self._servers.get(routed.place)
         if server is None or not server.is_up:
             return False
         server.forward(waiter, deadline, routed, is_asking=False)

@@ -32,7 +32,7 @@ Redirect = Callable[[str, asyncio.Future[Any], float, Repeatable], bool]
 class Routed:
     """A command on its way through a Cluster."""
 
-    __slots__ = ("_call", "command", "hops", "slot")
+    __slots__ = ("_call", "command", "hops", "place", "slot")
 
     def __init__(
         self, command: bytes, slot: int, *, hops: int = 0, call: Repeatable | None = None
@@ -40,6 +40,8 @@ class Routed:
         self.command = command
         self.slot = slot
         self.hops = hops
+        self.place: Place | None = None
+        """Whose it is, once there is a link to it; None: whoever has the slot then."""
         self._call = call
 
     @classmethod
