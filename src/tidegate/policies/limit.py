@@ -105,12 +105,13 @@ class Limit:
             ) from error
         else:
             decision = self._limiter.decision(subject, costs, reply)
-            last = subject.last
-            last[0], last[1] = decision.figures, perf_counter()
         finally:
             del answer  # it holds what it failed with, which leads back here: a circle
-        context.decided_at = perf_counter()
+        context.decided_at = decided_at = perf_counter()
         context.decision = decision
+        if decision.degraded is None:
+            last = subject.last
+            last[0], last[1] = decision.figures, decided_at
         if subject.is_told:
             self._signals.seen(context, subject, decision)
         if not decision.allowed:
