@@ -2,10 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from tests.rate_limiter.test_model import limit_named, starts
 from tidegate.config.schema import Limit, Quota, SlidingWindow, TokenBucket
 from tidegate.config.units import Rate
 from tidegate.rate_limiter import Counter, Subject, caller_counters
@@ -35,6 +39,41 @@ def heard(who: Subject, *remaining: int, at: float = 1.0) -> Subject:
 
 def shared(burst: int = 10) -> TokenBucket:
     return TokenBucket(name="shared", rate=Rate(1, "hour"), burst=burst, per="tenant")
+
+
+@st.composite
+def any_limit(draw: st.DrawFn, name: str) -> Limit:
+    windows = st.builds(
+        SlidingWindow,
+        name=st.just(name),
+        rate=st.builds(
+            Rate, st.sampled_from([1, 3, 12, 1000, 1001, 5000]), st.sampled_from(["second", "hour"])
+        ),
+        algorithm=st.just("sliding-window"),
+    )
+    limit: Limit = draw(st.one_of(limit_named(name), windows))
+    unit = draw(st.sampled_from(["requests", "requests", "tokens"]))
+    return limit.model_copy(update={"shadow": draw(st.booleans()), "unit": unit})
+
+
+any_plan = st.lists(st.sampled_from("abcd"), min_size=1, max_size=4, unique=True).flatmap(
+    lambda names: st.tuples(*map(any_limit, names))
+)
+forward = st.one_of(st.integers(0, 3), st.integers(0, 3 * SECOND), st.integers(0, 4000 * SECOND))
+both_costs = st.tuples(st.integers(1, 20), st.integers(0, 900))
+callers = count()
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(any_plan, starts, st.lists(st.tuples(forward, both_costs), max_size=25))
+def test_a_worker_that_is_alone_answers_as_the_script_does(decide, limits, now, steps) -> None:
+    state = b"tg:limits:{local}:k:%d" % next(callers)
+    who = compiled_subject((Counter(state, limits),), ("requests", "tokens"))
+    local = of_one_worker()
+    for move, costs in steps:
+        now += move
+        reply = decide(who, costs if not who.is_plain else costs[:1], now)
+        assert local.decide(who, costs, now, now) == list(reply)
 
 
 def test_all_who_count_in_a_state_share_its_part_and_the_lowest_word_holds() -> None:
