@@ -71,7 +71,7 @@ class Admin(Model):
 
 class Redis(Model):
     url: f.RedisUrl = "embedded"
-    """`embedded`, or a URL: redis://, rediss://, unix://."""
+    """`embedded`, or a URL: redis://, rediss://, unix://, redis+sentinel://, redis+cluster://."""
     timeout: f.Timeout = 0.05
     """How long a request waits for the store."""
 
@@ -241,6 +241,9 @@ class Config(Model):
     webhooks: Webhooks | None = None
     limits: tuple[CheckedLimit, ...] = ()
     """For everybody, on every route."""
+    retry_jitter: float = Field(0.0, ge=0, le=1)
+    """Retry-After of a 429 is longer by up to this share of the wait, a minute at most, by chance:
+    so clients that were refused together do not come back together."""
     plans: dict[f.Name, Plan] = Field({})
     tenants: tuple[Tenant, ...] = ()
     services: tuple[Service, ...] = Field(min_length=1)

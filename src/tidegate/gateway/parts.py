@@ -16,7 +16,7 @@ from tidegate.webhooks import Notices, Outbox
 
 def parts_of(config: Config, store: Store, cache: Cache | None, directory: Path) -> Parts:
     """`directory` is where relative paths of the configuration start."""
-    listen, limiter = config.listen, Limiter(store)
+    listen, limiter = config.listen, Limiter(store, config.retry_jitter)
     rate = listen.auth_failures
     return Parts(
         listen,

@@ -117,7 +117,7 @@ class Limit:
         if not decision.allowed:
             if decision.stands_s and not subject.is_told:
                 remember(subject, costs, decision, context.started_at)
-            raise decision.error()
+            raise decision.error(self._limiter.retry_jitter)
         if decision.lease is not None:
             return await self._held(decision.lease, request, call_next)
         answer = call_next(request)
@@ -138,7 +138,7 @@ class Limit:
         """Refuse as the store did a moment ago."""
         context.decided_at = perf_counter()
         context.decision = refusal
-        raise refusal.error()
+        raise refusal.error(self._limiter.retry_jitter)
 
     def _give_back(self, subject: Subject, costs: Costs, answer: Future[Any]) -> None:
         """End the lease that may be in an answer which came too late to be looked at."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tidegate.http.headers import HeaderField
+from tidegate.rate_limiter.errors import CostExceedsLimit
 from tidegate.rate_limiter.header_fields import INTEGER_MAX
 from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.limits import Costs, Subject
 from tidegate.rate_limiter.plain_decision import (
-    CostExceedsLimit,
     Decision,
     LimitState,
     plain_decision,

@@ -50,7 +50,9 @@ says: twice the default deadline."""
 class Limiter:
     """Decides, and forgets on demand. Holds no state: all of it is in the store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, retry_jitter: float = 0.0) -> None:
+        """`retry_jitter` is the share by which Retry-After may be longer than the wait."""
+        self.retry_jitter = retry_jitter
         self._store = store
         self._call = store.call
         self.degraded = Degraded(store, self._charge)

@@ -6,30 +6,20 @@ refusal or a log needs is worked out when asked for.
 """
 
 from dataclasses import dataclass
+from random import random
 from typing import Any, Final
 
-from tidegate.http.errors import GatewayError, StoreUnavailable, TooManyRequests
+from tidegate.http.errors import GatewayError, StoreUnavailable
 from tidegate.http.headers import HeaderField
+from tidegate.rate_limiter.errors import CostExceedsLimit, QuotaExceeded
 from tidegate.rate_limiter.header_fields import INTEGER_MAX
 from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.limits import NO_VIOLATION, Costs, Subject, Violation, violation_of
 from tidegate.store.errors import unavailable
 
 SECOND_US: Final = 10**6
-
-
-class QuotaExceeded(TooManyRequests):
-    """draft-ietf-httpapi-ratelimit-headers-11 registers the type of this problem."""
-
-    type_uri = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-
-
-class CostExceedsLimit(GatewayError):
-    """The request costs more than a limit can ever hold. Not a 429: waiting never helps."""
-
-    status = 403
-    slug = "cost-exceeds-limit"
-    title = "The plan can never admit a request of this cost"
+JITTER_S_MAX: Final = 60.0
+"""A quota of a month shall not keep anybody away for days longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +115,22 @@ class Decision:
         remaining = zip(self._subject.limits, self._figures[::2], near_at, strict=True)
         return tuple(limit.name for limit, left, at in remaining if left <= at)
 
-    def error(self) -> GatewayError:
-        """Return the error that refuses the request. `headers` belong on its answer as well."""
-        if self.retry_after_s is None:
+    def error(self, jitter: float = 0.0) -> GatewayError:
+        """Return the error that refuses the request. `headers` belong on its answer as well.
+
+        `jitter` is the share of the wait that Retry-After may be longer, never shorter.
+        """
+        retry_after_s = self.retry_after_s
+        if retry_after_s is None:
             return CostExceedsLimit(self._never_detail())
+        if jitter:
+            spread_s = min(jitter * retry_after_s, JITTER_S_MAX)
+            # Rounded up or down by chance: a share of a second is some seconds in some answers.
+            retry_after_s += int(random() * spread_s + random())  # noqa: S311 - guards no secret
         violation = self._violation
         return QuotaExceeded(
-            f"Reached: {violation.words}. Try again in {self.retry_after_s} s",
-            headers=((b"retry-after", b"%d" % self.retry_after_s),),
+            f"Reached: {violation.words}. Try again in {retry_after_s} s",
+            headers=((b"retry-after", b"%d" % retry_after_s),),
             members={"violated-policies": violation.names},
         )
 
