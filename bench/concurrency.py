@@ -55,6 +55,8 @@ class Service:
                     self._count(-1)
                 writer.write(ANSWER)
         except (EOFError, ConnectionError):
+            return
+        finally:
             writer.close()
 
     def mean(self) -> float:

@@ -1,6 +1,7 @@
 """The service counts what it has in hand, however its callers come and go."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -8,7 +9,9 @@ from bench import concurrency
 from bench.concurrency import Found, Service, table
 
 
-async def test_what_is_in_hand_at_once_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_in_hand_at_once_is_counted(
+    monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., Awaitable[None]]
+) -> None:
     monkeypatch.setattr(concurrency, "TAKES_S", 0.05)
     service = Service()
     async with await asyncio.start_server(service, "127.0.0.1", 0) as server:
@@ -19,10 +22,13 @@ async def test_what_is_in_hand_at_once_is_counted(monkeypatch: pytest.MonkeyPatc
             writer.write(b"GET / HTTP/1.1\r\n\r\n")
             answer = await reader.readuntil(b"ok")
             writer.close()
+            await writer.wait_closed()
             return answer
 
         await asyncio.gather(ask(), ask(), ask())
         assert await ask() == concurrency.ANSWER
+        # The service has seen all of them go.
+        await eventually(lambda: asyncio.all_tasks() == {asyncio.current_task()})
     assert (service.in_hand, service.most) == (0, 3)
     assert 0 < service.mean() < 3
 
