@@ -67,7 +67,7 @@ ROWS: Final[dict[str, Row]] = {
         "throttled-py, token bucket", "a clock of whole seconds; one limit a call"
     ),
     "throttled-gcra": Row(
-        "throttled-py, GCRA", "fractions of a token rounded in doubles; one limit a call"
+        "throttled-py, GCRA", "keeps its time to 14 digits, a microsecond; one limit a call"
     ),
     "pyrate": Row(
         "pyrate-limiter, Redis bucket",
