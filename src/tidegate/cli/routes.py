@@ -21,7 +21,6 @@ from tidegate.cli.inputs import (
 )
 from tidegate.cli.operations import admin_client
 from tidegate.cli.output import print_json, print_line, print_note, print_table
-from tidegate.config.costs import as_told
 
 if TYPE_CHECKING:
     from tidegate.cli.admin_client import AdminClient
@@ -110,6 +109,8 @@ async def _compiled(config: "Config", data_dir: Path) -> "tuple[CompiledRoute, .
 
 
 def _route(compiled: "CompiledRoute") -> dict[str, Any]:
+    from tidegate.config.costs import as_told
+
     route = compiled.route
     return {
         "name": route.name,
