@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -40,7 +41,7 @@ class Server:
 
     def __init__(self, port: int, directory: Path, command: list[str]) -> None:
         self.port = port
-        self.client = redis.Redis(port=port, socket_timeout=5, decode_responses=True)
+        self.client: Any = redis.Redis(port=port, socket_timeout=5, decode_responses=True)
         self._directory = directory
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
@@ -168,22 +169,23 @@ class Cluster:
             views.add(repr(sorted((entry[0], entry[2][1]) for entry in slots)))
         return len(views) == 1
 
-    def _knows(self, client: "redis.Redis", count: int) -> bool:
+    def _knows(self, client: Any, count: int) -> bool:
         info = client.execute_command("CLUSTER INFO")
         return int(info["cluster_known_nodes"]) == count and info["cluster_state"] == "ok"
 
-    def _somebody(self) -> "redis.Redis":
+    def _somebody(self) -> Any:
         for server in self.servers:
             with suppress(redis.ConnectionError, redis.TimeoutError):
                 server.client.ping()
                 return server.client
         raise AssertionError("no node answers")
 
-    def _slots(self, client: "redis.Redis") -> list[list]:
+    def _slots(self, client: Any) -> list[Any]:
         with client.client() as plain:
             connection = plain.connection
             connection.send_command("CLUSTER", "SLOTS")
-            return connection.read_response()
+            slots: list[Any] = connection.read_response()
+            return slots
 
     def _at(self, port: int) -> Server:
         return next(server for server in self.servers if server.port == port)
@@ -242,25 +244,28 @@ class Sentinels:
         if any(state["flags"] != "master" for state in told):
             return False
         roles = [server.client.execute_command("ROLE") for server in self.servers]
-        return sum(role[0] == "master" for role in roles) == 1
+        return [role[0] for role in roles].count("master") == 1
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(
+    *, node_timeout_ms: int = NODE_TIMEOUT_MS, needs_all_slots: bool = True
+) -> Iterator[Cluster]:
+    options = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(node_timeout_ms)]
+    options += ["--cluster-require-full-coverage", "yes" if needs_all_slots else "no"]
     with ExitStack() as stack:
         ports = free_ports(6, cluster_bus=True)
-        made = Cluster([_server(stack, port, "--cluster-enabled", "yes", "--cluster-node-timeout",
-                                str(NODE_TIMEOUT_MS)) for port in ports])  # fmt: skip
+        made = Cluster([_server(stack, port, *options) for port in ports])
         made.create()
         yield made
 
 
 @contextmanager
-def sentinels() -> Iterator[Sentinels]:
+def sentinels(*, down_after_ms: int = DOWN_AFTER_MS) -> Iterator[Sentinels]:
     with ExitStack() as stack:
         ports = free_ports(6)
         servers = [_server(stack, port) for port in ports[:3]]
-        watchers = [_sentinel(stack, port, ports[0]) for port in ports[3:]]
+        watchers = [_sentinel(stack, port, ports[0], 2, down_after_ms) for port in ports[3:]]
         made = Sentinels(servers, watchers)
         made.create()
         yield made
@@ -270,7 +275,7 @@ def sentinels() -> Iterator[Sentinels]:
 def sentinel_of(port: int) -> Iterator[Server]:
     """A Sentinel that watches whatever listens on `port`, alone."""
     with ExitStack() as stack:
-        sentinel = _sentinel(stack, free_ports(1)[0], port, quorum=1)
+        sentinel = _sentinel(stack, free_ports(1)[0], port, 1, DOWN_AFTER_MS)
         sentinel.start()
         yield sentinel
 
@@ -303,13 +308,13 @@ def _server(stack: ExitStack, port: int, *options: str) -> Server:
     return server
 
 
-def _sentinel(stack: ExitStack, port: int, watched: int, *, quorum: int = 2) -> Server:
+def _sentinel(stack: ExitStack, port: int, watched: int, quorum: int, down_after_ms: int) -> Server:
     directory = _directory(stack)
     config = directory / "sentinel.conf"
     config.write_text(
         f"port {port}\nbind 127.0.0.1\n"
         f"sentinel monitor {SERVICE} 127.0.0.1 {watched} {quorum}\n"
-        f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\n"
+        f"sentinel down-after-milliseconds {SERVICE} {down_after_ms}\n"
         f"sentinel failover-timeout {SERVICE} 3000\n"
     )
     sentinel = Server(port, directory, [server_binary(), str(config), "--sentinel"])
