@@ -8,12 +8,13 @@ import pytest
 
 from tests.webhooks.conftest import SECRET
 from tidegate.config import Config
+from tidegate.config.webhooks import Webhooks
 from tidegate.gateway import explain
 from tidegate.policies import limit_signals
 from tidegate.policies.limit_signals import used_share
 from tidegate.rate_limiter import caller_counters
 from tidegate.telemetry import recent_decisions
-from tidegate.testing import ScriptedUpstream
+from tidegate.testing import ScriptedUpstream, open_kit
 from tidegate.webhooks import Outbox
 
 URL = "http://127.0.0.1:1/hooks"
@@ -218,3 +219,19 @@ async def test_what_is_decided_without_the_store_notifies_of_nothing(notifying):
     decision = parts.limiter.decision(subject, (1,), await parts.limiter.ask(subject, (1,)))
     parts.signals.seen(context, subject, decision)
     assert len(await events(kit)) == 1
+
+
+async def test_on_a_cluster_limits_of_every_slot_are_told(cluster):
+    limits = [
+        {"name": "monthly", "quota": "2/month", "per": "tenant", "notify": [0.5]},
+        {"name": "address", "rate": f"4{SLOW}", "per": "address", "warn_at": 0.5},
+        {"name": "trial", "rate": f"1{SLOW}", "shadow": True},
+    ]
+    webhooks = Webhooks.model_validate({"url": URL, "secret": SECRET})
+    async with open_kit(cluster, plan=limits) as made:
+        config = made.gateway.config.model_copy(update={"webhooks": webhooks})
+        async with open_kit(cluster, config=config) as kit:
+            assert await statuses(kit, 3) == [200, 200, 429]
+            assert [event["share"] for event in await events(kit)] == [0.5]
+            assert told(kit, "tidegate_limit_near") == {"premium\x1faddress": 2}
+            assert told(kit, "tidegate_limit_shadow_refusals")["premium\x1ftrial"] >= 1
