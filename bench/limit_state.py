@@ -13,6 +13,8 @@ import math
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,9 +56,9 @@ local function save_hash(key, records, latest)
 end
 -- Decide ---""",
     ),
-    ("redis.call('GET', KEYS[index]) or ''", "load_hash(KEYS[index], ARGV[index + 2])"),
+    ("call('GET', KEYS[index]) or ''", "load_hash(KEYS[index], ARGV[index + 2])"),
     (
-        "redis.call('SET', KEYS[index], records, 'PXAT', ceil(latest / 1000))",
+        "call('SET', KEYS[index], records, 'PXAT', ceil(latest / 1000))",
         "save_hash(KEYS[index], records, ceil(latest / 1000))",
     ),
 )
@@ -99,24 +101,30 @@ def measure(
     return used_us, size
 
 
+@contextmanager
+def store(binary: str) -> Iterator[redis.Redis]:
+    """A client to a server of its own."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = f"{directory}/s"
+        options = [binary, "--port", "0", "--unixsocket", path, "--save", ""]
+        server = subprocess.Popen(options, stdout=subprocess.DEVNULL)
+        try:
+            while not Path(path).exists():
+                time.sleep(0.01)
+            with redis.Redis(unix_socket_path=path) as client:
+                yield client
+        finally:
+            server.terminate()
+            server.wait()
+
+
 def run(binary: str, calls: int) -> None:
     as_hash = DECIDE.source.decode()
     for old, new in AS_HASH:
         assert as_hash.count(old) == 1, old
         as_hash = as_hash.replace(old, new)
-    forms = {"packed": DECIDE.source, "hash": as_hash.encode()}
-    with tempfile.TemporaryDirectory() as directory:
-        path = f"{directory}/s"
-        arguments = [binary, "--port", "0", "--unixsocket", path, "--save", ""]
-        server = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
-        try:
-            while not Path(path).exists():
-                time.sleep(0.01)
-            with redis.Redis(unix_socket_path=path) as client:
-                report(client, forms, calls)
-        finally:
-            server.terminate()
-            server.wait()
+    with store(binary) as client:
+        report(client, {"packed": DECIDE.source, "hash": as_hash.encode()}, calls)
 
 
 def report(client: redis.Redis, forms: dict[str, bytes], calls: int) -> None:
