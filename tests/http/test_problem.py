@@ -29,7 +29,7 @@ from tidegate.http.errors import TooManyRequests
 def test_members_and_detail_are_said_as_they_are(members, detail):
     expected = {
         "type": "urn:tidegate:problem:quota-exceeded",
-        "title": "The plan's limit is reached",
+        "title": "A limit is reached",
         "status": 429,
         "source": "gateway",
         **({"detail": detail} if detail else {}),

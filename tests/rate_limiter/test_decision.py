@@ -72,7 +72,7 @@ def test_a_refusal_is_a_quota_exceeded_problem_with_the_longest_wait() -> None:
     assert Headers(refused.headers).get(b"x-ratelimit-reset") == b"500"
     assert json.loads(bytes(response.body)) == {
         "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
-        "title": "The plan's limit is reached",
+        "title": "A limit is reached",
         "status": 429,
         "source": "gateway",
         "detail": 'Reached: "steady" (100/second, burst 200, per key), '

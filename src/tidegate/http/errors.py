@@ -126,7 +126,7 @@ class MethodNotAllowed(GatewayError):
 class TooManyRequests(GatewayError):
     status = 429
     slug = "quota-exceeded"
-    title = "The plan's limit is reached"
+    title = "A limit is reached"
 
 
 class PolicyFailed(GatewayError):
