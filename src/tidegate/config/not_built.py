@@ -23,7 +23,7 @@ FIELDS: Final = _sets(
         "redis": "ca_file cluster nodes on_failure password sentinel tls username",
         "plans.*": ("algorithm charge concurrency deny ip_rules price queue services shadow"),
         "limits[]": (
-            "charge cost key match on_store_failure paths queue routes time_zone billing_day"
+            "charge cost key match on_store_failure paths queue routes"
         ),
         "tenants[]": "allow cors expires ip_rules jwt metadata shadow",
         "tenants[].keys[]": ("allow created expires expires_at hash ip_rules metadata plan scopes"),
@@ -47,7 +47,6 @@ FIELDS: Final = _sets(
 VALUES: Final = _sets(
     {
         "services[].routes[].auth[]": "basic hmac jwt mtls oauth2 oidc session",
-        "limits[].algorithm": "sliding-window",
         "limits[].per": "plan region service user",
     }
 )
