@@ -76,6 +76,19 @@ def test_a_worker_that_is_alone_answers_as_the_script_does(decide, limits, now, 
         assert local.decide(who, costs, now, now) == list(reply)
 
 
+def test_a_large_window_shares_entries_as_the_script_does(decide) -> None:
+    large = SlidingWindow(name="w", rate=Rate(1800, "second"), algorithm="sliding-window")
+    who = compiled_subject((Counter(b"tg:limits:{local}:k:large", (large,)),))
+    local = of_one_worker()
+    slot = 1000  # of a second's window a thousandth, in µs
+    admitted = []
+    for at in (0, slot - 1, slot, SECOND, SECOND + slot - 2, SECOND + slot - 1, SECOND + slot):
+        reply = local.decide(who, (600,), NOW + at, NOW)
+        assert reply == list(decide(who, 600, NOW + at))
+        admitted.append(reply[0])
+    assert admitted == [1, 1, 1, 0, 0, 1, 1]
+
+
 def test_all_who_count_in_a_state_share_its_part_and_the_lowest_word_holds() -> None:
     local = of_one_worker()
     one, two = heard(subject("one", shared()), 8), heard(subject("two", shared()), 5, at=2.0)
