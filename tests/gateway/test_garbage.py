@@ -8,8 +8,9 @@ import gc
 
 import pytest
 
-from tidegate.http import Request, Response
+from tidegate.http import Headers, Outcome, Request, Response
 from tidegate.policies import Context
+from tidegate.testing.scripted_upstream import Act
 from tidegate.upstream.body_stream import BodyStream
 
 OURS = (BaseException, BodyStream, Context, Request, Response, asyncio.Task, asyncio.Future)
@@ -52,6 +53,30 @@ async def test_a_refused_key_leaves_no_circle(tidegate_kit, key):
 async def test_a_spent_limit_leaves_no_circle(tidegate_kit):
     spent = [{"name": "steady", "rate": "1/h", "burst": 1}]
     assert await left_by(await tidegate_kit(plan=spent), 429) == []
+
+
+@pytest.mark.parametrize("script", [[(200, {}, b"ok")], [STREAMED]])
+async def test_a_lease_leaves_no_circle(tidegate_kit, script):
+    kit = await tidegate_kit(plan=[{"name": "parallel", "concurrency": 1}])
+    kit.upstream.script = script
+    assert await left_by(kit, 200) == []
+
+
+async def test_a_request_that_holds_no_place_leaves_no_circle(tidegate_kit):
+    kit = await tidegate_kit(plan=[{"name": "parallel", "concurrency": 1}])
+    kit.upstream.script = [[*STREAMED, Act.STALL]]
+    request = Request("GET", b"/api", Headers([(b"x-api-key", b"premium_user")]), host=b"a")
+    response = await kit.gateway.handle(request)
+    assert await left_by(kit, 429) == []
+    await response.aclose(Outcome.ABORTED)
+
+
+@pytest.mark.parametrize(
+    ("per", "status"), [("address", 429), ("header:x-user", 400), ("header:x-api-key", 429)]
+)
+async def test_limits_by_what_requests_tell_leave_no_circle(tidegate_kit, per, status):
+    spent = [{"name": "told", "rate": "1/h", "burst": 1, "per": per}]
+    assert await left_by(await tidegate_kit(plan=spent), status) == []
 
 
 async def test_a_streamed_answer_leaves_no_circle(tidegate_kit):
