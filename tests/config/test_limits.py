@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.config import Config, ConfigError, Rate, differences, load, not_built
+from tidegate.config import Config, ConfigError, Rate, differences, load
 from tidegate.config.costs import FunctionCost, HeaderCost, HeaderSettlement, JsonSettlement
 from tidegate.config.limits import (
     Concurrency,
@@ -34,8 +34,6 @@ Load = Callable[[str], Config]
 @pytest.fixture
 def loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     """Loads what is said before SERVICES, which may be said anew."""
-    monkeypatch.setattr(not_built, "FIELDS", {})
-    monkeypatch.setattr(not_built, "VALUES", {})
     monkeypatch.chdir(tmp_path)
 
     def loaded(text: str) -> Config:

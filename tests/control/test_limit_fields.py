@@ -23,12 +23,6 @@ EVERY_KIND: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def all_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(not_built, "FIELDS", {})
-    monkeypatch.setattr(not_built, "VALUES", {})
-
-
 async def secret(admin: Client, **more: Any) -> dict[str, Any]:
     made = await admin.post("/v1/keys", json={"tenant": "acme", "name": "ci", **more})
     assert made.status_code == 201, made.text

@@ -39,6 +39,9 @@ async def test_what_the_framework_refuses_is_a_problem(
     assert problem["source"] == "gateway"
 
 
+NO_KIND = "a limit is an object with `rate`, `quota` or `concurrency`, or `removes`"
+
+
 async def test_allow_names_every_method_of_the_path(admin: Client) -> None:
     answer = await admin.post("/v1/tenants/demo")
     assert answer.headers["allow"] == "DELETE, GET, PUT"
@@ -50,8 +53,12 @@ async def test_allow_names_every_method_of_the_path(admin: Client) -> None:
         ({"name": "a", "rate": "fast"}, ".rate", "write a count and a period, such as 5/s"),
         ({"name": "a", "quota": 5}, ".quota", "write a count and a period, such as 5/s"),
         ({"name": "a", "rate": "5/s", "quota": "5/s"}, ".quota", "Extra inputs"),
-        ({"name": "a"}, "", "a limit is an object with `rate`, `quota` or `concurrency`, or `removes`"),
-        ("5/s", "", "a limit is an object with `rate`, `quota` or `concurrency`, or `removes`"),
+        (
+            {"name": "a"},
+            "",
+            NO_KIND,
+        ),
+        ("5/s", "", NO_KIND),
     ],
 )
 async def test_a_wrong_limit_is_told_in_the_words_of_its_kind_alone(
