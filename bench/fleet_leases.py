@@ -1,101 +1,105 @@
-"""Leased gateways of a simulated fleet: each borrows tokens of the one store, as many as it expects
-to need for a while, and decides by itself while it has some.
+"""Leased gateways of a simulated fleet: tokens borrowed in batches, by the rules of borrowing.py.
 
-What is borrowed is spent in the store already, so that over any stretch no more than burst +
-rate * time + what was out on loan at its beginning is admitted. What is not used in time goes back.
+A request that finds a token is admitted at once; one that finds none asks the store for itself, and
+nobody waits for a batch. Batches are charged whole or not at all, twice as large when the last was
+used up soon, half when it lasted. A gateway (of one worker) holds its part of a tenth of the burst
+at most, and gives back what it has not used for a while.
 """
 
-from dataclasses import dataclass, field
-from math import ceil
+from dataclasses import dataclass
 from typing import Final
 
-from bench.fleet_model import Fleet, Inputs
+from bench.fleet_model import Exact, Inputs
+from tidegate.rate_limiter.borrowing import IDLE_S, REFUSED_S, SOON_S
+from tidegate.rate_limiter.numbers import LENT
 
-LEASE_S: Final = 0.5
-"""For how long a gateway borrows ahead, and for how long it keeps what it does not use."""
-LOAN_MAX_SHARE: Final = 0.1
-"""Of the burst, for one loan: a fleet that all borrow at once must find something left."""
-MARGIN: Final = 2.0
-"""It asks while what is left lasts for so many ways to the store and back."""
-ASK, GRANT, RETURN = 0, 1, 2
+LEAST: Final = 2
+"""Who could hold fewer borrows nothing."""
+ASK, ANSWERED, SWEEP = -1.0, -2.0, -3.0
 
 
 @dataclass(slots=True)
-class Worker:
-    tokens: int = 0
-    loan: int = 0
-    """Counts the loans: one that is over returns nothing of the next."""
-    is_asking: bool = False
-    refuses_until: float = 0.0
-    waiting: list[float] = field(default_factory=list)
-    asked: int = 0
-    """Requests since the last loan was asked for."""
-    asked_since: float = 0.0
-    demand: float = 0.0
-    """Requests a second, as far as is known."""
+class Purse:
+    asked_at: float
+    borrowed_at: float
+    held: int = 0
+    batch: int = 1
+    is_borrowing: bool = False
+    is_swept: bool = False
+    not_before: float = 0.0
 
 
-class Leased(Fleet):
-    """Asks when what is left would not last for the way to the store and back."""
+class Leased(Exact):
+    """What is asked singly is asked as exact limits do."""
 
     def __init__(self, gateways: int, rate: float, burst: float, inputs: Inputs) -> None:
         super().__init__(gateways, rate, burst, inputs)
-        self.workers = [Worker() for _ in range(gateways)]
+        self.most = int(burst) // LENT // gateways
+        self.purses: dict[int, Purse] = {}
         self.on_loan = self.on_loan_most = 0
 
     def arrive(self, gateway: int, now: float) -> None:
-        worker = self.workers[gateway]
-        worker.asked += 1
-        if worker.tokens:
-            worker.tokens -= 1
+        purse = self.purses.get(gateway)
+        if purse is None or self.most < LEAST:
+            self.purses.setdefault(gateway, Purse(now, now))
+            super().arrive(gateway, now)
+            return
+        asked_at, purse.asked_at = purse.asked_at, now
+        if purse.held:
+            purse.held -= 1
             self.on_loan -= 1
             self.answer(True, now, 0.0)
-        elif now < worker.refuses_until:
-            self.answer(False, now, 0.0)
-        else:
-            worker.waiting.append(now)
-        way_back_s = 2 * self.distance_s(gateway) + self.inputs.store_s
-        is_short = worker.waiting or worker.tokens < MARGIN * worker.demand * way_back_s
-        if is_short and not worker.is_asking and now >= worker.refuses_until:
-            self._ask(gateway, worker, now)
-
-    def _ask(self, gateway: int, worker: Worker, now: float) -> None:
-        elapsed_s = max(now - worker.asked_since, LEASE_S / 8)
-        worker.demand = (worker.demand + worker.asked / elapsed_s) / 2
-        worker.asked, worker.asked_since, worker.is_asking = 0, now, True
-        wanted = max(len(worker.waiting), ceil(worker.demand * LEASE_S) - worker.tokens, 1)
-        wanted = min(wanted, max(1, int(self.burst * LOAN_MAX_SHARE)))
-        self.later(now + self.distance_s(gateway), gateway, ASK, wanted)
+            if purse.held * 2 < purse.batch:
+                self._borrow(gateway, purse, now)
+            return
+        if now - asked_at < SOON_S:
+            self._borrow(gateway, purse, now)
+        super().arrive(gateway, now)
 
     def happen(self, gateway: int, now: float, since: float, count: int) -> None:
         if since == ASK:
             done = self.served_at(0, now)
-            granted = self.buckets[0].take(count, done)
-            self.on_loan += granted
+            lent = self.buckets[0].take_whole(count, done)
+            self.on_loan += lent
             self.on_loan_most = max(self.on_loan_most, self.on_loan)
-            self.later(done + self.distance_s(gateway), gateway, GRANT, granted)
-        elif since == GRANT:
-            self._granted(gateway, now, count)
-        elif count == self.workers[gateway].loan and self.workers[gateway].tokens:
-            left, self.workers[gateway].tokens = self.workers[gateway].tokens, 0
-            self.served_at(0, now)
-            self.buckets[0].give_back(left)
-            self.on_loan -= left
+            self.later(done + self.distance_s(gateway), gateway, ANSWERED, lent)
+        elif since == ANSWERED:
+            self._answered(self.purses[gateway], count)
+        elif since == SWEEP:
+            self._sweep(gateway, self.purses[gateway], now)
+        else:
+            super().happen(gateway, now, since, count)
 
-    def _granted(self, gateway: int, now: float, granted: int) -> None:
-        worker = self.workers[gateway]
-        worker.is_asking = False
-        worker.tokens += granted
-        worker.loan += 1
-        for came_at in worker.waiting:
-            admits = worker.tokens > 0
-            worker.tokens -= admits
-            if admits:
-                self.on_loan -= 1
-            self.answer(admits, now, now - came_at)
-        worker.waiting.clear()
-        if granted == 0:
-            # As the store's Retry-After has it: a token's time, for all that wait alike.
-            worker.refuses_until = now + min(LEASE_S, max(1 / self.rate, LEASE_S / 8))
-        if worker.tokens:
-            self.later(now + LEASE_S, gateway, RETURN, worker.loan)
+    def _borrow(self, gateway: int, purse: Purse, now: float) -> None:
+        if purse.is_borrowing or now < purse.not_before:
+            return
+        lasted_s = now - purse.borrowed_at
+        if lasted_s < SOON_S:
+            purse.batch *= 2
+        elif lasted_s > 2 * SOON_S:
+            purse.batch //= 2
+        purse.batch = max(1, min(purse.batch, self.most - purse.held))
+        if purse.held >= self.most:
+            return
+        purse.is_borrowing, purse.borrowed_at = True, now
+        self.later(now + self.distance_s(gateway), gateway, ASK, purse.batch)
+        if not purse.is_swept:
+            purse.is_swept = True
+            self.later(now + IDLE_S, gateway, SWEEP, 0)
+
+    def _answered(self, purse: Purse, lent: int) -> None:
+        purse.is_borrowing = False
+        purse.held += lent
+        if not lent:
+            purse.not_before, purse.batch = purse.borrowed_at + REFUSED_S, 1
+
+    def _sweep(self, gateway: int, purse: Purse, now: float) -> None:
+        if now - purse.asked_at < IDLE_S or purse.is_borrowing:
+            self.later(now + IDLE_S, gateway, SWEEP, 0)
+            return
+        purse.is_swept = False
+        if purse.held:
+            self.served_at(0, now)
+            self.buckets[0].give_back(purse.held)
+            self.on_loan -= purse.held
+            purse.held = 0

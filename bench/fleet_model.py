@@ -42,6 +42,11 @@ class Bucket:
         self.tokens -= taken
         return taken
 
+    def take_whole(self, wanted: int, now: float) -> int:
+        """Take so many tokens, or none."""
+        self.take(0, now)
+        return self.take(wanted, now) if self.tokens + ROUNDING >= wanted else 0
+
     def give_back(self, count: int) -> None:
         self.tokens = min(self.burst, self.tokens + count)
 

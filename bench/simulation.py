@@ -29,8 +29,8 @@ SIZES: Final = (2, 10, 100, 1000)
 SEED: Final = 5
 SECONDS: Final = 2 * CYCLE_S
 SMALL_SECONDS: Final = 60.0
-BURST_S: Final = 1.0
-"""A bucket holds what flows in so long; a small one twice that."""
+BURST_S: Final = 2.0
+"""A bucket holds what flows in so long."""
 MODES: Final[dict[str, type[Fleet]]] = {
     "exact": Exact,
     "regional": Regional,
@@ -94,8 +94,8 @@ def simulated(inputs: Inputs) -> Iterator[tuple[Place, Figures]]:
 
 def simulate(mode: type[Fleet], traffic: Traffic, gateways: int, inputs: Inputs) -> Figures:
     rate = traffic.rate(gateways)
-    is_small = rate == SMALL_RATE
-    seconds, burst = (SMALL_SECONDS, 2 * rate) if is_small else (SECONDS, BURST_S * rate)
+    seconds = SMALL_SECONDS if rate == SMALL_RATE else SECONDS
+    burst = BURST_S * rate
     fleet = mode(gateways, rate, burst, inputs)
     return figures_of(fleet.run(traffic.arrivals(gateways, seconds, SEED)), burst, seconds)
 
@@ -153,7 +153,7 @@ def described(inputs: Inputs) -> str:
         f"Inputs: the store takes {inputs.store_s * 1e6:.1f} µs for a decision (measured) and "
         f"makes one at a time; one way costs {inputs.near_s * 1e3:g} ms within a region and "
         f"{inputs.far_s * 1e3:g} ms between two (assumed). Seed {SEED}; {SECONDS:g} s of traffic, "
-        f"{SMALL_SECONDS:g} s before the small limit."
+        f"{SMALL_SECONDS:g} s before the small limit; a burst of {BURST_S:g} s' worth."
     )
 
 
