@@ -142,6 +142,16 @@ async def test_addresses_and_headers_count(app: FastAPI) -> None:
     assert await statuses(app, "/users", "/users", client="203.0.113.2", **ada) == [200, 429]
 
 
+async def test_without_the_store_they_go_on_from_what_was_left(app: FastAPI, valkey: Store) -> None:
+    assert await statuses(app, "/search") == [200]
+    await valkey.connection.aclose()
+    answer = await get(app, "/search")
+    assert answer.status_code == 200
+    assert answer.headers["tidegate-degraded"] == "local"
+    assert answer.headers["x-ratelimit-remaining"] == "0"
+    assert await statuses(app, "/search") == [429]
+
+
 @pytest.mark.parametrize("path, status", [("/slow", 200), ("/slow?fails=1", 500), ("/stream", 200)])
 async def test_a_lease_is_held_until_the_endpoints_answer_has_been_sent(
     app: FastAPI, slow: Slow, path: str, status: int
