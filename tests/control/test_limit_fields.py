@@ -108,6 +108,17 @@ async def test_a_keys_limits_change_stay_and_are_heard(
         assert (await caller(config, store, current)).own.key == ()
 
 
+async def test_of_a_change_that_cannot_be_nothing_is_done(admin: Client) -> None:
+    await admin.put("/v1/plans/gold", json={"limits": [STEADY]})
+    await admin.put("/v1/tenants/acme", json={"plan": "gold"})
+    key = await secret(admin)
+    idle = [{"name": "a", "rate": "5/s", "unit": "tokens"}]
+    path = f"/v1/keys/{key['id']}"
+    refused = await admin.patch(path, json={"name": "build", "limits": idle})
+    assert refused.status_code == 422
+    assert (await admin.get(path)).json()["name"] == "ci"
+
+
 async def test_records_of_earlier_versions_still_load(
     admin: Client, config: Config, store: Store
 ) -> None:

@@ -162,6 +162,20 @@ class Repository:
                 return CreatedKey(new, stored, await self._store.wait_durable())
         raise _kept_changing(key_id)
 
+    async def change_key(
+        self, key_id: str, *, name: str | None, limits: tuple[LimitEntry, ...] | None
+    ) -> StoredKey:
+        """Rename the key, limit it, or both; None stays. Raises as these two do, nothing done where
+        the limits cannot be."""
+        if limits is not None:
+            check_limits(self._file, limits)
+        key = await self.get_key(key_id)
+        if name is not None:
+            key = await self.rename_key(key_id, name)
+        if limits is not None:
+            key = await self.limit_key(key_id, limits)
+        return key
+
     async def rename_key(self, key_id: str, name: str) -> StoredKey:
         """Give the key another name. Raises InvalidObject, ReadOnlyObject, ObjectNotFound,
         NameTaken.

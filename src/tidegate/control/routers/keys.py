@@ -114,14 +114,8 @@ async def get_key(key_id: KeyIdInPath, parts: PartsNeeded) -> ShownKey:
 async def change_key(key_id: KeyIdInPath, body: KeyChangeBody, parts: PartsNeeded) -> ShownKey:
     """Give a key another name, or limits of its own. Id, secret and what it has spent stay."""
     refuse_not_built("tenants[].keys[]", body)
-    repository = parts.repository
     limits = None if body.limits is None else checked_limits(body.limits)
-    parts.refuse_unheard(limits or ())
-    key = await repository.get_key(key_id)
-    if body.name is not None:
-        key = await repository.rename_key(key_id, body.name)
-    if limits is not None:
-        key = await repository.limit_key(key_id, limits)
+    key = await parts.repository.change_key(key_id, name=body.name, limits=limits)
     return ShownKey(**_members(parts, key))
 
 
