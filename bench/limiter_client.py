@@ -26,33 +26,61 @@ Ask = Callable[[], Awaitable[Any]]
 
 
 async def tidegate(port: int, *limits: Any) -> Ask:
+    return _exact(*await _tidegate(port, *limits))
+
+
+def tidegate_on(store: Any) -> Ask:
+    """Ask for one bucket, by a store that is open."""
+    return _exact(*_compiled(store, _bucket()))
+
+
+async def _tidegate(port: int, *limits: Any) -> tuple[Any, Any]:
     from pathlib import Path
 
     from tidegate.config.schema import Redis
     from tidegate.store import open_store
 
     settings = Redis(url=f"redis://127.0.0.1:{port}", timeout=5.0)
-    return tidegate_on(await open_store(settings, Path()), *limits)
+    return _compiled(await open_store(settings, Path()), *limits)
 
 
-def tidegate_on(store: Any, *limits: Any) -> Ask:
-    """Ask by a store that is open; without `limits`, for one bucket."""
+def _compiled(store: Any, *limits: Any) -> tuple[Any, Any]:
     from tidegate.rate_limiter import Limiter
     from tidegate.rate_limiter.limits import caller_counters
 
-    limits = limits or (_bucket(),)
     limiter = Limiter(store)
-    subject = limiter.subject(caller_counters("bench", "key", limits))
+    return limiter, limiter.subject(caller_counters("bench", "key", limits))
+
+
+def _exact(limiter: Any, subject: Any) -> Ask:
     costs = (1,)
 
     async def ask() -> bool:
-        return limiter.decision(subject, costs, await limiter.ask(subject, costs)).allowed
+        decision = limiter.decision(subject, costs, await limiter.ask(subject, costs))
+        return bool(decision.allowed)
 
     return ask
 
 
 async def tidegate_bucket(port: int) -> Ask:
-    return await tidegate(port)
+    return await tidegate(port, _bucket())
+
+
+async def tidegate_leased(port: int) -> Ask:
+    from tidegate.rate_limiter.borrowing import Borrower
+
+    limit = _bucket().model_copy(update={"precision": "leased"})
+    limiter, subject = await _tidegate(port, limit)
+    borrower = Borrower(limiter, lambda: 1)
+    costs = (1,)
+
+    async def ask() -> bool:
+        decision = borrower.take(subject, costs, time.perf_counter())
+        if decision is None:
+            decision = limiter.decision(subject, costs, await limiter.ask(subject, costs))
+        return decision.allowed
+
+    return ask
 
 
 async def tidegate_window(port: int) -> Ask:
@@ -137,6 +165,7 @@ OURS: Final[dict[str, Callable[[int], Awaitable[Ask]]]] = {
     "tidegate": tidegate_bucket,
     "tidegate-window": tidegate_window,
     "tidegate-two": tidegate_two,
+    "tidegate-leased": tidegate_leased,
 }
 OTHERS: Final[dict[str, Callable[[int], Awaitable[Ask]]]] = {
     "limits-fixed": limits_fixed,

@@ -24,6 +24,12 @@ def test_a_round_without_the_work_is_no_result(decided: int, refused: int, in_st
         check("limits-moving", decided, refused, in_store)
 
 
+def test_leased_limits_ask_the_store_seldom_but_do() -> None:
+    check("tidegate-leased", 1000, 0, 1)
+    with pytest.raises(Unfit, match="0 in the store"):
+        check("tidegate-leased", 1000, 0, 0)
+
+
 def test_every_row_is_one_that_can_be_started() -> None:
     assert set(ROWS) == {*OURS, *OTHERS, "nginx"}
     assert all(row.lacks for name, row in ROWS.items() if not name.startswith("tidegate"))
