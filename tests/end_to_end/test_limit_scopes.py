@@ -5,6 +5,7 @@ Pain points 1 and 3: bursts that bypass limits, and limits that multiply by the 
 
 import asyncio
 import os
+import random
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -137,6 +138,36 @@ async def test_two_workers_run_no_more_at_a_time_than_the_limit_allows(
     assert answers[200] + answers[429] == ASKED_TIMES
     slow.takes_s = 0.0
     assert [(await gateway.get("/counted", key("key_a"))).status for _ in range(20)] == [200] * 20
+
+
+async def test_clients_that_leave_at_any_moment_keep_no_place(
+    running_gateway: Any, slow: Slow, eventually: Any
+):
+    """Pain point 4, under load: an hour's lease would hide nothing that is not given back."""
+    slow.takes_s = 0.02
+    gateway = running_gateway(
+        workers=2,
+        config=CONFIG.replace("lease: 1s", "lease: 1h"),
+        UPSTREAM=f"http://127.0.0.1:{slow.port}",
+    )
+    request = f"GET /counted HTTP/1.1\r\nHost: a\r\n{key('key_a')}\r\n".encode()
+    moments = random.Random(5)
+
+    async def leave() -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(request)
+        await asyncio.sleep(moments.uniform(0, 0.04))
+        writer.transport.abort()
+
+    for _ in range(40):
+        await asyncio.gather(*(leave() for _ in range(10)))
+    await eventually(lambda: slow.running == 0)
+    slow.takes_s = 0.5
+    async with asyncio.timeout(10):
+        while True:
+            asking = [gateway.get("/counted", key("key_a")) for _ in range(5)]
+            if [answer.status for answer in await asyncio.gather(*asking)] == [200] * 5:
+                break
 
 
 async def test_a_killed_worker_keeps_its_places_no_longer_than_a_lease_lasts(
