@@ -12,7 +12,7 @@ from tidegate.config.precedence import OwnLimits
 from tidegate.gateway.gateway import Gateway
 from tidegate.gateway.limit_rules import Rule, own_limits, rules
 from tidegate.http import GatewayError
-from tidegate.identity import Caller, ObjectNotFound, PlanMissing, Repository, StoredKey
+from tidegate.identity import Caller, ObjectNotFound, PlanMissing, Repository
 
 
 class UnknownRoute(GatewayError):
@@ -76,21 +76,10 @@ async def limits_of_tenant(
         raise PlanMissing(
             f"Tenant {tenant} is on plan {found.plan}, which does not exist"
         ) from None
-    key = None if key_name is None else await _key_named(repository, tenant, key_name)
+    key = None if key_name is None else await repository.key_named(tenant, key_name)
     own = OwnLimits(plan.limits, plan.routes, found.limits, () if key is None else key.limits)
     caller = Caller.of(tenant, plan.name, "", key_name or "", own, plan.allow)
     return _explained(gateway, caller, route)
-
-
-async def _key_named(repository: Repository, tenant: str, name: str) -> StoredKey:
-    after: str | None = ""
-    while after is not None:
-        page = await repository.list_keys(tenant=tenant, after=after)
-        for key in page.items:
-            if key.name == name:
-                return key
-        after = page.next_after
-    raise ObjectNotFound(f"Tenant {tenant} has no key {name}: see `tidegate keys list`")
 
 
 def _explained(gateway: Gateway, caller: Caller, route: str | None) -> LimitsExplained:

@@ -104,6 +104,14 @@ class Repository:
             return self._file.keys_by_path[path]
         return await self._marked((await secrets_of(self._store, key_id)).key)
 
+    async def key_named(self, tenant: str, name: str) -> StoredKey:
+        """Return a tenant's key of this name; raise ObjectNotFound."""
+        path = f"{tenant}/{name}"
+        key = self._file.keys_by_path.get(path) or await self._stored_at(path)
+        if key is None:
+            raise ObjectNotFound(f"Tenant {tenant} has no key {name}: see `tidegate keys list`")
+        return key
+
     async def list_keys(
         self, *, tenant: str | None = None, after: str = "", count: int = 100
     ) -> Page[StoredKey]:
@@ -217,11 +225,7 @@ class Repository:
             outcome = await self._store.run(
                 LIMIT_KEY,
                 (secrets.record, KEY_DIGESTS, *secrets.older_records),
-                (
-                    secrets.digest.hex().encode(),
-                    secrets.path,
-                    limits_to_json(limits).encode(),
-                ),
+                (secrets.digest.hex().encode(), secrets.path, limits_to_json(limits).encode()),
                 ADMIN_TIMEOUT_S,
             )
             if outcome != b"changed":
