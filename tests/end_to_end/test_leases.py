@@ -270,7 +270,7 @@ async def test_cancelled_when_the_decision_is_there_but_unread(door: Any):
     request = Request[Any]("GET", b"/api", headers, host=b"a")
     answer = door.gateway.handle(request)
     asking = asyncio.ensure_future(answer)
-    _, future = request.context.pending_limits
+    future = request.context.pending_limits
     future.add_done_callback(lambda _: asking.cancel())
     await asyncio.wait([asking])
     assert asking.cancelled()
