@@ -202,6 +202,8 @@ def _length(response: Response, *, is_empty: bool) -> int | None:
 def _fields(response: Response, length: int | None) -> list[HeaderField]:
     """Return the fields to send; raise UnsafeResponse if one would end the head early."""
     fields = [field for field in response.headers if field[0] not in _SERVERS_OWN]
+    if response.own is not None:
+        fields += response.own.own_fields()
     if length is not None:
         fields.append((b"content-length", b"%d" % length))
     if breaks_line(b"".join(chain.from_iterable(fields))):

@@ -25,7 +25,7 @@ from tidegate.gateway.parts import parts_of
 from tidegate.gateway.snapshot import CompiledRoute, Snapshot, compile_snapshot, largest_body_bytes
 from tidegate.http import GatewayError, Headers, Outcome, Request, Response
 from tidegate.policies import Context, Parts, RequestIdentity, is_cached
-from tidegate.policies.answer_fields import complete_answer
+from tidegate.policies.answer_fields import complete_answer, complete_error
 from tidegate.rate_limiter import Degraded
 from tidegate.store import Store, open_store
 
@@ -216,7 +216,7 @@ class Gateway:
     def _answered(self, response: Response, request: Request, route: CompiledRoute) -> Response:
         """Complete an answer that has passed all layers, and record it."""
         context = request.context
-        complete_answer(response.headers, context)
+        complete_answer(response, context)
         if context.debug_token is not None:
             self._explain_answer(response.headers, route, context, context.source)
         self._recorder.answered(route.meter, context, request, response)
@@ -228,7 +228,7 @@ class Gateway:
         """Complete the answer that the door will make of `error`, and record it."""
         context = request.context
         if isinstance(error, GatewayError):
-            complete_answer(error.headers, context)
+            complete_error(error, context)
             if context.debug_token is not None and route is not None:
                 self._explain_answer(error.headers, route, context, "gateway")
         recorder = self._recorder
@@ -273,9 +273,9 @@ class Gateway:
             is_up = self._store is not None and self._store.is_up
             response = own_answers.state(request, listen, is_ready=self.is_ready, is_up=is_up)
         except GatewayError as error:
-            complete_answer(error.headers, context)
+            complete_error(error, context)
             raise
-        complete_answer(response.headers, context)
+        complete_answer(response, context)
         return response
 
     async def _told(self, answer: Awaitable[Response], request: Request) -> Response:
@@ -285,6 +285,6 @@ class Gateway:
         except BaseException as error:
             self._failed(error, request)
             raise
-        complete_answer(response.headers, request.context)
+        complete_answer(response, request.context)
         self._recorder.answered(self._recorder.unrouted, request.context, request, response)
         return response

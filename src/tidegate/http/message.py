@@ -6,13 +6,13 @@ backpressure: nothing is read from a peer until somebody asks for the next piece
 the sender announced, and whoever writes the message frames it anew (RFC 9112, section 6).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from enum import Enum
-from typing import Any, Generic, Literal, Self
+from typing import Any, Generic, Literal, Protocol, Self
 
 from typing_extensions import TypeVar
 
-from tidegate.http.headers import FieldBlock, Headers
+from tidegate.http.headers import FieldBlock, HeaderField, Headers
 
 ContextT = TypeVar("ContextT", default=Any)
 """What the pipeline knows about a request beyond HTTP; opaque to this room."""
@@ -96,6 +96,19 @@ class Request(Generic[ContextT]):
         return self.path if self.query is None else b"%b?%b" % (self.path, self.query)
 
 
+class OwnFields(Protocol):
+    """What the gateway itself says on an answer: written by the doors after all other fields.
+
+    Checked by who says it: no line break hides in a name or a value.
+    """
+
+    def own_lines(self) -> bytes:
+        """Return the field lines, with a line break between two."""
+
+    def own_fields(self) -> Sequence[HeaderField]:
+        """Return the same as names and values."""
+
+
 class Response:
     """One response on its way to the client.
 
@@ -112,6 +125,7 @@ class Response:
         "content_length",
         "ends_by_close",
         "headers",
+        "own",
         "reason",
         "status",
     )
@@ -134,6 +148,7 @@ class Response:
         self.body = body
         self.content_length = content_length
         self.reason = reason
+        self.own: OwnFields | None = None
         self.ends_by_close = False
         """Nothing but the end of the sender's connection says that the body is whole."""
         self._closers: list[OnClose] | None = None

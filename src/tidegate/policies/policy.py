@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias
 
 from tidegate import http
 from tidegate.config import Route, Service
-from tidegate.http import Response
+from tidegate.http import HeaderField, Response
 from tidegate.identity import Caller
 from tidegate.rate_limiter import Costs, Decision, Subject
 from tidegate.store import Store
@@ -72,6 +72,18 @@ class Context:
         self.store = store
         self.path = path
         self.started_at = started_at
+
+    def own_lines(self) -> bytes:
+        """Return the lines of `own_fields`, made at once."""
+        decision = self.decision
+        if decision is None or not (told := decision.lines):
+            return b"x-request-id: " + self.request_id
+        return b"%b\r\nx-request-id: %b" % (told, self.request_id)
+
+    def own_fields(self) -> list[HeaderField]:
+        """Return what the gateway says on an answer: its limits, and the id of the request."""
+        told = () if self.decision is None else self.decision.headers
+        return [*told, (b"x-request-id", self.request_id)]
 
 
 Request: TypeAlias = http.Request[Context]

@@ -5,7 +5,6 @@ and leases. Rarer than a plain one, and not as cheap.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tidegate.http.headers import HeaderField
 from tidegate.rate_limiter.errors import CostExceedsLimit
 from tidegate.rate_limiter.header_fields import INTEGER_MAX
 from tidegate.rate_limiter.lease import Lease
@@ -37,11 +36,13 @@ class FullDecision(Decision):
         self,
         subject: Subject,
         answer: "_Answer",
-        headers: tuple[HeaderField, ...],
+        tightest: int,
         retry_after_s: int | None,
     ) -> None:
-        super().__init__(
-            subject, answer.wants[0], answer.allowed, answer.figures, headers, retry_after_s
+        figures = answer.figures
+        super().__init__(subject, answer.wants[0], answer.allowed, figures, tightest, retry_after_s)
+        self._listed = tuple(
+            figure for at in subject.shown for figure in figures[2 * at : 2 * at + 2]
         )
         self._wants = answer.wants
         self.would_refuse = tuple(subject.limits[index].name for index in answer.shadows)
@@ -72,21 +73,12 @@ def _full_decision(subject: Subject, costs: Costs, reply: Any) -> FullDecision:
     answer = _checked(subject, costs, reply)
     shown, figures = subject.shown, answer.figures
     if not shown:
-        return FullDecision(subject, answer, (), None)
+        return FullDecision(subject, answer, 0, None)
     index = _lowest_share(subject, figures) if answer.allowed else _longest_wait(subject, answer)
-    remaining, seconds = figures[2 * index : 2 * index + 2]
-    listed = [figure for at in shown for figure in figures[2 * at : 2 * at + 2]]
-    headers = (
-        subject.limit_fields[index],
-        (b"x-ratelimit-remaining", b"%d" % remaining),
-        (b"x-ratelimit-reset", b"%d" % seconds),
-        subject.policy_field,
-        (b"ratelimit", subject.service_limit_format % tuple(listed)),
-    )
     can_wait = not answer.allowed and all(
         answer.wants[at] <= subject.capacities[at] for at in shown
     )
-    return FullDecision(subject, answer, headers, seconds if can_wait else None)
+    return FullDecision(subject, answer, index, figures[2 * index + 1] if can_wait else None)
 
 
 def _checked(subject: Subject, costs: Costs, reply: Any) -> _Answer:

@@ -5,18 +5,11 @@ what is left and in how many seconds there is more. X-RateLimit-Limit, -Remainin
 `q`, `r` and `t` of the tightest limit. Retry-After is never earlier than `t` of what refused.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
-
-from tidegate.http.headers import HeaderField
 
 INTEGER_MAX: Final = 999_999_999_999_999
 """The largest integer of a structured field (RFC 9651, section 3.3.1)."""
-
-
-def limit_field(capacity: int) -> HeaderField:
-    """Return X-RateLimit-Limit."""
-    return (b"x-ratelimit-limit", b"%d" % capacity)
 
 
 class PolicyItem(NamedTuple):
@@ -29,18 +22,25 @@ class PolicyItem(NamedTuple):
     """None: requests."""
 
 
-def policy_field(policies: Sequence[PolicyItem]) -> HeaderField:
-    """Return RateLimit-Policy."""
-    return (b"ratelimit-policy", b", ".join(map(_policy_item, policies)))
+def line_format(capacity: int, policies: Sequence[PolicyItem]) -> bytes:
+    """Return a `%` format of all field lines where the limit of `capacity` is the tightest.
 
-
-def service_limit_format(names: Iterable[str]) -> bytes:
-    """Return a `%` format for RateLimit: it takes remaining and seconds of every limit in turn."""
-    return b", ".join(b'"%b";r=%%d;t=%%d' % name.encode() for name in names)
+    It takes what remains of that limit and its seconds, then both of every limit in turn.
+    """
+    # Names of limits and units are letters, digits, `_`, `.` and `-`: nothing to escape.
+    states = b", ".join(b'"%b";r=%%d;t=%%d' % policy.name.encode() for policy in policies)
+    return b"\r\n".join(
+        (
+            b"x-ratelimit-limit: %d" % capacity,
+            b"x-ratelimit-remaining: %d",
+            b"x-ratelimit-reset: %d",
+            b"ratelimit-policy: " + b", ".join(map(_policy_item, policies)),
+            b"ratelimit: " + states,
+        )
+    )
 
 
 def _policy_item(policy: PolicyItem) -> bytes:
-    # Names of limits and units are letters, digits, `_`, `.` and `-`: nothing to escape.
     item = b'"%b";q=%d' % (policy.name.encode(), policy.quota)
     if policy.unit is not None:
         item += b';qu="%b"' % policy.unit.encode()

@@ -11,13 +11,10 @@ from itertools import compress
 from typing import Any, Final, NamedTuple
 
 from tidegate.config.schema import Limit, Quota
-from tidegate.http.headers import HeaderField
 from tidegate.rate_limiter.calendars import Boundaries, Calendar, calendar_of
 from tidegate.rate_limiter.header_fields import (
     PolicyItem,
-    limit_field,
-    policy_field,
-    service_limit_format,
+    line_format,
 )
 from tidegate.rate_limiter.numbers import (
     IDENTITY_BYTES,
@@ -87,11 +84,10 @@ class Subject:
     """For each of `keys` its limits as the script reads them."""
     words: tuple[str, ...]
     """The limits in words for people."""
-    limit_fields: tuple[HeaderField, ...]
     shown: tuple[int, ...]
     """Which of the limits are in header fields: those that are not in the shadow."""
-    policy_field: HeaderField
-    service_limit_format: bytes
+    line_formats: tuple[bytes, ...]
+    """For each limit the field lines where it is the tightest; empty where none is shown."""
     lent_max: int
     """How many tokens workers may hold together; 0: they borrow none."""
     near_at: tuple[int, ...]
@@ -165,7 +161,7 @@ def compiled_subject(
         return packed_limit(limit, number) + more
 
     capacities = tuple(map(capacity, limits))
-    shown = [limit for limit in limits if not limit.shadow]
+    policies = [_policy_item(limit) for limit in limits if not limit.shadow]
     keys = tuple(map(_key_of, ordered))
     return Subject(
         limits=limits,
@@ -177,10 +173,8 @@ def compiled_subject(
         keys=keys,
         packed_limits=tuple(b"".join(map(packed, counter.limits)) for counter in ordered),
         words=tuple(map(described, limits)),
-        limit_fields=tuple(map(limit_field, capacities)),
         shown=tuple(index for index, limit in enumerate(limits) if not limit.shadow),
-        policy_field=policy_field(list(map(_policy_item, shown))),
-        service_limit_format=service_limit_format(limit.name for limit in shown),
+        line_formats=tuple(line_format(whole, policies) for whole in capacities if policies),
         lent_max=min(capacities) // LENT if plain and limits and all(map(is_lent, limits)) else 0,
         near_at=tuple(map(near_at, limits)) if any(limit.warn_at for limit in limits) else (),
         is_told=any(map(_is_told, limits)),

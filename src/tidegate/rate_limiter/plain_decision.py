@@ -10,7 +10,7 @@ from random import random
 from typing import Any, Final
 
 from tidegate.http.errors import GatewayError, StoreUnavailable
-from tidegate.http.headers import HeaderField
+from tidegate.http.headers import HeaderField, line_of
 from tidegate.rate_limiter.errors import CostExceedsLimit, QuotaExceeded
 from tidegate.rate_limiter.header_fields import INTEGER_MAX
 from tidegate.rate_limiter.lease import Lease
@@ -35,17 +35,19 @@ class LimitState:
 
 
 class Decision:
-    """Whether the request may pass. `headers` belong on every answer, admitted or refused."""
+    """Whether the request may pass."""
 
     __slots__ = (
         "_cost",
         "_figures",
+        "_headers",
+        "_listed",
         "_states",
         "_subject",
+        "_tightest",
         "_violated",
         "allowed",
         "degraded",
-        "headers",
         "retry_after_s",
         "stands_s",
     )
@@ -61,22 +63,48 @@ class Decision:
         cost: int,
         allowed: bool,
         figures: tuple[int, ...],
-        headers: tuple[HeaderField, ...],
+        tightest: int,
         retry_after_s: int | None,
     ) -> None:
+        """`tightest`: which of the limits is told of in the fields that tell of one alone."""
         self._subject = subject
         self._cost = cost
         self._figures = figures
         self._states: tuple[LimitState, ...] | None = None
         self._violated: Violation | None = None
         self.allowed = allowed
-        self.headers = headers
+        self._tightest = tightest
+        self._listed = figures
+        """Those of the limits that clients are told of."""
+        self._headers: tuple[HeaderField, ...] | None = None
         self.retry_after_s = retry_after_s
         """None where the request is admitted, and where it never can be."""
         self.stands_s = 0.0
         """For so long from the asking a refusal would be the same to the letter, whoever spends."""
         self.degraded: str | None = None
         """How it was decided without the store: open or local."""
+
+    @property
+    def headers(self) -> tuple[HeaderField, ...]:
+        """Return the header fields, which belong on every answer, admitted or refused."""
+        if self._headers is None:
+            lines = self.lines.split(b"\r\n") if self.lines else ()
+            self._headers = tuple((name, value) for name, _, value in map(_split, lines))
+        return self._headers
+
+    @headers.setter
+    def headers(self, fields: tuple[HeaderField, ...]) -> None:
+        self._headers = fields
+
+    @property
+    def lines(self) -> bytes:
+        """Return the same as they are written, with line breaks between them. Hot: one format."""
+        if self._headers is not None:
+            return b"\r\n".join(map(line_of, self._headers))
+        formats, figures, at = self._subject.line_formats, self._figures, 2 * self._tightest
+        if not formats:
+            return b""
+        return formats[self._tightest] % (figures[at], figures[at + 1], *self._listed)
 
     @property
     def figures(self) -> tuple[int, ...]:
@@ -191,7 +219,7 @@ def plain_decision(subject: Subject, costs: Costs, reply: Any) -> Decision:
         raise unusable()
     allowed = reply[0] == 1
     if not capacities:
-        return Decision(subject, cost, allowed, (), (), None)
+        return Decision(subject, cost, allowed, (), 0, None)
     index = (
         _lowest_share(capacities, cost, reply) if allowed else _longest_wait(subject, cost, reply)
     )
@@ -216,16 +244,10 @@ def _told(
     subject: Subject, cost: int, allowed: bool, figures: tuple[int, ...], index: int
 ) -> Decision:
     """Return the decision of which the limit at `index` is the tightest."""
-    remaining, seconds = figures[2 * index : 2 * index + 2]
-    headers = (
-        subject.limit_fields[index],
-        (b"x-ratelimit-remaining", b"%d" % remaining),
-        (b"x-ratelimit-reset", b"%d" % seconds),
-        subject.policy_field,
-        (b"ratelimit", subject.service_limit_format % figures),
-    )
     can_wait = not allowed and cost <= subject.cost_max
-    return Decision(subject, cost, allowed, figures, headers, seconds if can_wait else None)
+    return Decision(
+        subject, cost, allowed, figures, index, figures[2 * index + 1] if can_wait else None
+    )
 
 
 def present_states(subject: Subject, reply: Any) -> tuple[LimitState, ...]:
@@ -243,6 +265,10 @@ def present_states(subject: Subject, reply: Any) -> tuple[LimitState, ...]:
             raise unusable()
         states.append(LimitState(limit.name, capacity, remaining, seconds, remaining < 1))
     return tuple(states)
+
+
+def _split(line: bytes) -> tuple[bytes, bytes, bytes]:
+    return line.partition(b": ")
 
 
 def _lowest_share(capacities: tuple[int, ...], cost: int, reply: list[Any]) -> int:

@@ -40,7 +40,8 @@ class Answer:
             outcome = Outcome.COMPLETE
         finally:
             await response.aclose(outcome)
-        return cls(response.status, response.headers, body)
+        own = () if response.own is None else response.own.own_fields()
+        return cls(response.status, Headers([*response.headers, *own]), body)
 
     def header(self, name: str) -> str | None:
         """Return the first value of a field, by its name in any case."""

@@ -82,6 +82,8 @@ def response_head(
     content = b"".join(lines)
     if breaks_line(content):
         raise UnsafeResponse("a response field holds a line break or NUL")
+    if response.own is not None:
+        lines.append(response.own.own_lines())
     lines.append(b"")
     head = b"\r\n".join(lines)
     return head + (b"\r\n" if b"\r\ndate: " in head else date)
