@@ -96,7 +96,7 @@ for index = 1, states_count do
     local identity, rate, emission, capacity, debt, close, refuses = unpack(limits[position])
     local remaining, wait, at, part, wanted, owes = capacity, 0, close, nil, cost, false
     if others then
-      debt, wanted = others.charged(index, position, limits[position], admitted)
+      debt, wanted = others.charged(debt, rate, emission, capacity, close, refuses, admitted)
     else
       debt = debt + spent * emission
     end

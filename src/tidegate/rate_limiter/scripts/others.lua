@@ -13,39 +13,42 @@
 local LIMIT, LIMIT_SIZE = '>I6I4I7I4', 22
 local SHADOW, WINDOW, LEASE = 128, 1, 2
 local lease_id, age = ARGV[#KEYS + 3], tonumber(ARGV[#KEYS + 5])
-local others, rest, asked, shadows = {}, {}, 0, {}
-
-local function traits_of(packed, position)
-  local traits = string.byte(packed, position * LIMIT_SIZE)
-  local is_shadow = traits >= SHADOW
-  if is_shadow then traits = traits - SHADOW end
-  local want = read('>i4', ARGV[1], traits % 16 * 4 + 1)
-  return floor(traits / 16), want, is_shadow
-end
+local byte, min = string.byte, math.min
+local others, rest, shadows = {}, {}, {}
+local windows, leases
+local wants, asked, answered_count = {false}, 0, 0 -- what each limit is asked for, in their order
 
 local states_count = 0
-while states_count < #KEYS and traits_of(ARGV[states_count + 3], 1) == 0 do
+while states_count < #KEYS and byte(ARGV[states_count + 3], LIMIT_SIZE) % SHADOW < 16 do
   states_count = states_count + 1
 end
 local cost = (age or lease_id ~= '' or string.find(ARGV[1], '[^%z]')) and 1 or 0
+
+local function traits_of(packed, position)
+  local traits = byte(packed, position * LIMIT_SIZE)
+  local is_shadow = traits >= SHADOW
+  if is_shadow then traits = traits - SHADOW end
+  return read('>i4', ARGV[1], traits % 16 * 4 + 1), is_shadow, floor(traits / 16)
+end
 
 -- Whether one limit refuses, and whether all so far have admitted.
 local function judged(has_room, want, is_shadow, admitted)
   local refuses = not age and want > 0 and not has_room
   asked = asked + 1
+  wants[asked] = want
   if refuses and is_shadow then shadows[#shadows + 1] = asked * 2 end
   return refuses, admitted and (is_shadow or not refuses)
 end
 
 function others.judged(index, position, debt, emission, full, admitted)
-  local _, want, is_shadow = traits_of(ARGV[index + 2], position)
+  local want, is_shadow = traits_of(ARGV[index + 2], position)
   return judged(debt + want * emission <= full, want, is_shadow, admitted)
 end
 
--- What a bucket or quota owes after the request, and what the request wanted of it.
-function others.charged(index, position, limit, admitted)
-  local _, rate, emission, capacity, debt, close, refuses = unpack(limit)
-  local _, want = traits_of(ARGV[index + 2], position)
+-- What the next bucket or quota owes after the request, and what the request wanted of it.
+function others.charged(debt, rate, emission, capacity, close, refuses, admitted)
+  answered_count = answered_count + 1
+  local want = wants[answered_count]
   if not age then
     return admitted and not refuses and debt + want * emission or debt, want
   end
@@ -58,14 +61,16 @@ function others.measured(admitted)
   for index = states_count + 1, #KEYS do
     local key, packed = KEYS[index], ARGV[index + 2]
     local _, _, duration, capacity = read(LIMIT, packed)
-    local kind, want, is_shadow = traits_of(packed, 1)
+    local want, is_shadow, kind = traits_of(packed, 1)
     local limit = {key = key, duration = duration, capacity = capacity, want = want}
     local has_room
     if kind == WINDOW then
-      limit.window = sliding_window(key, duration, capacity)
+      windows = windows or sliding_windows()
+      limit.window = windows.measured(key, duration, capacity)
       has_room = limit.window.spent + want <= capacity
     else
-      limit.held, limit.want = leases_held(key), lease_id ~= '' and 1 or 0
+      leases = leases or leases_of_requests()
+      limit.held, limit.want = leases.held(key), lease_id ~= '' and 1 or 0
       has_room = limit.held < capacity
     end
     limit.refuses, admitted = judged(has_room, limit.want, is_shadow, admitted)
@@ -78,10 +83,10 @@ local function settled(limit)
   if limit.held then
     if lease_id ~= '' then call('ZREM', limit.key, lease_id) end
   elseif limit.want < 0 then
-    window_refunded(limit.window, -limit.want, now - age)
+    windows.refund(limit.window, -limit.want, now - age)
   else
     local amount = min(limit.want, 2 * limit.capacity - limit.window.spent)
-    if amount > 0 then window_charged(limit.window, amount) end
+    if amount > 0 then windows.charge(limit.window, amount) end
   end
 end
 
@@ -91,16 +96,16 @@ local function answered(limit, is_charged)
   if limit.held then
     local held = limit.held
     if is_charged then
-      lease_taken(limit.key, lease_id, limit.duration)
+      leases.take(limit.key, lease_id, limit.duration)
       held = held + 1
     end
-    return max(0, capacity - held), lease_wait(limit.key, limit.refuses and held - capacity or 0)
+    return max(0, capacity - held), leases.wait(limit.key, limit.refuses and held - capacity or 0)
   end
-  if is_charged then window_charged(limit.window, want) end
+  if is_charged then windows.charge(limit.window, want) end
   local remaining = max(0, capacity - limit.window.spent)
   if limit.window.spent == 0 then return remaining, 0 end
   if not limit.refuses or want > capacity then want = remaining + 1 end
-  return remaining, window_wait(limit.window, want)
+  return remaining, windows.wait(limit.window, want)
 end
 
 function others.spent(admitted, reply, place)

@@ -5,8 +5,9 @@
 -- ARGV[2]  now (clock.lua)
 -- ARGV[3+] their ids
 
+local leases = leases_of_requests()
 for index = 3, #ARGV do
-  call('ZADD', KEYS[1], number(now + ARGV[1]), ARGV[index])
+  call('ZADD', KEYS[1], leases.number(now + ARGV[1]), ARGV[index])
 end
-leases_kept(KEYS[1], tonumber(ARGV[1]))
+leases.keep(KEYS[1], tonumber(ARGV[1]))
 return #ARGV - 2
