@@ -25,7 +25,9 @@ async def test_after_20_failures_the_answer_is_a_429_problem_that_says_when(kit_
     assert await statuses(kit, 22) == [401] * 20 + [429] * 2
     answer = await kit.get("/api/x", key="wrong")
     problem = json.loads(answer.body)
-    assert problem["type"] == "urn:tidegate:problem:auth-throttled"
+    assert problem["type"] == (
+        "https://iana.org/assignments/http-problem-types#abnormal-usage-detected"
+    )
     assert answer.header("retry-after") in ("2", "3")
     assert answer.header("x-request-id")
     assert await statuses(kit, 1, client=OTHER) == [401]

@@ -78,6 +78,9 @@ async def test_by_default_limits_go_on_from_what_was_left(kit_of):
     assert left == ["7", "6", "5", "4", "3", "2", "1", "0", "0"]
     assert {answer.header("x-ratelimit-limit") for answer in asked} == {"8"}
     assert [answer.header("tidegate-degraded") for answer in asked] == [None] * 3 + ["local"] * 6
+    problem = json.loads(asked[-1].body)
+    assert problem["type"].endswith("http-problem-types#temporary-reduced-capacity")
+    assert problem["violated-policies"] == ["steady"]
     assert 3500 < int(asked[-1].header("retry-after")) <= 3600
     assert json.loads(asked[-1].body)["violated-policies"] == ["steady"]
 

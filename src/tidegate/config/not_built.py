@@ -22,9 +22,7 @@ FIELDS: Final = _sets(
         "admin": "auth dashboard login oidc roles tls token users",
         "redis": "ca_file cluster nodes on_failure password sentinel tls username",
         "plans.*": ("algorithm charge concurrency deny ip_rules price queue services shadow"),
-        "limits[]": (
-            "charge cost key match on_store_failure paths queue routes"
-        ),
+        "limits[]": ("charge cost key match on_store_failure paths queue routes"),
         "tenants[]": "allow cors expires ip_rules jwt metadata shadow",
         "tenants[].keys[]": ("allow created expires expires_at hash ip_rules metadata plan scopes"),
         "services[]": (

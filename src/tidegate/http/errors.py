@@ -6,9 +6,12 @@ which must hold no secret, and header fields that policies passed on the way out
 """
 
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from tidegate.http.headers import HeaderField, Headers
+
+PROBLEM_TYPES: Final = "https://iana.org/assignments/http-problem-types#"
+"""What draft-ietf-httpapi-ratelimit-headers-11 registers of them begins so."""
 
 
 class Retry(Enum):

@@ -20,7 +20,7 @@ from math import ceil
 from typing import Any, Final
 
 from tidegate.config import Rate, TokenBucket
-from tidegate.http.errors import StoreUnavailable, TooManyRequests
+from tidegate.http.errors import PROBLEM_TYPES, StoreUnavailable, TooManyRequests
 from tidegate.policies.auth_turns import HAS_PLACE, Turns
 from tidegate.rate_limiter import Counter, Limiter, Subject
 from tidegate.store import CommandFailed
@@ -45,7 +45,10 @@ LOST_BY_FLOATS_S: Final = 1e-6
 
 
 class AuthThrottled(TooManyRequests):
+    """draft-ietf-httpapi-ratelimit-headers-11 registers the type of this problem."""
+
     slug = "auth-throttled"
+    type_uri = PROBLEM_TYPES + "abnormal-usage-detected"
     title = "Too many failed authentications from this address"
 
 

@@ -1,12 +1,19 @@
 """What refuses a request: as long as it takes, or for good."""
 
-from tidegate.http.errors import GatewayError, TooManyRequests
+from tidegate.http.errors import PROBLEM_TYPES, GatewayError, TooManyRequests
 
 
 class QuotaExceeded(TooManyRequests):
     """draft-ietf-httpapi-ratelimit-headers-11 registers the type of this problem."""
 
-    type_uri = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+    type_uri = PROBLEM_TYPES + "quota-exceeded"
+
+
+class CapacityReduced(TooManyRequests):
+    """The limit may have room, but this worker's part of it, while the store is away, has none."""
+
+    type_uri = PROBLEM_TYPES + "temporary-reduced-capacity"
+    title = "The limit is decided by parts for now, and this part is reached"
 
 
 class CostExceedsLimit(GatewayError):

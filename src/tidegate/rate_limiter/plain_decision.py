@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tidegate.http.errors import GatewayError, StoreUnavailable
 from tidegate.http.headers import HeaderField, line_of
-from tidegate.rate_limiter.errors import CostExceedsLimit, QuotaExceeded
+from tidegate.rate_limiter.errors import CapacityReduced, CostExceedsLimit, QuotaExceeded
 from tidegate.rate_limiter.header_fields import INTEGER_MAX
 from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.limits import NO_VIOLATION, Costs, Subject, Violation, violation_of
@@ -156,7 +156,8 @@ class Decision:
             # Rounded up or down by chance: a share of a second is some seconds in some answers.
             retry_after_s += int(random() * spread_s + random())  # noqa: S311 - guards no secret
         violation = self._violation
-        return QuotaExceeded(
+        refusal = QuotaExceeded if self.degraded is None else CapacityReduced
+        return refusal(
             f"Reached: {violation.words}. Try again in {retry_after_s} s",
             headers=((b"retry-after", b"%d" % retry_after_s),),
             members={"violated-policies": violation.names},
