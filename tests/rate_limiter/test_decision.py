@@ -10,8 +10,8 @@ from tidegate.config.units import parse_rate
 from tidegate.http.errors import StoreUnavailable, TooManyRequests
 from tidegate.http.headers import Headers
 from tidegate.http.problem import problem_response
-from tidegate.rate_limiter import CostExceedsLimit
-from tidegate.rate_limiter.decision import Decision, decision
+from tidegate.rate_limiter import CostExceedsLimit, Decision
+from tidegate.rate_limiter.decision import decision
 from tidegate.rate_limiter.limits import caller_counters, compiled_subject
 
 STEADY = TokenBucket(name="steady", rate=parse_rate("100/s"), burst=200)

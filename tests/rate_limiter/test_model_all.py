@@ -11,8 +11,8 @@ from tests.rate_limiter.models import SECOND, LeaseModel, Model, calendar_window
 from tidegate.config.fields import FILL_S_MAX
 from tidegate.config.limits import Concurrency, Limit, Quota, SlidingWindow, TokenBucket
 from tidegate.config.units import Rate
-from tidegate.rate_limiter import Counter
-from tidegate.rate_limiter.decision import Decision, decision
+from tidegate.rate_limiter import Counter, Decision
+from tidegate.rate_limiter.decision import decision
 from tidegate.rate_limiter.limits import compiled_subject
 
 UNITS = ("requests", "tokens")

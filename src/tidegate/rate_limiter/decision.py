@@ -5,24 +5,16 @@ and leases. Rarer than a plain one, and not as cheap.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tidegate.rate_limiter.errors import CostExceedsLimit
+from tidegate.rate_limiter.errors import unusable
 from tidegate.rate_limiter.header_fields import INTEGER_MAX
 from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.limits import Costs, Subject
-from tidegate.rate_limiter.plain_decision import (
-    Decision,
-    LimitState,
-    plain_decision,
-    present_states,
-    unusable,
-)
-
-__all__ = ["CostExceedsLimit", "Decision", "LimitState", "decision", "present_states"]
+from tidegate.rate_limiter.plain_decision import Decision, plain_decision
 
 
 def decision(subject: Subject, costs: Costs, reply: Any) -> Decision:
     """Return what `reply` decides about a request of `costs`. Raises StoreUnavailable."""
-    if subject.is_plain:
+    if subject.replies_plainly:
         return plain_decision(subject, costs, reply)
     return _full_decision(subject, costs, reply)
 

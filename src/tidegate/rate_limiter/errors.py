@@ -1,6 +1,7 @@
-"""What refuses a request: as long as it takes, or for good."""
+"""What refuses a request: as long as it takes, for good, or because nobody can tell."""
 
-from tidegate.http.errors import PROBLEM_TYPES, GatewayError, TooManyRequests
+from tidegate.http.errors import PROBLEM_TYPES, GatewayError, StoreUnavailable, TooManyRequests
+from tidegate.store.errors import unavailable
 
 
 class QuotaExceeded(TooManyRequests):
@@ -22,3 +23,7 @@ class CostExceedsLimit(GatewayError):
     status = 403
     slug = "cost-exceeds-limit"
     title = "The plan can never admit a request of this cost"
+
+
+def unusable() -> StoreUnavailable:
+    return unavailable("The store's answer about the limits is not usable")

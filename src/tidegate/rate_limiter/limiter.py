@@ -21,7 +21,7 @@ from tidegate.rate_limiter.calls import (
     renew_calls,
     settle_call,
 )
-from tidegate.rate_limiter.decision import Decision, LimitState, decision, present_states
+from tidegate.rate_limiter.decision import decision
 from tidegate.rate_limiter.degraded import Degraded
 from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.limits import (
@@ -35,7 +35,8 @@ from tidegate.rate_limiter.limits import (
 )
 from tidegate.rate_limiter.local_limits import Place
 from tidegate.rate_limiter.parts import Asking, decided_in_parts, look_at_parts, subject_by_slots
-from tidegate.rate_limiter.plain_decision import plain_decision
+from tidegate.rate_limiter.plain_decision import Decision, plain_decision
+from tidegate.rate_limiter.states import LimitState, present_states
 from tidegate.store import Store
 
 SCAN_COUNT: Final = 1000
@@ -82,7 +83,7 @@ class Limiter:
 
     def decision(self, subject: Subject, costs: Costs, reply: Any) -> Decision:
         """Return what the reply to `ask` means. Raises StoreUnavailable if it is not one."""
-        if subject.is_plain:
+        if subject.replies_plainly:
             return plain_decision(subject, costs, reply)
         return decision(subject, costs, reply)
 

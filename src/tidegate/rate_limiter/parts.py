@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from tidegate.rate_limiter.errors import unusable
 from tidegate.rate_limiter.limits import Costs, Counter, Part, Subject, compiled_subject
-from tidegate.rate_limiter.plain_decision import unusable
 from tidegate.store.slots import key_slot
 
 

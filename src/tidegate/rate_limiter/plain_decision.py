@@ -5,33 +5,25 @@ store, never an admission. Hot: header fields are built with one `%` format each
 refusal or a log needs is worked out when asked for.
 """
 
-from dataclasses import dataclass
 from random import random
 from typing import Any, Final
 
-from tidegate.http.errors import GatewayError, StoreUnavailable
+from tidegate.http.errors import GatewayError
 from tidegate.http.headers import HeaderField, line_of
-from tidegate.rate_limiter.errors import CapacityReduced, CostExceedsLimit, QuotaExceeded
+from tidegate.rate_limiter.errors import (
+    CapacityReduced,
+    CostExceedsLimit,
+    QuotaExceeded,
+    unusable,
+)
 from tidegate.rate_limiter.header_fields import INTEGER_MAX
 from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.limits import NO_VIOLATION, Costs, Subject, Violation, violation_of
-from tidegate.store.errors import unavailable
+from tidegate.rate_limiter.states import LimitState
 
 SECOND_US: Final = 10**6
 JITTER_S_MAX: Final = 60.0
 """A quota of a month shall not keep anybody away for days longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class LimitState:
-    """One limit after the decision."""
-
-    name: str
-    capacity: int
-    remaining: int
-    reset_s: int
-    """Until more is available; of a limit that refuses, until the cost is. 0: it is full."""
-    is_violated: bool
 
 
 class Decision:
@@ -251,23 +243,6 @@ def _told(
     )
 
 
-def present_states(subject: Subject, reply: Any) -> tuple[LimitState, ...]:
-    """Return the limits as they are, from the reply to a cost of 0. Raises StoreUnavailable.
-
-    `is_violated`: a request of cost 1 would be refused now.
-    """
-    limits, capacities = subject.limits, subject.capacities
-    if type(reply) is not list or len(reply) != 1 + 2 * len(capacities):
-        raise unusable()
-    states = []
-    for index, (limit, capacity) in enumerate(zip(limits, capacities, strict=True)):
-        remaining, seconds = reply[2 * index + 1], reply[2 * index + 2]
-        if type(remaining) is not int or type(seconds) is not int:
-            raise unusable()
-        states.append(LimitState(limit.name, capacity, remaining, seconds, remaining < 1))
-    return tuple(states)
-
-
 def _split(line: bytes) -> tuple[bytes, bytes, bytes]:
     return line.partition(b": ")
 
@@ -308,7 +283,3 @@ def _longest_wait(subject: Subject, cost: int, reply: list[Any]) -> int:
     if tightest < 0:
         raise unusable()
     return tightest
-
-
-def unusable() -> StoreUnavailable:
-    return unavailable("The store's answer about the limits is not usable")
