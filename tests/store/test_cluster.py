@@ -122,6 +122,20 @@ async def test_a_cluster_that_lacks_slots_says_which(free_port: int) -> None:
     assert "serves only a part of its 16384 slots, nobody has 101-16383" in str(caught.value.detail)
 
 
+async def test_every_node_is_given_the_password(free_port: int) -> None:
+    with Server.alone(free_port, "--cluster-enabled", "yes") as server:
+        server.client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        server.client.config_set("requirepass", "s3cret")
+        place = f"127.0.0.1:{server.port}"
+        store = await open_store(Redis(url=f"redis+cluster://:s3cret@{place}"), NOWHERE)
+        assert await store.execute("GET", "a", timeout_s=5) is None
+        await store.aclose()
+        with pytest.raises(StoreUnavailable) as caught:
+            await open_store(Redis(url=f"redis+cluster://:wr0ng@{place}"), NOWHERE, wait_s=0.3)
+    assert "WRONGPASS" in str(caught.value.detail)
+    assert "wr0ng" not in str(caught.value.detail)
+
+
 async def test_a_cluster_none_of_whose_nodes_answers_says_so(free_port: int) -> None:
     url = f"redis+cluster://127.0.0.1:{free_port}"
     with pytest.raises(StoreUnavailable) as caught:

@@ -59,6 +59,18 @@ async def test_one_sentinel_that_answers_is_enough_and_facts_tell_who_is_who(
         assert f"Sentinel {SERVICE}: primary 127.0.0.1:{port}, 2 replicas" in topology
 
 
+async def test_what_no_replica_has_is_not_durable(sentinel_servers: Sentinels) -> None:
+    """A fail-over would forget it, whatever the disk of the dead server remembers."""
+    primary, *replicas = sentinel_servers.servers
+    primary.client.config_set("appendfsync", "always")
+    primary.client.config_set("appendonly", "yes")
+    async with opened(sentinel_servers.url) as store:
+        assert await store.wait_durable()
+        for replica in replicas:
+            replica.send(signal.SIGSTOP)
+        assert not await store.wait_durable(timeout_s=0.2)
+
+
 async def test_who_is_named_must_call_himself_a_primary(free_port: int) -> None:
     """As for a moment in each fail-over, and for long where a Sentinel was set up wrong."""
     with Server.alone(free_port) as server, sentinel_of(server.port) as sentinel:
@@ -67,6 +79,21 @@ async def test_who_is_named_must_call_himself_a_primary(free_port: int) -> None:
             async with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}", 0.3):
                 pass
         assert "is named as the primary, but is none yet" in str(caught.value.detail)
+
+
+async def test_a_sentinel_is_given_the_password_only_if_it_asks(free_port: int) -> None:
+    with Server.alone(free_port) as server, sentinel_of(server.port) as sentinel:
+        server.client.config_set("requirepass", "s3cret")
+        url = f"redis+sentinel://:s3cret@127.0.0.1:{sentinel.port}/{SERVICE}"
+        async with opened(url) as store:
+            assert await store.execute("PING", timeout_s=5) == b"PONG"
+        sentinel.client.execute_command("ACL", "SETUSER", "default", "resetpass", ">s3cret")
+        async with opened(url) as store:
+            assert await store.execute("PING", timeout_s=5) == b"PONG"
+        with pytest.raises(StoreUnavailable) as caught:
+            async with opened(url.replace("s3cret", "wr0ng"), 0.3):
+                pass
+        assert "WRONGPASS" in str(caught.value.detail)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])

@@ -257,6 +257,11 @@ class ClusterConnection:
             return unavailable(f"No node of the Cluster at {shown} can be reached: {why}")
         if topology.slots_served < SLOTS:
             return incomplete(topology.view, shown)
+        if not topology.is_well:
+            return unavailable(
+                f"The Cluster at {shown} says that it does not serve (cluster_state:fail), as when "
+                "most primaries are down, or for two seconds after it was made"
+            )
         for server in self._primaries:
             if isinstance(server.failure, StoreRefused):
                 return server.failure

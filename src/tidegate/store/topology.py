@@ -49,6 +49,8 @@ class Topology:
         self._address = address
         self.view: View = ()
         """Empty: nobody has answered yet."""
+        self.is_well = False
+        """Whether the nodes say that the Cluster serves (`cluster_state:ok`)."""
         self.failure: Exception | None = None
         """Why nobody could be asked, at the last attempt."""
         self._epoch = -1
@@ -114,7 +116,7 @@ class Topology:
                 view = parsed_view(await slots, place)
                 if is_well or epoch >= self._epoch:
                     self._epoch = epoch
-                    self._learned(view)
+                    self._learned(view, is_well=is_well)
                 if not is_well and len(self._candidates()) > 1:
                     return
                 await self._pause(POLL_S)
@@ -127,10 +129,12 @@ class Topology:
             async with asyncio.timeout(seconds):
                 await self._asked_for.wait()
 
-    def _learned(self, view: View) -> None:
+    def _learned(self, view: View, *, is_well: bool) -> None:
         self.failure = None
-        if view != self.view:
-            self.view = view
+        if (view, is_well) != (self.view, self.is_well):
+            if view != self.view:  # who compares the view sees by `is` that it is another
+                self.view = view
+            self.is_well = is_well
             self._tell()
 
     def _failed(self, error: Exception) -> None:
