@@ -133,6 +133,16 @@ def test_every_kind_of_settlement_is_read(loads: Load) -> None:
     assert route.costs["rows"].settle == HeaderSettlement(header="x-rows")
 
 
+def test_what_a_reference_brings_is_not_shown_where_an_answer_settles(tmp_path: Path) -> None:
+    path = tmp_path / "gate.yaml"
+    settle = 'costs: {tokens: {reserve: 500, settle: {json: "${WHERE}"}}}'
+    path.write_text("version: 1\n" + on_route(settle))
+    config = load(path, {"WHERE": "hidden.total"})
+    found = config.services[0].routes[0].costs["tokens"].settle
+    assert isinstance(found, JsonSettlement)
+    assert found.as_written("json_path") == "${WHERE}"
+
+
 def test_limits_of_a_plans_routes_merge_by_name_along_extends(loads: Load) -> None:
     config = loads("""
 plans:

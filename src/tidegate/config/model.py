@@ -44,8 +44,12 @@ class Model(BaseModel):
 
     def note_references(self, node: nodes.Mapping) -> None:
         """Keep what `node`, of which this was made, refers to: once, by the loader."""
-        values = {name: getattr(self, name) for name in node.fields}
-        written = {name: _as_written(value, node.fields[name]) for name, value in values.items()}
+        written_as = {name: one.alias or name for name, one in type(self).model_fields.items()}
+        nodes_of = {
+            name: node.fields[key] for name, key in written_as.items() if key in node.fields
+        }
+        values = {name: getattr(self, name) for name in nodes_of}
+        written = {name: _as_written(value, nodes_of[name]) for name, value in values.items()}
         referring = {name: text for name, text in written.items() if text != values[name]}
         if referring:
             self._written = Written(referring)
