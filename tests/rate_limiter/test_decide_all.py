@@ -8,6 +8,7 @@ import redis
 from tidegate.config.limits import Concurrency, Limit, Quota, SlidingWindow, TokenBucket
 from tidegate.config.units import parse_rate
 from tidegate.rate_limiter import Counter, Subject
+from tidegate.rate_limiter.decision import decision
 from tidegate.rate_limiter.limits import compiled_subject
 
 SECOND = 10**6
@@ -176,6 +177,17 @@ def test_the_smaller_script_keeps_to_what_is_owed(decide) -> None:
     assert decide(plain, 0, NOON)[1:] == [0, 240]
     assert decide(plain, 1, NOON + 239 * SECOND) == [0, 0, 1]
     assert decide(plain, 1, NOON + 240 * SECOND) == [1, 0, 60]
+
+
+def test_a_cost_of_nothing_is_never_refused(decide) -> None:
+    """Though more is owed, or a lower quota holds less than was spent."""
+    counter = Counter(b"tg:limits:{acme}:k:k", (bucket("1/m", 5), quota("9/day")))
+    plain, full = (compiled_subject([counter], may_be_plain=may) for may in (True, False))
+    decide(plain, 5, NOON)
+    settle(decide, full, (9,), 0, NOON)
+    for asked in (plain, full):
+        assert decide(asked, 0, NOON)[0] == 1
+        assert decision(asked, (0,), list(decide(asked, 0, NOON))).allowed
 
 
 def test_a_lowered_quota_is_not_given_anew_by_a_settlement(decide) -> None:

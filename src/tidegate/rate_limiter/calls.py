@@ -28,11 +28,12 @@ SECOND_US: Final = 10**6
 def decide_call(subject: Subject, costs: Costs) -> ScriptCall:
     """Return the question about a request of `costs` that takes no lease."""
     calls = subject.calls
-    if subject.is_plain:
+    if subject.boundaries is None:
         call = calls.get(costs)
         if call is None:
-            call = ScriptCall(DECIDE, subject.keys, arguments(subject, costs))
-            if len(calls) < CALLS_MAX:
+            script = DECIDE if subject.is_plain else DECIDE_ALL
+            call = ScriptCall(script, subject.keys, arguments(subject, costs))
+            if len(calls) < CALLS_MAX and not subject.leases:
                 calls[costs] = call
         return call
     boundaries = _boundaries(subject, time.time_ns() // 1000)

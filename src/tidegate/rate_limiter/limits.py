@@ -77,7 +77,10 @@ class Subject:
     unit_of: tuple[int, ...]
     """For each limit which of the costs it charges."""
     is_plain: bool
-    """The smaller script decides, of a reply without exceptions."""
+    """The smaller script decides."""
+    replies_plainly: bool
+    """One cost, none in the shadow, no lease: whichever script decides, its reply has no
+    exceptions."""
     keys: tuple[bytes, ...]
     """Where it is counted: a key for each state, then one for each window and set of leases."""
     packed_limits: tuple[bytes, ...]
@@ -170,6 +173,9 @@ def compiled_subject(
         units=cost_units,
         unit_of=tuple(cost_units.index(limit.unit) for limit in limits),
         is_plain=plain,
+        replies_plainly=not any(
+            limit.shadow or is_lease(limit) or limit.unit != REQUESTS for limit in limits
+        ),
         keys=keys,
         packed_limits=tuple(b"".join(map(packed, counter.limits)) for counter in ordered),
         words=tuple(map(described, limits)),

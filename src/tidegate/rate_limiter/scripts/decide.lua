@@ -77,7 +77,7 @@ for index = 1, states_count do
     if others then
       refuses, admitted = others.judged(index, position, debt, emission, full, admitted)
     else
-      refuses = debt + cost * emission > full
+      refuses = debt + cost * emission > full and cost > 0
       admitted = admitted and not refuses
     end
     limits[position] = {identity, rate, emission, capacity, debt, close, refuses}
