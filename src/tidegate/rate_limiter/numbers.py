@@ -1,5 +1,6 @@
 """A limit in numbers, as the script reads it, and in words for people."""
 
+from functools import lru_cache
 from hashlib import blake2b
 from math import ceil
 from typing import Final
@@ -22,6 +23,9 @@ SHADOW: Final = 128
 WINDOW: Final = 16
 LEASE: Final = 32
 TRAITS_SIZE: Final = 22
+KEPT_MAX: Final = 1024
+"""Limits that are kept packed, about 0.5 KB each: of a limit by address, every new address is
+compiled, and packing was most of that."""
 """Bytes of a limit with its traits."""
 
 
@@ -115,6 +119,7 @@ def identity(limit: Limit) -> int:
     return int.from_bytes(digest) // 2 * 2 + units(limit).kind
 
 
+@lru_cache(maxsize=KEPT_MAX)
 def packed_limit(limit: Limit, calendar: int | None = None) -> bytes:
     """Return the limit as the script reads it: identity, rate, emission, capacity."""
     _, rate, emission = units(limit)
