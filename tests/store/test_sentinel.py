@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet import SERVICE, Sentinels, Server, sentinel_of
+from tests.fleet import SERVICE, Server, sentinel_of
+from tests.fleet import Sentinels as SentinelServers
 from tests.store.counting import Counting
 from tidegate.config.schema import Redis
-from tidegate.store import Store, StoreRefused, StoreUnavailable, open_store
+from tidegate.store import Connection, Store, StoreRefused, StoreUnavailable, open_store
+from tidegate.store.address import Address, Place
+from tidegate.store.pipeline import Pipeline
+from tidegate.store.sentinel import Sentinels
 
 Eventually = Callable[..., Awaitable[None]]
 NOWHERE = Path("/nowhere")
@@ -28,7 +32,7 @@ async def opened(url: str, wait_s: float = 5.0) -> AsyncIterator[Store]:
 
 
 async def test_who_is_no_sentinel_or_knows_no_such_primary_is_named(
-    sentinel_servers: Sentinels, free_port: int
+    sentinel_servers: SentinelServers, free_port: int
 ) -> None:
     port, primary = sentinel_servers.sentinels[0].port, sentinel_servers.primary.port
     with pytest.raises(StoreRefused, match=f"no primary named 'other': it knows {SERVICE}"):
@@ -47,7 +51,7 @@ async def test_who_is_no_sentinel_or_knows_no_such_primary_is_named(
 
 
 async def test_one_sentinel_that_answers_is_enough_and_facts_tell_who_is_who(
-    sentinel_servers: Sentinels,
+    sentinel_servers: SentinelServers,
 ) -> None:
     for sentinel in sentinel_servers.sentinels[:2]:
         sentinel.kill()
@@ -59,7 +63,7 @@ async def test_one_sentinel_that_answers_is_enough_and_facts_tell_who_is_who(
         assert f"Sentinel {SERVICE}: primary 127.0.0.1:{port}, 2 replicas" in topology
 
 
-async def test_what_no_replica_has_is_not_durable(sentinel_servers: Sentinels) -> None:
+async def test_what_no_replica_has_is_not_durable(sentinel_servers: SentinelServers) -> None:
     """A fail-over would forget it, whatever the disk of the dead server remembers."""
     primary, *replicas = sentinel_servers.servers
     primary.client.config_set("appendfsync", "always")
@@ -81,6 +85,26 @@ async def test_who_is_named_must_call_himself_a_primary(free_port: int) -> None:
         assert "is named as the primary, but is none yet" in str(caught.value.detail)
 
 
+async def test_a_switch_that_is_told_in_the_middle_of_connecting_counts(free_port: int) -> None:
+    with Server.alone(free_port) as server, sentinel_of(server.port) as sentinel:
+        address = Address.parse(f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}")
+        sentinels = Sentinels(address)
+        attempts = 0
+
+        async def prepare(_: Pipeline) -> None:
+            nonlocal attempts
+            attempts += 1
+            if attempts == 1:
+                sentinels._learned(Place("127.0.0.1", 1))
+
+        connection = Connection(address, timeout_s=5, prepare=prepare, sentinels=sentinels)
+        connection.start()
+        await connection.wait_up(5)
+        assert attempts == 2
+        assert await connection.execute("PING") == b"PONG"
+        await connection.aclose()
+
+
 async def test_a_sentinel_is_given_the_password_only_if_it_asks(free_port: int) -> None:
     with Server.alone(free_port) as server, sentinel_of(server.port) as sentinel:
         server.client.config_set("requirepass", "s3cret")
@@ -98,7 +122,7 @@ async def test_a_sentinel_is_given_the_password_only_if_it_asks(free_port: int) 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_primary_that_dies_is_replaced(
-    sentinel_servers: Sentinels, eventually: Eventually, how: signal.Signals
+    sentinel_servers: SentinelServers, eventually: Eventually, how: signal.Signals
 ) -> None:
     """Pain points 12 and 13: an outage is answered at once, and ends by itself."""
     async with opened(sentinel_servers.url) as store:
@@ -120,7 +144,7 @@ async def test_a_primary_that_dies_is_replaced(
 
 
 async def test_a_primary_that_is_replaced_while_it_lives_is_left_at_once(
-    sentinel_servers: Sentinels, eventually: Eventually
+    sentinel_servers: SentinelServers, eventually: Eventually
 ) -> None:
     """Nothing is dropped by the servers until the Sentinel has demoted it: what is written there
     until then is lost, so that the promotion counts and not the end of the fail-over."""

@@ -205,6 +205,8 @@ class Connection:
                     await self._prepare(pipeline)
                 if self._must_prove:
                     await prove(pipeline.send, self.timeout_s)
+                if self._sentinels is not None and not self._sentinels.still_name(address):
+                    raise unavailable("The Sentinels name another primary by now")
         except BaseException as error:
             if pipeline is not None:
                 pipeline.abort("The store could not be prepared for use")

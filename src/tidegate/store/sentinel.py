@@ -73,6 +73,10 @@ class Sentinels:
         )
         raise unavailable(f"None of the Sentinels answers ({why})")
 
+    def still_name(self, primary: Address) -> bool:
+        """Whether they have named no other since: who was being connected to was not told."""
+        return (primary.host, primary.port) == self._known
+
     async def described(self) -> str:
         """Return in words who is who. Raises StoreUnavailable, StoreRefused."""
         primary = await self.primary()
