@@ -205,7 +205,9 @@ async def test_what_was_spent_without_the_store_is_settled_when_it_is_back(kit_o
     assert answer.header("x-ratelimit-remaining") == "2"
 
 
-async def test_a_store_that_comes_and_goes_is_told_of_each_request_once(kit_of, monkeypatch):
+async def test_a_store_that_comes_and_goes_is_told_of_each_request_once(
+    kit_of, monkeypatch, eventually
+):
     monkeypatch.setattr(degraded_module, "CALM_S", 0.3)
     kit = await kit_of()
     connection = kit.gateway.store.connection
@@ -216,8 +218,7 @@ async def test_a_store_that_comes_and_goes_is_told_of_each_request_once(kit_of, 
         connection.start()
         await connection.wait_up(5)
         await asyncio.sleep(0.25)
-    await asyncio.sleep(0.6)
-    assert not kit.gateway.parts.limiter.degraded._local.places()
+    await eventually(lambda: not kit.gateway.parts.limiter.degraded._local.places())
     assert (await kit.get("/api/x", key="one_key")).header("x-ratelimit-remaining") == "4"
 
 
