@@ -33,7 +33,11 @@ _TRIES = 50
 
 def server_binary() -> str:
     """Debian's Redis where it is installed (7.0, the oldest that many run), else our Valkey."""
-    return shutil.which("redis-server") or embedded._server_binary()
+    return shutil.which("redis-server") or valkey_binary()
+
+
+def valkey_binary() -> str:
+    return embedded._server_binary()
 
 
 class Server:
@@ -48,10 +52,10 @@ class Server:
 
     @classmethod
     @contextmanager
-    def alone(cls, port: int, *options: str) -> Iterator["Server"]:
+    def alone(cls, port: int, *options: str, binary: str = "") -> Iterator["Server"]:
         """A server that belongs to no others, started and ended here."""
         with ExitStack() as stack:
-            server = _server(stack, port, *options)
+            server = _server(stack, port, *options, binary=binary)
             server.start()
             yield server
 
@@ -291,10 +295,10 @@ def until(claim: Callable[[], bool], what: str) -> None:
     raise AssertionError(f"not within {READY_S} s: {what}")
 
 
-def _server(stack: ExitStack, port: int, *options: str) -> Server:
+def _server(stack: ExitStack, port: int, *options: str, binary: str = "") -> Server:
     directory = _directory(stack)
     command = [
-        server_binary(),
+        binary or server_binary(),
         "--port",
         str(port),
         "--bind",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fleet import Cluster, Server
+from tests.fleet import Cluster, Server, server_binary, valkey_binary
 from tests.store.counting import Counting
 from tidegate.config.schema import Redis
 from tidegate.store import (
@@ -100,13 +100,16 @@ async def test_facts_tell_the_topology(cluster: Store) -> None:
     assert any("appendonly is off" in warning for warning in facts.warnings)
 
 
-async def test_a_node_is_no_standalone_store(cluster_servers: Cluster) -> None:
-    url = f"redis://127.0.0.1:{cluster_servers.servers[0].port}"
-    with pytest.raises(StoreRefused, match=r"is a node of a Cluster.*write redis\+cluster://"):
-        await open_store(Redis(url=url), NOWHERE, wait_s=2)
+@pytest.mark.parametrize("binary", [server_binary(), valkey_binary()], ids=["redis", "valkey"])
+async def test_a_node_is_no_standalone_store(free_port: int, binary: str) -> None:
+    with (
+        Server.alone(free_port, "--cluster-enabled", "yes", binary=binary) as server,
+        pytest.raises(StoreRefused, match=r"is a node of a Cluster.*write redis\+cluster://"),
+    ):
+        await open_store(Redis(url=f"redis://127.0.0.1:{server.port}"), NOWHERE, wait_s=2)
 
 
-async def test_a_standalone_store_is_no_cluster(redis_server: str, free_port: int) -> None:
+async def test_a_standalone_store_is_no_cluster(free_port: int) -> None:
     with Server.alone(free_port) as server:
         url = f"redis+cluster://127.0.0.1:{server.port}"
         with pytest.raises(StoreRefused, match="is no node of a Cluster"):

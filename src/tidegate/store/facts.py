@@ -51,7 +51,8 @@ async def learn(
     ]
     answers = [await _answer(reply) for reply in replies]
     server, memory, persistence = (info_fields(answer) for answer in answers[:3])
-    _check_mode(server.get("redis_mode", ""), address, is_cluster=is_cluster)
+    mode = server.get("server_mode") or server.get("redis_mode", "")  # Valkey's name, Redis's
+    _check_mode(mode, address, is_cluster=is_cluster)
     policy = memory.get("maxmemory_policy", "")
     if policy.startswith("allkeys-"):
         raise StoreRefused(
