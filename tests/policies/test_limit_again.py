@@ -50,16 +50,16 @@ async def test_who_goes_on_asking_costs_the_store_one_decision_a_second(
 @pytest.mark.parametrize("rate", [2, 20])
 async def test_who_never_stops_asking_gets_all_that_the_limit_gives(tidegate_kit, rate):
     kit = await tidegate_kit(plan=steady(f"{rate}/s", 1))
-    admitted, until = [], time.monotonic() + 1.9
-    while time.monotonic() < until:
-        asked_at = time.monotonic()
+    began = time.monotonic()
+    admitted = []
+    while time.monotonic() < began + 1.9:
         if (await kit.get("/api/x")).status == 200:
-            admitted.append(asked_at)
+            admitted.append(time.monotonic())
         await asyncio.sleep(0)
+    assert len(admitted) <= 1 + (admitted[-1] - began) * rate
+    # Of a bucket that holds one token, whatever a busy machine delays is lost.
     waits = [later - earlier for earlier, later in pairwise(admitted)]
-    # Asking takes a moment, too: a wait may look shorter by that, and be longer on a busy machine.
-    assert min(waits) > 1 / rate - 0.01
-    assert median(waits) < 1 / rate + 0.02
+    assert median(waits) < 1 / rate + 0.05
 
 
 async def test_the_wait_that_is_told_becomes_shorter(tidegate_kit):
