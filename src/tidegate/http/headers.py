@@ -37,15 +37,16 @@ HOP_BY_HOP: Final = frozenset(
 class FieldBlock:
     """The fields of heads that were alike to the byte, and what follows from them alone.
 
-    A door that meets the same bytes again gives its request the same block, so that what one
-    request cost to find out is there for the next. `notes` are by whoever took them, who must know
-    that nobody has changed the fields since they arrived; they go when the door forgets the block.
+    Who meets the same bytes again gives the message the same block, so that what one message cost
+    to find out is there for the next. `notes` are by whoever took them, who must know that nobody
+    has changed the fields since they arrived: they are equal to `fields` then, which takes little
+    to see, as they are the same objects. The notes go when the block is forgotten.
     """
 
     __slots__ = ("fields", "notes")
 
-    def __init__(self, fields: tuple[HeaderField, ...]) -> None:
-        self.fields = fields
+    def __init__(self, fields: Iterable[HeaderField]) -> None:
+        self.fields = list(fields)
         self.notes: dict[object, Any] = {}
 
 

@@ -121,6 +121,7 @@ class Response:
 
     __slots__ = (
         "_closers",
+        "block",
         "body",
         "content_length",
         "ends_by_close",
@@ -144,6 +145,8 @@ class Response:
         that are sent.
         """
         self.status = status
+        self.block: FieldBlock | None = None
+        """What is known of the fields as they arrived, where they were met before."""
         self.headers = Headers() if headers is None else headers
         self.body = body
         self.content_length = content_length

@@ -11,7 +11,7 @@ Date, most heads of a service are alike.
 from itertools import filterfalse
 from typing import Final, NamedTuple
 
-from tidegate.http.headers import HeaderField, Headers
+from tidegate.http.headers import FieldBlock, Headers
 from tidegate.http.message import Response
 from tidegate.upstream.field_lines import IGNORED, SAYING, FieldLines
 from tidegate.upstream.response_head import END_OF_HEAD, HEADER_FIELDS_MAX, StatusLines
@@ -28,7 +28,7 @@ class _Head(NamedTuple):
     status: int
     reason: bytes | None
     length: int
-    fields: tuple[HeaderField, ...]
+    block: FieldBlock
 
 
 class KnownLines:
@@ -61,10 +61,11 @@ class KnownLines:
             head = self._read(octets)
         if head is None or not end or method == "HEAD":
             return None
-        status, reason, length, fields = head
+        status, reason, length, block = head
         if length != len(body):
             return None
-        response = Response(status, Headers(fields), body)
+        response = Response(status, Headers(block.fields), body)
+        response.block = block
         response.content_length, response.reason = length, reason  # keywords cost more
         return response
 
@@ -86,7 +87,8 @@ class KnownLines:
             length = note
         if length is None:
             return None
-        head = _Head(status, reason, length, (*filter(None, map(self._field_of, lines)), via))
+        fields = (*filter(None, map(self._field_of, lines)), via)
+        head = _Head(status, reason, length, FieldBlock(fields))
         if len(octets) <= HEAD_BYTES_MAX:
             if len(self._heads) >= HEADS_MAX:
                 self._heads.clear()
