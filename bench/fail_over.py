@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from tests import fleet
+from tests.servers import Server
 from tests.store.counting import Counting, Figures
 from tidegate.config.schema import Redis
 from tidegate.store import open_store
@@ -81,7 +82,7 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def _primary(servers: fleet.Cluster | fleet.Sentinels) -> fleet.Server:
+def _primary(servers: fleet.Cluster | fleet.Sentinels) -> Server:
     if isinstance(servers, fleet.Cluster):
         return servers.server_of(FIRST_KEY)
     return servers.primary

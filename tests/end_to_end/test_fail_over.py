@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import fleet
+from tests.servers import Server
 from tidegate.config import Config, Redis, load
 from tidegate.identity import Repository
 from tidegate.store import Store, open_store
@@ -49,7 +50,7 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
     cluster.heal()
 
 
-def primary(servers: Servers, key: str) -> fleet.Server:
+def primary(servers: Servers, key: str) -> Server:
     return servers.server_of(key) if isinstance(servers, fleet.Cluster) else servers.primary
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.fleet import free_ports
+from tests.servers import free_ports
 from tidegate.store import Connection
 from tidegate.store.address import Address, unix_address
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.fleet import Cluster, Server, server_binary, valkey_binary
+from tests.fleet import Cluster
+from tests.servers import Server, server_binary, valkey_binary
 from tests.store.counting import Counting
 from tidegate.config.schema import Redis
 from tidegate.store import (

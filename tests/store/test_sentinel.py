@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet import SERVICE, Server, sentinel_of
+from tests.fleet import SERVICE, sentinel_of
 from tests.fleet import Sentinels as SentinelServers
+from tests.servers import Server
 from tests.store.counting import Counting
 from tidegate.config.schema import Redis
 from tidegate.store import Connection, Store, StoreRefused, StoreUnavailable, open_store
