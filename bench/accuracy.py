@@ -76,11 +76,10 @@ class Case:
         time that sending and answering leave."""
         if self.algorithm == "quota":
             return (min(self.quota, len(sent)),) * 2
-        shortest = [answered[0], *(max(at, answered[0]) for at in sent[1:])]
         if self.algorithm == "window":
-            longest = [sent[0], *answered[1:]]
-            found = by_window(shortest, self.rate, 1.0), by_window(longest, self.rate, 1.0)
-            return min(found), max(found)
+            fewest = by_window(zip(sent, answered, strict=True), self.rate, 1.0)
+            return fewest, by_window(zip(answered, sent, strict=True), self.rate, 1.0)
+        shortest = [answered[0], *(max(at, answered[0]) for at in sent[1:])]
         most = int(self.burst + self.rate * (answered[-1] - sent[0]))
         return by_bucket(shortest, self.rate, self.burst), min(most, len(sent))
 

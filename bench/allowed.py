@@ -25,15 +25,19 @@ def by_bucket(times: Iterable[float], rate: float, burst: int) -> int:
     return admitted
 
 
-def by_window(times: Iterable[float], count: int, window_s: float) -> int:
-    """How many are admitted if none has `count` admitted ones in the window before it."""
+def by_window(asked_at: Iterable[tuple[float, float]], count: int, window_s: float) -> int:
+    """How many are admitted if none has `count` admitted ones in the window before it.
+
+    Of each request when it may leave a window behind, and from when on it is in one itself: sending
+    and answering for the fewest, answering and sending for the most that can be.
+    """
     admitted: deque[float] = deque()
     total = 0
-    for now in times:
-        while admitted and admitted[0] <= now - window_s:
+    for leaves_at, is_in_from in asked_at:
+        while admitted and admitted[0] <= leaves_at - window_s:
             admitted.popleft()
         if len(admitted) < count:
-            admitted.append(now)
+            admitted.append(is_in_from)
             total += 1
     return total
 

@@ -20,8 +20,17 @@ def test_a_bucket_allows_its_burst_and_what_flows_in() -> None:
 
 
 def test_a_window_allows_so_many_wherever_it_begins() -> None:
-    assert by_window([0, 0.5, 0.9, 1.0, 1.4, 1.5], count=2, window_s=1) == 4
-    assert by_window([0, 0.9, 0.95, 1.1], count=2, window_s=1) == 3
+    def at(*times: float) -> list[tuple[float, float]]:
+        return [(time, time) for time in times]
+
+    assert by_window(at(0, 0.5, 0.9, 1.0, 1.4, 1.5), count=2, window_s=1) == 4
+    assert by_window(at(0, 0.9, 0.95, 1.1), count=2, window_s=1) == 3
+
+
+def test_of_slow_answers_a_window_is_known_from_fewest_to_most() -> None:
+    slow = [(0.0, 0.3), (0.1, 0.4), (0.9, 1.2), (1.0, 1.3)]
+    assert by_window(slow, count=1, window_s=1) == 1
+    assert by_window([(answered, sent) for sent, answered in slow], count=1, window_s=1) == 2
 
 
 def test_the_worst_stretch_is_found_wherever_it_lies() -> None:
