@@ -37,6 +37,8 @@ HIGH: Final = 100
 """A second; rates above are measured one after the other, those below all at once."""
 WORKER_SHARE_MIN: Final = 0.05
 ENOUGH: Final = 0.999
+ENOUGH_DEMAND: Final = 1.5
+"""Of the limit: what a run must have sent at least to be one of too much demand."""
 PATH: Final = "/try"
 CORES: Final = frozenset((0, 1))
 
@@ -198,6 +200,9 @@ def workers(pid: int) -> list[int]:
 def judged(case: Case, run: Sequence[Answered]) -> Found:
     if odd := {one.status for one in run} - {ADMITTED, 429}:
         raise Unfit(f"{case.name}: answers were {sorted(odd)}")
+    lasted_s = max(one.sent_at for one in run) - min(one.sent_at for one in run)
+    if len(run) < ENOUGH_DEMAND * case.rate * lasted_s:
+        raise Unfit(f"{case.name}: the machine is too busy to send more than is allowed")
     at_least, at_most = case.allowed(
         sorted(one.sent_at for one in run), sorted(one.answered_at for one in run)
     )

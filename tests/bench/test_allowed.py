@@ -72,6 +72,11 @@ def test_a_run_is_judged_by_what_was_allowed_between_sending_and_answering() -> 
         judged(case, run(0, status=503))
 
 
+def test_a_run_that_sent_too_little_is_no_result() -> None:
+    with pytest.raises(Unfit, match="too busy"):
+        judged(Case("bucket", 10, "steady"), run(*(number / 11 for number in range(50))))
+
+
 def test_too_much_and_too_little_are_objected_to() -> None:
     case, leased = Case("window", 1000, "steady"), Case("leased", 1000, "steady")
     within = Found(3000, 1000, 1000, 1000, ahead=0)
