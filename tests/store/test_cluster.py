@@ -233,8 +233,8 @@ async def test_a_primary_that_dies_is_replaced_and_the_others_go_on(
         await eventually(lambda: counting.counted > before + 500)
     figures = await counting.figures()
     assert figures.lost <= counting.clients  # what was not replicated yet
-    assert figures.slowest_s < HOT_PATH_S * 4
-    assert figures.gap_s < 10
+    assert figures.slowest_s < 1  # on a busy machine too: nobody waits for the fail-over
+    assert figures.gap_s < 20
 
 
 async def test_reading_waits_for_no_connection_that_is_not_there(hot: Store) -> None:

@@ -140,8 +140,8 @@ async def test_a_primary_that_dies_is_replaced(
         figures = await counting.figures()
         assert figures.lost <= counting.clients  # what was not replicated yet
         assert figures.beyond <= figures.failed
-        assert figures.slowest_s < HOT_PATH_S * 4
-        assert figures.gap_s < 10
+        assert figures.slowest_s < 1  # on a busy machine too: nobody waits for the fail-over
+        assert figures.gap_s < 20
 
 
 async def test_a_primary_that_is_replaced_while_it_lives_is_left_at_once(
