@@ -192,20 +192,18 @@ class Decision:
 def plain_decision(subject: Subject, costs: Costs, reply: Any) -> Decision:
     """Return what `reply` decides about a plain subject. Raises StoreUnavailable."""
     cost, capacities = costs[0], subject.capacities
+    if type(reply) is list and len(reply) == 3 and len(capacities) == 1:
+        # What most requests get, the leave of the one limit there is: nothing to choose from.
+        allowed, remaining, seconds = reply
+        if (
+            allowed.__class__ is remaining.__class__ is seconds.__class__ is int
+            and allowed == 1
+            and 0 <= remaining <= capacities[0] - cost
+            and 0 <= seconds <= INTEGER_MAX
+        ):
+            return Decision(subject, cost, True, (remaining, seconds), 0, None)
     if type(reply) is list and len(reply) == 2 + 2 * len(capacities):
         return _standing(subject, costs, reply)
-    if len(capacities) == 1 and type(reply) is list and len(reply) == 3:
-        # What most requests get, the word of the one limit there is: nothing to choose from.
-        allowed, remaining, seconds = reply
-        if not allowed.__class__ is remaining.__class__ is seconds.__class__ is int:
-            raise unusable()
-        capacity = subject.cost_max
-        remaining_max = capacity - cost if allowed == 1 else min(capacity, cost - 1)
-        if allowed not in (0, 1) or not (
-            0 <= remaining <= remaining_max and 0 <= seconds <= INTEGER_MAX
-        ):
-            raise unusable()
-        return _told(subject, cost, allowed == 1, (remaining, seconds), 0)
     if type(reply) is not list or len(reply) != 1 + 2 * len(capacities):
         raise unusable()
     if type(reply[0]) is not int or reply[0] not in (0, 1):
