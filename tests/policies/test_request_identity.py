@@ -6,6 +6,7 @@ import pytest
 
 from tidegate.http import Headers, Request
 from tidegate.policies import Context, RequestIdentity
+from tidegate.policies.request_identity import IDS_AT_ONCE
 
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 MADE_TRACE = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-00")
@@ -23,6 +24,17 @@ def test_a_request_without_ids_gets_fresh_ones():
     assert re.fullmatch(rb"[0-9a-f]{32}", first.headers.get(b"x-request-id"))
     assert MADE_TRACE.fullmatch(first.headers.get(b"traceparent"))
     assert first.headers.get(b"x-request-id") != second.headers.get(b"x-request-id")
+
+
+def test_no_id_is_made_whose_span_would_be_all_zeros(monkeypatch):
+    bad, good = b"\1" * 8 + bytes(8), b"\1" * 16
+    monkeypatch.setattr("os.urandom", lambda count: (good + bad) * (count // 32))
+    identity, made = RequestIdentity(), set()
+    for _ in range(IDS_AT_ONCE):
+        request = Request("GET", b"/", Headers())
+        identity.ask(request, Context(None, None, None))
+        made.add(request.headers.get(b"traceparent"))
+    assert made == {b"00-%b-%b-00" % (good.hex().encode(), good[8:].hex().encode())}
 
 
 def test_sound_ids_of_the_client_are_kept():

@@ -16,13 +16,14 @@ from tidegate.policies.policy import Asking, Context, Request
 
 IDS_AT_ONCE: Final = 256
 
-Identity = tuple[bytes, HeaderField, HeaderField]
+Identity = tuple[bytes, tuple[HeaderField, HeaderField]]
 """A request's id, and the two fields that carry it."""
 
 _READ: Final = frozenset({b"tidegate-debug", b"traceparent", b"x-request-id"})
 
 # The last half is the span's id, and neither may be all zeros (section 3.2.2.3 and 3.2.2.4).
 _TRACE_ID: Final = re.compile(rb"[0-9a-f]{16}(?!0{16})[0-9a-f]{16}")
+_NO_SPAN: Final = b"0" * 16
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.:/+=@-]{1,128}")
 # W3C Trace Context, section 3.2.2; version ff is forbidden, all-zero ids are invalid.
 _TRACEPARENT: Final = re.compile(
@@ -42,7 +43,7 @@ class RequestIdentity:
         if _READ.isdisjoint(map(name_of, headers)):
             if not self._unused:
                 self._unused = _fresh_ids()
-            context.request_id, *made = self._unused.pop()
+            context.request_id, made = self._unused.pop()
             headers += made
             return
         self._ask_by_rule(headers, context)
@@ -95,9 +96,9 @@ def _fresh_ids() -> list[Identity]:
     digits = os.urandom(16 * IDS_AT_ONCE).hex().encode()
     ids = [digits[start : start + 32] for start in range(0, len(digits), 32)]
     return [
-        (made, (b"x-request-id", made), (b"traceparent", _traceparent(made)))
+        (made, ((b"x-request-id", made), (b"traceparent", _traceparent(made))))
         for made in ids
-        if _TRACE_ID.fullmatch(made) is not None
+        if made[16:] != _NO_SPAN
     ]
 
 
