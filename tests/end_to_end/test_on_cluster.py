@@ -13,6 +13,7 @@ from tests.fleet import Cluster
 from tidegate.cli.checks import store_found
 from tidegate.config import Config, Redis, load
 from tidegate.gateway import Gateway
+from tidegate.gateway.limit_resets import reset_shared
 from tidegate.gateway.nodes import Node, alive, announced
 from tidegate.gateway.purge import purge
 from tidegate.identity import Repository
@@ -122,6 +123,25 @@ async def test_limits_of_several_slots_hold_and_are_forgotten(kit: Kit) -> None:
     assert b'"shared"' in (await kit.get("/limited", key="key_b", **elsewhere)).body
     assert await kit.gateway.parts.limiter.reset("acme") == 3
     assert await _statuses(kit, 1, key="key_b", **elsewhere) == [200]
+
+
+async def test_what_is_counted_over_all_tenants_is_reset_on_the_server_that_has_it(
+    kit: Kit, config: Config
+) -> None:
+    limiter = kit.gateway.parts.limiter
+
+    async def left(client: str) -> list[str]:
+        told = (await kit.get("/limited", key="key_a", client=client)).header("ratelimit") or ""
+        return sorted(one.partition(";t=")[0] for one in told.split(", "))
+
+    for client in ("192.0.2.1", "2001:db8::1"):  # they have their slots on different servers
+        await limiter.reset("acme")
+        assert await left(client) == ['"all";r=99', '"home";r=4', '"own";r=3', '"shared";r=5']
+        assert await reset_shared(limiter, config, "global") == 1
+        assert await reset_shared(limiter, config, "address", "192.0.2.2") == 0
+        assert await reset_shared(limiter, config, "address", client) == 1
+        assert await left(client) == ['"all";r=99', '"home";r=4', '"own";r=2', '"shared";r=4']
+        assert await reset_shared(limiter, config, "global") == 1
 
 
 async def test_failed_keys_of_an_address_are_counted(kit: Kit) -> None:

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from tidegate.config.schema import Limit, Quota, TokenBucket
+from tidegate.config.schema import Concurrency, Limit, Quota, SlidingWindow, TokenBucket
 from tidegate.config.units import parse_rate
-from tidegate.rate_limiter import Decision, Limiter, Subject, caller_counters
+from tidegate.rate_limiter import Counter, Decision, Limiter, Subject, caller_counters
 from tidegate.store import Store
 
 HUNDRED = TokenBucket(name="hundred", rate=parse_rate("1/h"), burst=100)
@@ -84,6 +84,39 @@ async def test_a_tenant_s_reset_covers_all_its_keys_and_no_other_tenant(
     assert await limiter.reset("acme") == 0
     assert [s.remaining for s in (await decided(limiter, keys[0])).states] == [99, 999_999]
     assert [s.remaining for s in (await decided(limiter, other)).states] == [98, 999_998]
+
+
+async def test_a_tenant_that_is_called_as_a_state_outside_is_reset_apart_from_it(
+    limit_stores: list[Store],
+) -> None:
+    limiter = Limiter(limit_stores[0])
+    window = SlidingWindow(
+        name="window", rate=parse_rate("100/h"), algorithm="sliding-window", per="global"
+    )
+    leases = Concurrency(name="leases", concurrency=100, lease=60, per="global")
+    shared = [
+        limiter.subject([Counter(state, (limit,), is_outside=True)])
+        for state, limit in (
+            (b"tg:limits:{g}", HUNDRED),
+            (b"tg:limits:{g}:p:pro", HUNDRED),
+            (b"tg:limits:{g}", window),
+            (b"tg:limits:{g}", leases),
+        )
+    ]
+    own = subject(limiter, HUNDRED, SHARED, tenant="g")
+
+    async def left() -> list[int]:
+        of_all = [state for one in (*shared, own) for state in await limiter.states(one)]
+        return [state.remaining for state in of_all]
+
+    for one in (*shared, own):
+        await decided(limiter, one)
+    assert await left() == [99] * 5 + [999_999]
+    assert await limiter.reset("g") == 2
+    assert await left() == [99] * 4 + [100, 1_000_000]
+    await decided(limiter, own)
+    assert await limiter.reset_outside(b"tg:limits:{g}") == 4
+    assert await left() == [100] * 4 + [99, 999_999]
 
 
 async def test_asking_what_is_left_spends_nothing(limit_stores: list[Store]) -> None:

@@ -20,6 +20,7 @@ from tidegate.identity import CreatedKey, RevokedKey, StoredKey
 if TYPE_CHECKING:
     from tidegate.cli.explain import AskedRequest
     from tidegate.cli.limits_explain import WhoseLimits
+    from tidegate.cli.limits_reset import SharedLimits
     from tidegate.gateway import Explanation, LimitsExplained
 
 CONNECT_S: Final = 2.0
@@ -106,6 +107,9 @@ class AdminClient:
         whose = f"tenants/{tenant}" if key_id is None else f"keys/{key_id}"
         told = await self._asked("POST", f"/v1/{whose}/limits/reset")
         return int(told["states"])
+
+    async def reset_shared_limits(self, what: "SharedLimits") -> int:
+        return int((await self._asked("POST", "/v1/limits/reset", what.body))["states"])
 
     async def purge_cache(self, what: Purge) -> None:
         await self._asked("POST", "/v1/cache/purge", what.body)

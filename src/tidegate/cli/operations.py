@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tidegate.cli.admin_client import AdminClient
     from tidegate.cli.explain import AskedRequest
     from tidegate.cli.limits_explain import WhoseLimits
+    from tidegate.cli.limits_reset import SharedLimits
     from tidegate.cli.purge import Purge
     from tidegate.config import Config, Settings
     from tidegate.gateway import Explanation, Gateway, LimitsExplained
@@ -59,6 +60,10 @@ class Operations(Protocol):
     async def revoke_key(self, key: "StoredKey") -> "RevokedKey": ...
 
     async def reset_limits(self, tenant: str, key_id: str | None) -> int:
+        """Return how many states were forgotten."""
+        ...
+
+    async def reset_shared_limits(self, what: "SharedLimits") -> int:
         """Return how many states were forgotten."""
         ...
 
@@ -121,6 +126,13 @@ class StoreOperations:
 
     async def reset_limits(self, tenant: str, key_id: str | None) -> int:
         return await self._limiter.reset(tenant, key_id)
+
+    async def reset_shared_limits(self, what: "SharedLimits") -> int:
+        from tidegate.gateway.limit_resets import reset_shared
+        from tidegate.http import GatewayError
+
+        with explained(GatewayError):
+            return await reset_shared(self._limiter, self._config, what.per, what.value)
 
     async def purge_cache(self, what: "Purge") -> None:
         from tidegate.gateway import purge

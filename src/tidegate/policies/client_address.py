@@ -56,6 +56,14 @@ def counted_by(address: Address) -> bytes:
     return b"%b/%d" % (str(IPv6Address(site)).encode(), IPV6_SITE_BITS)
 
 
+def counted_as(text: str) -> bytes:
+    """Return what the address that somebody wrote is counted under. Raises ValueError."""
+    address = _address(text)
+    if address is None:
+        raise ValueError("write an address, such as 203.0.113.9 or 2001:db8::1")
+    return counted_by(address)
+
+
 def _address(text: str) -> Address | None:
     try:
         address = ip_address(text)

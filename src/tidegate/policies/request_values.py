@@ -27,6 +27,13 @@ CLAIM_BYTES_MAX: Final = 256
 """What is kept of what proxies say: five or six addresses."""
 
 
+def kept_value(value: bytes) -> bytes:
+    """Return what of a header's value is kept, and counted under."""
+    if len(value) > VALUE_BYTES_MAX:
+        return blake2b(value, digest_size=DIGEST_BYTES).digest()
+    return value
+
+
 class RequestValues:
     """Made once for a worker."""
 
@@ -42,9 +49,7 @@ class RequestValues:
         for limit, _ in applicable.varying:
             per, value = ADDRESS, b""
             if limit.header is not None:
-                value = b", ".join(request.headers.get_all(limit.header.encode()))
-                if len(value) > VALUE_BYTES_MAX:
-                    value = blake2b(value, digest_size=DIGEST_BYTES).digest()
+                value = kept_value(b", ".join(request.headers.get_all(limit.header.encode())))
                 per = limit.per if value else fallback_of(limit, applicable.whose)
             if per == ADDRESS:
                 value = self.address(request)

@@ -81,6 +81,16 @@ def counted_in(level: Level, per: str, whose: Whose, value: bytes = b"") -> Stat
     return _outside(route[1:], plan) if route else _outside(b"g", plan)
 
 
+def shared_state(per: str, value: bytes = b"") -> bytes:
+    """Return the name of what is counted by address, route, header or all together (global) over
+    all tenants; `value` is the address, the route's name or the header's value.
+
+    What single plans and routes say there is counted in states whose names go on from it.
+    """
+    route = value.decode() if per == "route" else ""
+    return counted_in(Level.EVERYBODY, per, Whose("", "", "", route), value).name
+
+
 def _tenants(tenant: str, _: str) -> bytes:
     return tenant_state(tenant)
 

@@ -42,6 +42,11 @@ from tidegate.store import Store
 SCAN_COUNT: Final = 1000
 RESET_TIMEOUT_S: Final = 5.0
 """A reset walks the whole store; each step of it is short, but no request waits for it."""
+IN_TENANTS: Final = b"[kt]*"
+"""How the names of a tenant's states go on: a key's, and those that its keys share."""
+OUTSIDE: Final = b"[cprw]*"
+"""How those below a state outside go on: by plan, by route, a window, leases. Told apart because
+a tenant may be called as such a state is (`g`)."""
 SECOND_US: Final = 10**6
 ON_THE_WAY_S: Final = 0.1
 """By the store's clock, what is settled may have been charged earlier by so much than the gateway
@@ -138,9 +143,13 @@ class Limiter:
         states were deleted. What a key shares with its tenant stays when only the key is reset.
         """
         if key_id is None:
-            return await self._forget(tenant_states(tenant) + b"*")
+            return await self._forget(tenant_states(tenant) + IN_TENANTS)
         own = key_state(tenant, key_id)
         return int(await self._unlink([own])) + await self._forget(own + b":*")
+
+    async def reset_outside(self, state: bytes) -> int:
+        """Forget a state in no tenant's hash slot, and what single plans and routes say there."""
+        return int(await self._unlink([state])) + await self._forget(state + b":" + OUTSIDE)
 
     def _new_lease(self, subject: Subject) -> Lease:
         return Lease(self._leases_of + next(self._leases).to_bytes(6), subject.leases)

@@ -3,33 +3,24 @@
 Asking runs the very script that decides about requests, at a cost of nothing.
 """
 
-from typing import Final
-
 from fastapi import APIRouter
 
-from tidegate.config import Route
-from tidegate.config.precedence import OwnLimits, applied
+from tidegate.config.precedence import OwnLimits
 from tidegate.control.errors import InvalidRequest
 from tidegate.control.fields import Body, KeyIdInPath, Name, NameInPath, Secret, Shown
 from tidegate.control.parts import Parts, PartsNeeded
 from tidegate.gateway import limits_of_key, limits_of_tenant
-from tidegate.identity import ObjectNotFound, PlanMissing, StoredKey, Tenant
-from tidegate.policies.applicable_limits import applicable
-from tidegate.policies.scopes import Whose
-from tidegate.rate_limiter import REQUESTS, LimitState
+from tidegate.gateway.limits_left import Left, limits_left
+from tidegate.identity import Caller, ObjectNotFound, PlanMissing, StoredKey, Tenant
 
 router = APIRouter(prefix="/v1", tags=["limits"])
-
-_NOBODY: Final = "-"
-"""Stands for a key where only what a tenant's keys share is asked for."""
-_SHARED: Final = ("tenant", "global")
-_NO_ROUTE: Final = Route(name="none")
-"""Has no limits of its own."""
 
 
 class ShownLimitState(Shown):
     name: str
     per: str
+    route: str | None
+    """Where it counts apart for a route, that route; null: on all where it applies."""
     limit: int
     """The burst, the quota, or how many at a time."""
     remaining: int
@@ -118,7 +109,8 @@ async def explain_limits(body: WhoseLimits, parts: PartsNeeded) -> ShownLimitsEx
 
 @router.get("/keys/{key_id}/limits", responses={404: {}})
 async def get_key_limits(key_id: KeyIdInPath, parts: PartsNeeded) -> ShownLimits:
-    """Show what is left for a key: of its own limits, and of those it shares with its tenant."""
+    """Show what is left for a key: of its own limits, and of those it shares with others. Left out
+    is what counts by address or header, which only a request tells."""
     key = await parts.repository.get_key(key_id)
     tenant = await parts.repository.tenants.get(key.tenant)
     return await _limits(parts, tenant, key)
@@ -134,7 +126,8 @@ async def reset_key_limits(key_id: KeyIdInPath, parts: PartsNeeded) -> ResetLimi
 
 @router.get("/tenants/{tenant}/limits", responses={404: {}})
 async def get_tenant_limits(tenant: NameInPath, parts: PartsNeeded) -> ShownLimits:
-    """Show what is left of the limits that all keys of a tenant share."""
+    """Show what is left of the limits that all keys of a tenant share, with each other or with
+    other tenants. Left out is what counts by address or header, which only a request tells."""
     return await _limits(parts, await parts.repository.tenants.get(tenant), None)
 
 
@@ -147,34 +140,27 @@ async def reset_tenant_limits(tenant: NameInPath, parts: PartsNeeded) -> ResetLi
 
 
 async def _limits(parts: Parts, tenant: Tenant, key: StoredKey | None) -> ShownLimits:
-    """Left out is what is said for single routes, addresses and headers: it has many states."""
     try:
         plan = await parts.repository.plans.get(tenant.plan)
     except ObjectNotFound:
         raise PlanMissing(
             f"Tenant {tenant.name} is on plan {tenant.plan}, which does not exist"
         ) from None
-    key_id = None if key is None else key.key_id
-    config = parts.gateway.config
-    own = OwnLimits(plan.limits, {}, tenant.limits, () if key is None else key.limits)
-    asked = [
-        one
-        for one in applied(config.limits, _NO_ROUTE, own)
-        if one.limit.per in (_SHARED if key is None else ("key", *_SHARED))
-    ]
-    units = (REQUESTS, *sorted({one.limit.unit for one in asked} - {REQUESTS}))
-    whose = Whose(tenant.name, key_id or _NOBODY, plan.name, "")
-    limiter = parts.gateway.parts.limiter
-    subject = limiter.subject(applicable(asked, whose, units).counters(), units)
-    states = await limiter.states(subject)
-    shown = [_shown(limit.per, state) for limit, state in zip(subject.limits, states, strict=True)]
-    return ShownLimits(tenant=tenant.name, key_id=key_id, plan=plan.name, limits=shown)
+    key_id, key_name, own = (None, "", ()) if key is None else (key.key_id, key.name, key.limits)
+    said = OwnLimits(plan.limits, plan.routes, tenant.limits, own)
+    caller = Caller.of(tenant.name, plan.name, key_id or "", key_name, said, plan.allow)
+    left = await limits_left(parts.gateway, caller)
+    return ShownLimits(
+        tenant=tenant.name, key_id=key_id, plan=plan.name, limits=list(map(_shown, left))
+    )
 
 
-def _shown(per: str, state: LimitState) -> ShownLimitState:
+def _shown(left: Left) -> ShownLimitState:
+    state = left.state
     return ShownLimitState(
         name=state.name,
-        per=per,
+        per=left.limit.per,
+        route=left.route,
         limit=state.capacity,
         remaining=state.remaining,
         reset_s=state.reset_s,
