@@ -5,7 +5,7 @@ What was joined and checked once is used for a message whose fields are still th
 
 import pytest
 
-from tidegate.edge.native.response_head import response_head
+from tidegate.edge.native.response_head import NOTES_MAX, response_head
 from tidegate.edge.pipeline import UnsafeResponse
 from tidegate.http import Headers, Response
 from tidegate.http.framing import Framing
@@ -39,6 +39,23 @@ def test_what_a_policy_changed_is_written_as_it_left_it():
     expected = b"HTTP/1.1 200 OK\r\netag: a\r\na: b\r\ncontent-length: 1\r\ndate: own\r\n\r\n"
     assert written(changed) == expected
     assert b"date: now" in written(again(block))
+
+
+def test_another_status_has_a_line_of_its_own():
+    block = FieldBlock(FIELDS)
+    for status, line in [(200, b"200 OK"), (404, b"404 Not Found"), (200, b"200 OK")]:
+        response = again(block)
+        response.status = status
+        assert written(response).startswith(b"HTTP/1.1 %b\r\ndate: now\r\n" % line)
+
+
+def test_what_is_kept_of_reasons_is_bounded():
+    block = FieldBlock(FIELDS)
+    for number in range(2 * NOTES_MAX):
+        response = again(block)
+        response.reason = b"Fine %d" % number
+        assert written(response).startswith(b"HTTP/1.1 200 Fine %d\r\n" % number)
+    assert len(block.notes) == NOTES_MAX
 
 
 @pytest.mark.parametrize("octet", [b"\r", b"\n", b"\0"])

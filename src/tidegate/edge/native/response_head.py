@@ -28,6 +28,9 @@ _INTERIM_LINES: Final = {
 }
 _WRITTEN_HERE: Final = HOP_BY_HOP | {b"content-length"}
 
+NOTES_MAX: Final = 16
+"""Statuses and reasons with which the same fields are kept as they are written."""
+
 Written = tuple[bytes, bool]
 """Field lines, each with a line break ahead of it, and whether Date is among them."""
 
@@ -69,8 +72,7 @@ def response_head(
 
     Raises UnsafeResponse.
     """
-    line = _status_line(response)
-    fields, has_date = _fields_of(response)
+    begin, has_date = _begin_of(response)
     if length is not None:
         ending = b"\r\ncontent-length: %d" % length
     else:
@@ -81,13 +83,33 @@ def response_head(
         ending += b"\r\nconnection: keep-alive"
     if response.own is not None:
         ending = b"%b\r\n%b" % (ending, response.own.own_lines())
-    return b"%b%b%b\r\n%b" % (line, fields, ending, b"\r\n" if has_date else date)
+    return b"%b%b\r\n%b" % (begin, ending, b"\r\n" if has_date else date)
 
 
 def interim_head(status: int, fields: Headers) -> bytes:
     """Return the whole of a 1xx response. Raises UnsafeResponse."""
     line = _INTERIM_LINES.get(status) or b"HTTP/1.1 %d " % status
     return b"%b%b\r\n\r\n" % (line, _written(fields)[0])
+
+
+def _begin_of(response: Response) -> Written:
+    """Return the status line and the lines of all fields that are not written here."""
+    block = response.block
+    if block is None or response.headers != block.fields:
+        return _begin(response)
+    said = response.status, response.reason
+    begin: Written | None = block.notes.get(said)
+    if begin is None:
+        begin = _begin(response)
+        if len(block.notes) < NOTES_MAX:
+            block.notes[said] = begin
+    return begin
+
+
+def _begin(response: Response) -> Written:
+    line = _status_line(response)
+    lines, has_date = _written(response.headers)
+    return line + lines, has_date
 
 
 def _status_line(response: Response) -> bytes:
@@ -100,16 +122,6 @@ def _status_line(response: Response) -> bytes:
     if breaks_line(reason):
         raise UnsafeResponse("a reason holds a line break or NUL")
     return b"HTTP/1.1 %d %b" % (status, reason)
-
-
-def _fields_of(response: Response) -> Written:
-    block = response.block
-    if block is None or response.headers != block.fields:
-        return _written(response.headers)
-    written: Written | None = block.notes.get(_written)
-    if written is None:
-        written = block.notes[_written] = _written(response.headers)
-    return written
 
 
 def _written(fields: Headers) -> Written:
