@@ -19,7 +19,7 @@ from tidegate.http.claims import has_twins, is_claim
 from tidegate.http.headers import name_of
 from tidegate.identity import Caller, is_gateways_own, without_credentials
 from tidegate.policies.client_address import TrustedProxies
-from tidegate.policies.policy import Next, Policy, Request
+from tidegate.policies.policy import Answering, Request
 from tidegate.upstream import (
     AnyUpstream,
     add_forwarding_fields,
@@ -74,7 +74,7 @@ class Forward:
         self._selections: dict[tuple[bytes, ...], Selection] = {}
         self._ready: dict[Way, bytes] = {}
 
-    def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
+    def answer(self, request: Request) -> Awaitable[Response]:
         context = request.context
         context.source = "upstream"
         context.target = self._target
@@ -152,6 +152,6 @@ def build(
     is_key_of_file: Callable[[bytes], bool],
     *,
     reads_clock: bool,
-) -> Policy:
+) -> Answering:
     auth_none = not route.auth
     return Forward(upstream, proxies, is_key_of_file, auth_none=auth_none, reads_clock=reads_clock)

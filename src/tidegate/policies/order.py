@@ -29,6 +29,7 @@ from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.cost import RouteCosts
 from tidegate.policies.entitle import Entitlement
 from tidegate.policies.forget import is_cached
+from tidegate.policies.forward import Forward
 from tidegate.policies.limit_signals import LimitSignals
 from tidegate.policies.limit_subjects import Subjects
 from tidegate.policies.policy import Ask, Layer, Next, Policy, Request
@@ -102,8 +103,10 @@ def ordered(
 
 def chain_of(policies: Sequence[tuple[str, Layer]]) -> Next:
     """Return the entry of the chain: each policy with the next one already in its hand."""
-    following: Next = _end
-    for _, policy in reversed(policies):
+    *layers, (_, last) = policies
+    assert isinstance(last, Forward)  # noqa: S101 - see `ordered`
+    following: Next = last.answer
+    for _, policy in reversed(layers):
         if callable(policy):
             following = _bound(policy, following)
     return following
@@ -127,12 +130,11 @@ def _own(route: Route, before: str, parts: Parts) -> Iterator[tuple[str, Policy]
             yield loaded.name, loaded
 
 
-async def _end(request: Request) -> Response:
-    raise RuntimeError("the last policy of a chain must answer by itself")
-
-
 def _bound(policy: Policy, following: Next) -> Next:
+    # Of an object, looked up here and not with each request.
+    turn: Policy = policy.__call__  # type: ignore[operator]  # mypy finds none on a callable
+
     def call(request: Request) -> Awaitable[Response]:
-        return policy(request, following)
+        return turn(request, following)
 
     return call

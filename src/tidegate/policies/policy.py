@@ -99,4 +99,10 @@ class Asking(Protocol):
     def ask(self, request: Request, context: Context) -> None: ...
 
 
-Layer: TypeAlias = Policy | Asking
+class Answering(Protocol):
+    """The last layer, which calls none: it answers each request."""
+
+    def answer(self, request: Request) -> Awaitable[Response]: ...
+
+
+Layer: TypeAlias = Policy | Asking | Answering
