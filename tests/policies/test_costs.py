@@ -172,6 +172,38 @@ async def test_what_the_store_did_not_let_through_is_not_settled_in_it(opened):
     assert [answer.status for answer in asked] == [200, 429, 429]
 
 
+async def test_a_number_beyond_all_measure_passes_as_the_service_sent_it(opened):
+    kit = await opened(costs=TOKENS)
+    event = b'data: {"usage":{"total_tokens":1' + b"0" * 400 + b"}}\n\n"
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (event, b"abc", b"")]
+    kit.upstream.script = [[head, *chunks]]
+    answer = await kit.get("/api")
+    assert (answer.status, answer.body) == (200, event + b"abc")
+    assert left(await kit.get("/api"), "tokens") == 0
+
+
+async def test_what_was_reserved_in_a_window_that_has_ended_is_not_given_back_to_the_next(
+    tidegate_kit, tmp_path
+):
+    """A policy makes the exchange begin forty days ago: as long as if it had lasted till now."""
+    (tmp_path / "early.py").write_text(
+        "def build():\n"
+        "    async def policy(request, call_next):\n"
+        "        request.context.started_at -= 40 * 86_400\n"
+        "        return await call_next(request)\n"
+        "    return policy\n"
+    )
+    kit = await tidegate_kit(
+        plan=[{"name": "tokens", "quota": "100/month", "unit": "tokens"}],
+        route={"costs": TOKENS, "policies": [{"use": "early.py", "before": "forward"}]},
+        directory=tmp_path,
+    )
+    kit.upstream.script = [USED]
+    answers = [await kit.get("/api") for _ in range(3)]
+    assert [left(answer, "tokens") for answer in answers] == [60, 20, 20]
+
+
 async def test_a_plan_that_counts_no_tokens_has_nothing_settled(opened):
     kit = await opened(costs={"images": TOKENS["tokens"]})
     headers = {"Accept-Encoding": "gzip"}

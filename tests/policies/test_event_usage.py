@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.policies.event_usage import EVENT_BYTES_MAX, EventUsage
-from tidegate.policies.usage_paths import UsagePaths
+from tidegate.policies.usage_paths import USAGE_MAX, UsagePaths
 
 TOTAL = UsagePaths(["usage.total_tokens"])
 CLAUDE = UsagePaths(["message.usage.input_tokens", "usage.output_tokens"])
@@ -49,7 +49,12 @@ OPEN_AI = event(choices=[{"delta": {"content": "total_tokens"}}], usage=None) * 
         (b'data: {"total_tokens": NaN}\n\ndata: total_tokens\n\ndata: "total_tokens"\n\n', None),
         (b'data: {"usage":{"total_tokens":NaN}}\n\n', None),
         (b"data: " + b"[" * 60_000 + b' "total_tokens"\n\n' + USED, 42),
-        (b'data: {"total_tokens": 1' + b"0" * 5000 + b"}\n\n", None),
+        (USED + b'data: {"usage":{"total_tokens":1' + b"0" * 400 + b"}}\n\n", USAGE_MAX),
+        (USED + b'data: {"usage":{"total_tokens":-1' + b"0" * 400 + b"}}\n\n", 42),
+        (USED + b'data: {"usage":{"total_tokens":1' + b"0" * 5000 + b"}}\n\n", 42),
+        (USED + b'data: {"usage":{"total_tokens":1e999}}\n\n', 42),
+        (USED + b'data: {"usage":' * 3 + b'{"a":' * 12_000 + b"total_tokens\n\n", 42),
+        (USED + b'data: "\xff total_tokens"\n\n', 42),
         (b"", None),
     ],
 )
@@ -73,6 +78,20 @@ def test_what_a_stream_says_in_any_pieces(stream, expected):
 )
 def test_any_pieces_say_the_same(stream, cuts):
     assert scanned(stream, cuts) == scanned(stream)
+
+
+parts = st.sampled_from(("[", "{", '"usage":', '{"total_tokens":', "}", "]", ",", "-", "9e", '"'))
+texts = st.lists(parts | st.sampled_from("0123").map(lambda digit: digit * 400), max_size=20)
+
+
+@given(texts | st.binary(max_size=40))
+def test_nothing_that_an_event_says_fails_anybody(said):
+    text = said if isinstance(said, bytes) else "".join(said).encode()
+    (used,) = scanned(b"data: " + text + b'\ndata: "total_tokens"\n\n' + USED)
+    assert used == 42
+    (used,) = scanned(USED + b'data: {"usage":{"total_tokens":' + text + b"}}\n\n")
+    assert used is not None
+    assert 0 <= used <= USAGE_MAX
 
 
 def test_numbers_from_several_events_are_told_each():

@@ -6,7 +6,7 @@ as escapes is not understood. What is no number of at least 0 is passed over, so
 """
 
 from collections.abc import Iterable
-from math import ceil, isfinite
+from math import ceil, inf
 from typing import Any, Final, NamedTuple, TypeAlias
 
 USAGE_MAX: Final = 10**9
@@ -52,6 +52,6 @@ class UsagePaths:
 
 def usage_of(number: float) -> int | None:
     """Return a number as something to count, rounded up; None if it cannot be that."""
-    if isinstance(number, bool) or not isfinite(number) or number < 0:
+    if isinstance(number, bool) or not 0 <= number < inf:
         return None
     return min(ceil(number), USAGE_MAX)
