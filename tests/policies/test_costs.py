@@ -175,9 +175,9 @@ async def test_what_the_store_did_not_let_through_is_not_settled_in_it(opened):
 async def test_a_number_beyond_all_measure_passes_as_the_service_sent_it(opened):
     kit = await opened(costs=TOKENS)
     event = b'data: {"usage":{"total_tokens":1' + b"0" * 400 + b"}}\n\n"
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    fields = b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (event, b"abc", b"")]
-    kit.upstream.script = [[head, *chunks]]
+    kit.upstream.script = [[b"HTTP/1.1 200 OK\r\n" + fields, *chunks]]
     answer = await kit.get("/api")
     assert (answer.status, answer.body) == (200, event + b"abc")
     assert left(await kit.get("/api"), "tokens") == 0
