@@ -44,7 +44,7 @@ class FullDecision(Decision):
         return self._wants
 
     def _refusing(self) -> tuple[bool, ...]:
-        lefts = zip(self._subject.limits, self._figures[::2], self._wants, strict=True)
+        lefts = zip(self._subject.limits, self.figures[::2], self._wants, strict=True)
         return tuple(not limit.shadow and left < want for limit, left, want in lefts)
 
 

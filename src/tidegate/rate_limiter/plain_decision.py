@@ -31,7 +31,6 @@ class Decision:
 
     __slots__ = (
         "_cost",
-        "_figures",
         "_headers",
         "_listed",
         "_states",
@@ -40,6 +39,7 @@ class Decision:
         "_violated",
         "allowed",
         "degraded",
+        "figures",
         "retry_after_s",
         "stands_s",
     )
@@ -61,7 +61,8 @@ class Decision:
         """`tightest`: which of the limits is told of in the fields that tell of one alone."""
         self._subject = subject
         self._cost = cost
-        self._figures = figures
+        self.figures = figures
+        """What is left of each limit and in how many seconds there is more, in turn."""
         self._states: tuple[LimitState, ...] | None = None
         self._violated: Violation | None = None
         self.allowed = allowed
@@ -93,21 +94,16 @@ class Decision:
         """Return the same as they are written, with line breaks between them. Hot: one format."""
         if self._headers is not None:
             return b"\r\n".join(map(line_of, self._headers))
-        formats, figures, at = self._subject.line_formats, self._figures, 2 * self._tightest
+        formats, figures, at = self._subject.line_formats, self.figures, 2 * self._tightest
         if not formats:
             return b""
         return formats[self._tightest] % (figures[at], figures[at + 1], *self._listed)
 
     @property
-    def figures(self) -> tuple[int, ...]:
-        """Return what is left of each limit and in how many seconds there is more, in turn."""
-        return self._figures
-
-    @property
     def states(self) -> tuple[LimitState, ...]:
         """Return every limit, in the order of the header fields."""
         if self._states is None:
-            remaining, seconds = self._figures[::2], self._figures[1::2]
+            remaining, seconds = self.figures[::2], self.figures[1::2]
             self._states = tuple(
                 LimitState(limit.name, capacity, left, reset_s, refuses and not self.allowed)
                 for limit, capacity, left, reset_s, refuses in zip(
@@ -132,7 +128,7 @@ class Decision:
         near_at = self._subject.near_at
         if not near_at:
             return ()
-        remaining = zip(self._subject.limits, self._figures[::2], near_at, strict=True)
+        remaining = zip(self._subject.limits, self.figures[::2], near_at, strict=True)
         return tuple(limit.name for limit, left, at in remaining if left <= at)
 
     def error(self, jitter: float = 0.0) -> GatewayError:
@@ -172,7 +168,7 @@ class Decision:
 
     def _refusing(self) -> tuple[bool, ...]:
         """Return which of the limits refuse, if the request is refused."""
-        return tuple(map(self._cost.__gt__, self._figures[::2]))
+        return tuple(map(self._cost.__gt__, self.figures[::2]))
 
     @property
     def _violation(self) -> Violation:
