@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
@@ -98,6 +98,27 @@ def test_hours_hold_now_and_follow_each_other(zone, now) -> None:
     found = windows(limit, now)
     assert found[1] <= now < found[2]
     assert all(0 < later - earlier <= 2 * HOUR for earlier, later in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("zone", "moved_at"),
+    [
+        ("Australia/Lord_Howe", "2026-10-03T15:30"),  # from 2:00 to 2:30
+        ("Australia/Lord_Howe", "2026-04-04T15:00"),  # from 2:00 back to 1:30
+        ("Asia/Kathmandu", "1985-12-31T18:30"),  # from 0:00 to 0:15
+        ("Asia/Pyongyang", "2015-08-14T15:00"),  # from 0:00 back to 23:30
+        ("Antarctica/Troll", "2026-03-29T01:00"),  # from 1:00 to 3:00
+        ("Europe/Berlin", "2026-10-25T01:00"),  # from 3:00 back to 2:00
+    ],
+)
+def test_an_hour_begins_when_clocks_show_a_full_one_however_they_move(zone, moved_at) -> None:
+    limit, minute = quota("hour", zone), 60 * SECOND
+    around = range(microseconds(moved_at) - 6 * HOUR, microseconds(moved_at) + 6 * HOUR, minute)
+    times = {at: (EPOCH + timedelta(microseconds=at)).astimezone(ZoneInfo(zone)) for at in around}
+    full = [at for at, time in times.items() if time.minute == 0]
+    for before, start, end, after in zip(full, full[1:], full[2:], full[3:], strict=False):
+        for now in (*range(start, end, 5 * minute), end - 1):
+            assert windows(limit, now) == (before, start, end, after)
 
 
 def test_boundaries_are_kept_for_as_long_as_they_hold() -> None:

@@ -129,6 +129,15 @@ def test_a_quota_ends_where_its_calendar_says() -> None:
     assert local.decide(who, (1,), noon + 23_400 * SECOND, noon)[0] == 1
 
 
+@pytest.mark.parametrize("moved_at", ["2026-10-03T15:30", "2026-04-04T15:00"])
+def test_a_quota_holds_while_clocks_move_by_half_an_hour(moved_at) -> None:
+    hourly = Quota(name="h", quota=Rate(1, "hour"), time_zone="Australia/Lord_Howe")
+    at = int(datetime.fromisoformat(moved_at).replace(tzinfo=UTC).timestamp()) * SECOND
+    local, who, minute = of_one_worker(), subject("one", hourly), 60 * SECOND
+    asked = range(at - 180 * minute, at + 180 * minute, minute)
+    assert sum(local.decide(who, (1,), now, now)[0] for now in asked) == 6
+
+
 def test_each_limit_counts_in_its_own_unit() -> None:
     local = of_one_worker()
     tokens = TokenBucket(name="t", rate=Rate(100, "hour"), burst=100, unit="tokens")

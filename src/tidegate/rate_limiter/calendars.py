@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from tidegate.config.schema import Quota
+from tidegate.rate_limiter.units import SECOND_US
 
-SECOND_US: Final = 10**6
 HOUR_US: Final = 3600 * SECOND_US
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
@@ -76,21 +76,35 @@ def windows_around(calendar: Calendar, now: int) -> Windows:
 
 
 def _hours(calendar: Calendar, now: int) -> Windows:
-    """Hours differ between zones only where a zone is off by a part of one."""
+    """An hour begins when the clocks of its zone show a full one, and lasts until they do again:
+    where they move by a part of an hour in between, longer or shorter than one."""
+    zone = ZoneInfo(calendar.time_zone)
+    start = _hour_around(zone, now)
+    end = _hour_after(zone, start)
+    return Windows(_hour_around(zone, start - 1), start, end, _hour_after(zone, end))
 
-    def start_of(moment: int) -> int:
-        local = (EPOCH + moment * MICROSECOND).astimezone(ZoneInfo(calendar.time_zone))
-        offset = (local.utcoffset() or timedelta()) // MICROSECOND
-        return moment - (moment + offset) % HOUR_US
 
-    def end_of(start: int) -> int:
-        """The next hour of the zone: its clocks may have moved by half an hour meanwhile."""
-        moved = start_of(start + HOUR_US)
-        return moved if moved > start else moved + HOUR_US
+def _hour_around(zone: ZoneInfo, moment: int) -> int:
+    """Return when the hour began in which `moment` lies."""
+    offset = _offset(zone, moment)
+    start = moment - (moment + offset) % HOUR_US
+    before = _offset(zone, start)
+    if before == offset:
+        return start
+    # Clocks have moved since then, so that it began by what they showed before.
+    start = moment - (moment + before) % HOUR_US
+    return start if _offset(zone, start) == before else start - HOUR_US
 
-    start = start_of(now)
-    end = end_of(start)
-    return Windows(start_of(start - 1), start, end, end_of(end))
+
+def _hour_after(zone: ZoneInfo, start: int) -> int:
+    later = _hour_around(zone, start + HOUR_US)
+    return later if later > start else _hour_around(zone, start + 2 * HOUR_US)
+
+
+def _offset(zone: ZoneInfo, moment: int) -> int:
+    """Return how far the zone's clocks are ahead of UTC."""
+    local = (EPOCH + moment * MICROSECOND).astimezone(zone)
+    return (local.utcoffset() or timedelta()) // MICROSECOND
 
 
 def _days(calendar: Calendar, now: int) -> Windows:
