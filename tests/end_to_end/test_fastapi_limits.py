@@ -177,3 +177,17 @@ async def test_a_lease_ends_when_the_client_goes(app: FastAPI, slow: Slow) -> No
 async def test_a_second_charge_that_refuses_ends_the_lease_of_the_first(app: FastAPI) -> None:
     assert (await get(app, "/twice")).status_code == 400
     assert await statuses(app, "/twice") == [400]
+
+
+def test_what_is_no_name_or_cost_is_told_where_it_is_written() -> None:
+    """`@limit` without parentheses answered 200 with the caller in place of the endpoint's."""
+
+    def endpoint() -> str:
+        return "found"
+
+    bare: Any = limit
+    with pytest.raises(TypeError, match=r'write @limit\("search"\)'):
+        bare(endpoint)
+    for cost in ("5", 2.5, True, None):
+        with pytest.raises(TypeError, match="a cost is a whole number"):
+            bare("search", cost=cost)

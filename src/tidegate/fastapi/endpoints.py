@@ -42,6 +42,10 @@ class limit:  # noqa: N801 - used as a decorator
     """
 
     def __init__(self, name: str, *, cost: int = 1) -> None:
+        if not isinstance(name, str):
+            raise TypeError('write @limit("search"): the name of the limit, in parentheses')
+        if not isinstance(cost, int) or isinstance(cost, bool):
+            raise TypeError(f'a cost is a whole number: write @limit("{name}", cost=5)')
         if cost < 1:
             raise ValueError("a request costs at least 1")
         self._name = name
