@@ -3,8 +3,9 @@
 What the client may not decide is written here: credentials and claimed identities are taken out,
 the caller's identity and the way the request came are put in. Host and framing are the upstream
 client's work. Hot: what is taken out of a list of names is found once and remembered, and the
-gateway's own fields are kept ready as bytes, so that a request without special fields costs two
-passes over its own, in C; the rules themselves are identity's and upstream's pure functions.
+gateway's own fields are kept ready as bytes, with those that arrived where the same ones arrived a
+moment ago: then only what was added to them is looked at. The rules themselves are identity's and
+upstream's pure functions.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,12 +17,14 @@ from typing import Final
 from tidegate.config import Route
 from tidegate.http import Headers, Response
 from tidegate.http.claims import has_twins, is_claim
-from tidegate.http.headers import name_of
+from tidegate.http.headers import FieldBlock, name_of
 from tidegate.identity import Caller, is_gateways_own, without_credentials
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.policy import Answering, Request
 from tidegate.upstream import (
+    WRITTEN_HERE,
     AnyUpstream,
+    Upstream,
     add_forwarding_fields,
     ready_fields,
 )
@@ -31,6 +34,10 @@ WAYS_MAX: Final = 4096
 NAMES_MAX: Final = 1024
 NAMES_BYTES_MAX: Final = 1024
 """Lists of names that are remembered, and how long one may be: clients choose names freely."""
+
+
+NOTES_MAX: Final = 64
+"""Notes on one block of fields, which many clients may send alike."""
 
 
 Way = tuple[Caller | None, str, bytes, str, str]
@@ -64,6 +71,8 @@ class Forward:
     ) -> None:
         """`reads_clock`: others stand between the limits' decision and the time of sending on."""
         self._upstream = upstream
+        self._socket = upstream if isinstance(upstream, Upstream) else None
+        """Where heads are bytes, so that fields can be kept as they are written."""
         self._proxies = proxies
         self._is_key_of_file = is_key_of_file
         self._auth_none = auth_none
@@ -81,6 +90,19 @@ class Forward:
         if self._reads_clock or not context.decided_at:
             context.forwarded_at = perf_counter()
         headers = request.headers
+        caller = context.caller
+        way = caller, request.client, request.host, request.scheme, request.http_version
+        block, socket = request.block, self._socket
+        if block is not None and socket is not None:
+            count = len(block.fields)
+            if headers[:count] == block.fields:
+                added = headers[count:]
+                names = tuple(map(name_of, added))
+                ready = block.notes.get((self, way, names))
+                if ready is None:
+                    ready = self._noted(block, way, names)
+                if ready:
+                    return socket.send(request, request.on_informational, ready, added)
         names = tuple(map(name_of, headers))
         selection = self._selections.get(names)
         if selection is None:
@@ -88,10 +110,22 @@ class Forward:
         if not selection:
             return self._send_by_rule(request)
         request.headers = Headers(compress(headers, selection))
-        caller = context.caller
-        way = caller, request.client, request.host, request.scheme, request.http_version
         ready = self._ready[way] if way in self._ready else self._ready_of(way)
         return self._upstream.send(request, request.on_informational, ready)
+
+    def _noted(self, block: FieldBlock, way: Way, added: tuple[bytes, ...]) -> bytes:
+        """Return, and note, what is sent besides the fields that were added to those of `block`.
+
+        Nothing where the rules must be asked, or where the order of fields would not be theirs.
+        """
+        names = tuple(map(name_of, block.fields))
+        selection = self._selection((*names, *added))
+        ready = b""
+        if selection and all(selection[len(names) :]) and set(names).isdisjoint(added):
+            ready = ready_fields(compress(block.fields, selection)) + self._ready_of(way)
+        if len(block.notes) < NOTES_MAX:
+            block.notes[self, way, added] = ready
+        return ready
 
     def _selection(self, names: tuple[bytes, ...]) -> Selection:
         kinds = [_kind(name) for name in names]
@@ -137,7 +171,7 @@ class Forward:
 
 
 def _kind(name: bytes) -> Kind:
-    if name == b"host" or is_gateways_own(name) or name.startswith(b"tidegate-debug"):
+    if name in WRITTEN_HERE or is_gateways_own(name) or name.startswith(b"tidegate-debug"):
         return Kind.DROPPED
     # Whatever a gateway decides by a field, its twin would undo behind it.
     if has_twins(name):

@@ -12,7 +12,7 @@ from tidegate.upstream.header_fields import (
     via_field,
 )
 from tidegate.upstream.pool import Counts
-from tidegate.upstream.request_head import ready_fields
+from tidegate.upstream.request_head import WRITTEN_HERE, ready_fields
 
 AnyUpstream: TypeAlias = Upstream | AsgiUpstream
 """What requests are sent to, with or without a socket."""
@@ -27,6 +27,7 @@ def upstream_of(service: Service, apps: AsgiApps) -> AnyUpstream:
 
 
 __all__ = [
+    "WRITTEN_HERE",
     "AnyUpstream",
     "AsgiApps",
     "AsgiUpstream",

@@ -11,19 +11,18 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from tidegate.config.schema import Service
-from tidegate.http.headers import HOP_BY_HOP, Headers
+from tidegate.http.headers import Headers
 from tidegate.http.message import Informational, Request, Response
 from tidegate.upstream import failures
 from tidegate.upstream.asgi_app import ASGI, AsgiApp
 from tidegate.upstream.asgi_exchange import AsgiExchange
 from tidegate.upstream.pool import Counts
-from tidegate.upstream.request_head import host_rule
+from tidegate.upstream.request_head import WRITTEN_HERE, host_rule
 from tidegate.upstream.sweep import Pace, Sweep
 
 SCHEME: Final = "asgi:"
 _AUTHORITY: Final = b"localhost"
 """Value of Host where it shall be the target's: an application here has no name of its own."""
-_WRITTEN_HERE: Final = HOP_BY_HOP | {b"content-length", b"expect", b"host"}
 _READY_MAX: Final = 4096
 CANCEL_S_MAX: Final = 5.0
 """How long calls that are cancelled at the end may take to clean up."""
@@ -102,7 +101,7 @@ class AsgiUpstream:
         host = self._host(request, _AUTHORITY)
         name, _, port = host.decode("latin-1").rpartition(":")
         fields = [(b"host", host)]
-        fields += [field for field in request.headers if field[0] not in _WRITTEN_HERE]
+        fields += [field for field in request.headers if field[0] not in WRITTEN_HERE]
         if ready:
             fields += self._ready.get(ready) or self._split(ready)
         body = request.body

@@ -11,6 +11,7 @@ from typing import Final
 
 from tidegate.config.schema import Service
 from tidegate.http.errors import GatewayError, Retry, UpstreamUnavailable
+from tidegate.http.headers import HeaderField
 from tidegate.http.message import Informational, Request, Response
 from tidegate.upstream.balancer import Balancer
 from tidegate.upstream.connection import Connection
@@ -54,10 +55,12 @@ class Upstream:
         request: Request,
         on_informational: Informational | None = None,
         ready: bytes = b"",
+        fields: list[HeaderField] | None = None,
     ) -> Response:
         """Send `request` and return the response; `on_informational` is told of 1xx but 100.
 
-        `ready` are fields besides the request's own, made by `ready_fields`. Raises BadGateway,
+        `ready` are fields besides the request's own, made by `ready_fields`; or besides `fields`,
+        if these are to be sent instead. Raises BadGateway,
         GatewayTimeout or UpstreamUnavailable; BadRequest or PolicyFailed for a request that cannot
         be written safely; and whatever a streamed request body raises.
         """
@@ -66,10 +69,10 @@ class Upstream:
         else:
             pool = self._balancer.pick()
             writer = self._writers[pool]
-        head = writer.head(request, pool.authority, ready)
+        head = writer.head(request, pool.authority, ready, fields)
         connection = pool.take()
         if connection is None:
-            return await self._send_anew(request, pool, on_informational, ready)
+            return await self._send_anew(request, pool, on_informational, ready, fields)
         reply = connection.send(request, head, on_informational)
         try:
             return await reply
@@ -80,7 +83,7 @@ class Upstream:
             connection.abandon(reply)
             del reply  # it holds what it failed with, which leads back here: a circle
             raise
-        return await self._send_anew(request, pool, on_informational, ready, is_fresh=True)
+        return await self._send_anew(request, pool, on_informational, ready, fields, is_fresh=True)
 
     def retire(self) -> None:
         """A newer configuration took over: let what is under way end, and keep nothing idle."""
@@ -104,13 +107,14 @@ class Upstream:
         pool: Pool,
         on_informational: Informational | None,
         ready: bytes,
+        fields: list[HeaderField] | None,
         *,
         is_fresh: bool = False,
     ) -> Response:
         """Send on a connection that has to be opened or waited for; of `pool` if it can be had."""
         pool, connection = await self._connect(pool, is_fresh=is_fresh)
         try:
-            head = self._writers[pool].head(request, pool.authority, ready)
+            head = self._writers[pool].head(request, pool.authority, ready, fields)
         except GatewayError:
             connection.close()
             raise

@@ -24,7 +24,7 @@ _ANNOUNCES_EMPTY_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 """Methods that anticipate a body: they say `Content-Length: 0` (RFC 9110, section 8.6)."""
 
 
-_WRITTEN_HERE: Final = HOP_BY_HOP | {b"content-length", b"expect", b"host"}
+WRITTEN_HERE: Final = HOP_BY_HOP | {b"content-length", b"expect", b"host"}
 """Fields that this writer alone decides on; a copy in the message is left out."""
 
 _KNOWN_NAMES_MAX: Final = 1024
@@ -53,18 +53,26 @@ class HeadWriter:
         self._host = host
         self._known_names: set[tuple[bytes, ...]] = set()
 
-    def head(self, request: Request, authority: bytes, ready: bytes = b"") -> bytes:
+    def head(
+        self,
+        request: Request,
+        authority: bytes,
+        ready: bytes = b"",
+        fields: list[HeaderField] | None = None,
+    ) -> bytes:
         """Return request line and fields, with the blank line that ends them.
 
-        `ready` are more fields, as `ready_fields` returned them. Raises BadRequest (method,
-        target) or PolicyFailed (fields) before a byte is on the wire.
+        `fields` stand for the request's own where they are given; `ready` are more of them, as
+        `ready_fields` returned them. Raises BadRequest (method, target) or PolicyFailed (fields)
+        before a byte is on the wire.
         """
         method = _USUAL_METHODS.get(request.method) or _checked_method(request.method)
         target = request.path if request.query is None else request.target
         is_path = target[:1] == b"/" or (target == b"*" and method == b"OPTIONS")
         if not is_path or _is_target(target) is None:
             raise BadRequest("The target cannot be sent on: it must be one path without blanks")
-        fields: list[HeaderField] = request.headers
+        if fields is None:
+            fields = request.headers
         names = tuple(map(name_of, fields))
         if names not in self._known_names:
             fields = self._admitted(fields, names)
@@ -81,7 +89,7 @@ class HeadWriter:
 
     def _admitted(self, fields: list[HeaderField], names: tuple[bytes, ...]) -> list[HeaderField]:
         """Return the fields that are written; raise PolicyFailed for one that may never be sent."""
-        admitted = [field for field in fields if field[0].lower() not in _WRITTEN_HERE]
+        admitted = [field for field in fields if field[0].lower() not in WRITTEN_HERE]
         if any(_TOKEN.fullmatch(name) is None for name, _ in admitted):
             raise PolicyFailed("A header field to be sent upstream has a name that is no token")
         if len(admitted) == len(fields) and sum(map(len, names)) <= _KNOWN_NAMES_BYTES_MAX:
@@ -100,7 +108,7 @@ def ready_fields(fields: Iterable[HeaderField]) -> bytes:
     foreign = b"".join(name + value for name, value in fields)
     if breaks_line(foreign):
         raise PolicyFailed("A header field to be sent upstream holds CR, LF or NUL")
-    if any(_TOKEN.fullmatch(name) is None or name in _WRITTEN_HERE for name, _ in fields):
+    if any(_TOKEN.fullmatch(name) is None or name in WRITTEN_HERE for name, _ in fields):
         raise PolicyFailed("A header field to be sent upstream has a name that may not be sent")
     return b"".join(b"\r\n%b: %b" % field for field in fields)
 
