@@ -181,6 +181,14 @@ async def test_by_address_and_header_it_tells_of_this_requests_own(kit_of):
     assert sorted(limit["name"] for limit in told) == ["address", "user"]
 
 
+async def test_a_route_is_not_found_in_names_that_only_look_like_it(kit_of):
+    """The hash of this value begins with `a`, and so the state's end reads `user:a…`."""
+    plan = {"limits": [{"name": "user", "rate": "10/s", "per": "header:x-user"}]}
+    kit = await kit_of(plan=plan, routes=[{"name": "a", "paths": ["/"]}])
+    told = (await usage(kit, **{"x-user": "u13"}))["limits"]
+    assert [(limit["name"], limit["route"]) for limit in told] == [("user", None)]
+
+
 async def test_all_kinds_of_limits_are_told(kit_of):
     plan = {
         "limits": [

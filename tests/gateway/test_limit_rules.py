@@ -9,7 +9,7 @@ from tidegate.config.limits import NoLimit, Quota, TokenBucket
 from tidegate.config.precedence import NOBODY, Level, OwnLimits
 from tidegate.config.units import parse_rate
 from tidegate.gateway.limit_rules import API, Owner, Rule, counted, rules
-from tidegate.policies.scopes import Whose
+from tidegate.rate_limiter import Whose
 
 FILE = """\
 version: 1

@@ -11,7 +11,7 @@ from tidegate.http import Headers, Request
 from tidegate.policies.applicable_limits import HeaderMissing, Value, applicable
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.request_values import RequestValues
-from tidegate.policies.scopes import Whose
+from tidegate.rate_limiter import Whose
 
 ACME = Whose("acme", "key_1", "pro", "search")
 NOBODY = Whose("", "", "", "search")

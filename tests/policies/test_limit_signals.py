@@ -19,6 +19,8 @@ from tidegate.webhooks import Outbox
 
 URL = "http://127.0.0.1:1/hooks"
 SLOW = "/h"
+HASHED_TO_A = "u13"
+"""A value whose hash begins with `a`."""
 
 
 @pytest.fixture
@@ -179,6 +181,22 @@ async def test_of_an_address_no_callers_name_is_told(notifying):
     (event,) = await events(kit)
     assert event["counted_in"].startswith("{a:192.0.2.1}")
     assert (event["tenant"], event["key_id"], event["plan"]) == (None, None, "premium")
+
+
+async def test_what_a_plan_says_of_a_route_is_told_with_both(notifying):
+    """And a route's name is not found in names that only look like it: `user:a1` of route `a`."""
+    limits = [
+        {"name": "there", "quota": "2/day", "per": "address", "notify": [0.5]},
+        {"name": "user", "quota": "2/day", "per": "header:x-user", "notify": [0.5]},
+    ]
+    service = {"name": "s", "targets": ["http://127.0.0.1:9"]}
+    kit = await notifying(
+        plans={"premium": {"limits": limits[1:], "routes": {"a": {"limits": limits[:1]}}}},
+        services=[service | {"routes": [{"name": "a", "paths": ["/api"]}]}],
+    )
+    await kit.get("/api/x", client="192.0.2.1", headers={"x-user": HASHED_TO_A})
+    told_of = {event["limit"]: (event["plan"], event["route"]) for event in await events(kit)}
+    assert told_of == {"there": ("premium", "a"), "user": ("premium", None)}
 
 
 @pytest.mark.parametrize("shadow", [False, True])

@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from tidegate.config.precedence import Level
-from tidegate.policies.scopes import Whose, counted_in
+from tidegate.policies.scopes import counted_in
+from tidegate.rate_limiter import Whose
 
 ACME = Whose("acme", "key_1", "pro", "search")
 NOBODY = Whose("", "", "", "search")
@@ -103,6 +104,22 @@ def test_without_a_caller_everything_counts_outside(level: Level):
         assert state.is_outside
         assert state.name.startswith(b"tg:limits:{")
     assert counted_in(Level.ROUTE, "header:x-user", NOBODY, b"ada").name.endswith(b"}:r:search")
+
+
+@pytest.mark.parametrize(
+    "level, per, expected",
+    [
+        (Level.EVERYBODY, "global", Whose()),
+        (Level.EVERYBODY, "route", Whose(route="search")),
+        (Level.PLAN, "address", Whose(plan="pro")),
+        (Level.PLAN_ON_ROUTE, "address", Whose(plan="pro", route="search")),
+        (Level.PLAN, "tenant", Whose("acme", plan="pro")),
+        (Level.ROUTE, "key", ACME),
+        (Level.KEY, "tenant", ACME._replace(route="")),
+    ],
+)
+def test_whose_requests_alone_count_in_a_state(level: Level, per: str, expected: Whose):
+    assert counted_in(level, per, ACME, VALUES.get(per, b"")).whose == expected
 
 
 def test_two_values_two_headers_and_two_addresses_never_share_a_state():

@@ -14,7 +14,7 @@ from tidegate.http import Headers, Request
 from tidegate.policies.applicable_limits import HeaderMissing, applicable
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.request_values import RequestValues
-from tidegate.policies.scopes import Whose
+from tidegate.rate_limiter import Whose
 
 PERS = ("key", "tenant", "address", "route", "global", "header:x-user")
 SAID = ("nothing",) * 18 + (*PERS, "null")
@@ -65,6 +65,7 @@ def test_a_name_in_a_state_is_one_limit_whoever_asks(said: list[tuple[LimitEntry
     keys = {("t1", "k1"): rest[8], ("t1", "k2"): (), ("t2", "k1"): rest[9], ("t3", "k1"): rest[10]}
     values = RequestValues(TrustedProxies(()))
     rules: dict[tuple[bytes, str], LimitEntry] = {}
+    alone: dict[bytes, Whose] = {}
     for route in routes:
         callers: list[tuple[Whose, OwnLimits]] = [(Whose("", "", "", route.name), NOBODY)]
         if route.auth:
@@ -81,6 +82,7 @@ def test_a_name_in_a_state_is_one_limit_whoever_asks(said: list[tuple[LimitEntry
                 except HeaderMissing:
                     continue
                 for counter in counters:
+                    assert alone.setdefault(counter.state, counter.whose) == counter.whose
                     for limit in counter.limits:
                         place = counter.state, limit.name
                         assert rules.setdefault(place, limit) is limit, place

@@ -113,9 +113,7 @@ class CallerUsage:
             units = (REQUESTS, *route.costs)
             found = self._parts.subjects.applicable(caller, route, units)
             for counter in self._counters(found, request):
-                is_on_route = b"r:" + route.name.encode() in counter.state
-                place = _Placed(counter, route.name if is_on_route else None)
-                placed.setdefault(counter, place)
+                placed.setdefault(counter, _Placed(counter, counter.whose.route or None))
         return list(placed.values())
 
     def _counters(self, found: Applicable, request: Request) -> Iterator[Counter]:

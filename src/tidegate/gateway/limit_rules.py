@@ -12,7 +12,8 @@ from tidegate.config.limits import REQUESTS, Limit, NoLimit
 from tidegate.config.places import limit_place
 from tidegate.config.precedence import NOBODY, Choice, Level, OwnLimits, Said, choices
 from tidegate.identity import Caller
-from tidegate.policies.scopes import NEED_CALLER, Whose, parts_of
+from tidegate.policies.scopes import NEED_CALLER, parts_of
+from tidegate.rate_limiter import Whose
 
 API: Final = "the API"
 _OWNER: Final = {

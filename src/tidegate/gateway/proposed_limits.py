@@ -17,8 +17,8 @@ from tidegate.config.precedence import NOBODY, Applied, OwnLimits, applied
 from tidegate.config.units import Rate
 from tidegate.identity.file_objects import FileObjects
 from tidegate.policies.applicable_limits import applicable
-from tidegate.policies.scopes import ADDRESS, Whose
-from tidegate.rate_limiter import REQUESTS, Subject
+from tidegate.policies.scopes import ADDRESS
+from tidegate.rate_limiter import REQUESTS, Subject, Whose
 from tidegate.rate_limiter.limits import compiled_subject
 
 SUBJECTS_MAX: Final = 10_000

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 from tidegate.config.precedence import Applied
 from tidegate.config.schema import Limit
 from tidegate.http import GatewayError
-from tidegate.policies.scopes import ADDRESS, NEED_CALLER, State, Whose, counted_in
-from tidegate.rate_limiter import Counter
+from tidegate.policies.scopes import ADDRESS, NEED_CALLER, State, counted_in
+from tidegate.rate_limiter import Counter, Whose
 
 REFUSE: Final = "refuse"
 _ORDER: Final = ("key", "tenant", "header", ADDRESS, "route", "global")
@@ -46,7 +46,8 @@ class Applicable(NamedTuple):
             state = counted_in(level, value.per, self.whose, value.value)
             states.setdefault(state, []).append(limit)
         return tuple(
-            Counter(state.name, tuple(limits), state.is_outside) for state, limits in states.items()
+            Counter(state.name, tuple(limits), state.is_outside, state.whose)
+            for state, limits in states.items()
         )
 
 

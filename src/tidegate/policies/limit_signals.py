@@ -11,10 +11,9 @@ from typing import Final
 
 from tidegate.config.schema import Quota
 from tidegate.http import HeaderField
-from tidegate.identity import Caller
 from tidegate.policies.policy import Context
 from tidegate.rate_limiter import Counter, Decision, Subject
-from tidegate.rate_limiter.limits import KEY_PREFIX, key_state
+from tidegate.rate_limiter.limits import KEY_PREFIX
 from tidegate.telemetry import Reading
 from tidegate.webhooks import Counted, Notices, Watched
 
@@ -51,7 +50,7 @@ class LimitSignals:
         if self._notices is not None and decision.degraded is None:
             quotas, figures = self._quotas.get(subject), decision.figures
             refusing = decision.violated + decision.would_refuse
-            for place, quota in self._learned(context, subject) if quotas is None else quotas:
+            for place, quota in self._learned(subject) if quotas is None else quotas:
                 used = quota.counted.quota - figures[place]
                 refuses = quota.counted.limit in refusing
                 self._notices.look(quota, used, figures[place + 1], refuses=refuses)
@@ -70,10 +69,10 @@ class LimitSignals:
         if self._notices is not None:
             await self._notices.aclose()
 
-    def _learned(self, context: Context, subject: Subject) -> Quotas:
+    def _learned(self, subject: Subject) -> Quotas:
         if len(self._quotas) >= SUBJECTS_MAX:
             del self._quotas[next(iter(self._quotas))]
-        quotas = self._quotas[subject] = tuple(_watched(subject, context))
+        quotas = self._quotas[subject] = tuple(_watched(subject))
         return quotas
 
 
@@ -106,37 +105,29 @@ def _add(counts: dict[tuple[str, str], int], plan: str, name: str) -> None:
     counts[labels] = counts.get(labels, 0) + 1
 
 
-def _watched(subject: Subject, context: Context) -> Iterator[tuple[int, Watched]]:
+def _watched(subject: Subject) -> Iterator[tuple[int, Watched]]:
     index = 0
     for counter in subject.counters:
         for limit in counter.limits:
             if isinstance(limit, Quota) and limit.notify:
-                counted = _counted(limit, counter, context)
-                watched = Watched(counted, limit.notify, limit.quota.period_s)
+                watched = Watched(_counted(limit, counter), limit.notify, limit.quota.period_s)
                 yield 2 * index, watched
             index += 1
 
 
-def _counted(limit: Quota, counter: Counter, context: Context) -> Counted:
+def _counted(limit: Quota, counter: Counter) -> Counted:
     """Return what a receiver shall know of a quota: of its caller only what it counts by."""
-    state, caller, route = counter.state, context.caller, context.route
-    own = None if counter.is_outside else caller
-    by_plan = caller is not None and state.endswith(b":p:" + caller.plan.encode())
-    by_route = route is not None and b"r:" + route.name.encode() in state
+    whose = counter.whose
     return Counted(
-        state=state,
-        counted_in=state.removeprefix(KEY_PREFIX).decode("utf-8", "replace"),
+        state=counter.state,
+        counted_in=counter.state.removeprefix(KEY_PREFIX).decode("utf-8", "replace"),
         limit=limit.name,
         quota=limit.quota.count,
         period=limit.quota.period,
         per=limit.per,
         unit=limit.unit,
-        tenant=None if own is None else own.tenant,
-        plan=caller.plan if caller is not None and (own is not None or by_plan) else None,
-        key_id=own.key_id if own is not None and _is_keys(state, own) else None,
-        route=route.name if route is not None and by_route else None,
+        tenant=whose.tenant or None,
+        plan=whose.plan or None,
+        key_id=whose.key_id or None,
+        route=whose.route or None,
     )
-
-
-def _is_keys(state: bytes, caller: Caller) -> bool:
-    return state.startswith(key_state(caller.tenant, caller.key_id))

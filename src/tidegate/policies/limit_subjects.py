@@ -18,8 +18,7 @@ from tidegate.policies.applicable_limits import Applicable, Value, applicable
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.policy import Request
 from tidegate.policies.request_values import RequestValues
-from tidegate.policies.scopes import Whose
-from tidegate.rate_limiter import Counter, Limiter, Subject
+from tidegate.rate_limiter import Counter, Limiter, Subject, Whose
 
 SUBJECTS_MAX: Final = 10_000
 """Compiled limits kept in a worker, as many as the resolver keeps callers: about 2 KB each. As many

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from tidegate.config.precedence import Level
-from tidegate.rate_limiter.limits import KEY_PREFIX, key_state, tenant_state
+from tidegate.rate_limiter.limits import KEY_PREFIX, Whose, key_state, tenant_state
 
 VALUE_BYTES: Final = 12
 """Of a header's value only this much of its hash is in the store: values may be secrets, or long,
@@ -32,25 +32,14 @@ ADDRESS: Final = "address"
 NEED_CALLER: Final = frozenset(("key", "tenant"))
 
 
-class Whose(NamedTuple):
-    """Whose request it is, and on which route. Without a caller, the first three are empty."""
-
-    tenant: str
-    key_id: str
-    plan: str
-    route: str
-
-    @property
-    def is_known(self) -> bool:
-        return self.tenant != ""
-
-
 class State(NamedTuple):
     """One key of the store."""
 
     name: bytes
     is_outside: bool
     """Not in the hash slot of the caller's tenant."""
+    whose: Whose
+    """Whose requests alone are counted there. A tenant is on one plan, which is told with it."""
 
 
 def parts_of(level: Level, per: str, whose: Whose) -> str:
@@ -69,16 +58,14 @@ def counted_in(level: Level, per: str, whose: Whose, value: bytes = b"") -> Stat
     header = per.partition(":")[2]
     parts = parts_of(level, per, whose)
     value = _value_part(header, value) if header else b"a:" + value
-    route = b":r:" + whose.route.encode() if "r" in parts else b""
-    has_value = "a" in parts or "h" in parts
-    if "t" in parts:
-        own = key_state if "k" in parts else _tenants
-        name = own(whose.tenant, whose.key_id) + route + (b":" + value if has_value else b"")
-        return State(name, is_outside=False)
-    plan = b":p:" + whose.plan.encode() if "p" in parts else b""
-    if has_value:
-        return _outside(value, plan + route)
-    return _outside(route[1:], plan) if route else _outside(b"g", plan)
+    alone = Whose(
+        whose.tenant if "t" in parts else "",
+        whose.key_id if "k" in parts else "",
+        whose.plan if "p" in parts or "t" in parts else "",
+        whose.route if "r" in parts else "",
+    )
+    name = _name_in_tenant if "t" in parts else _name_outside
+    return State(name(parts, alone, value), "t" not in parts, alone)
 
 
 def shared_state(per: str, value: bytes = b"") -> bytes:
@@ -91,13 +78,21 @@ def shared_state(per: str, value: bytes = b"") -> bytes:
     return counted_in(Level.EVERYBODY, per, Whose("", "", "", route), value).name
 
 
-def _tenants(tenant: str, _: str) -> bytes:
-    return tenant_state(tenant)
+def _name_in_tenant(parts: str, whose: Whose, value: bytes) -> bytes:
+    own = key_state(whose.tenant, whose.key_id) if "k" in parts else tenant_state(whose.tenant)
+    route = b":r:" + whose.route.encode() if "r" in parts else b""
+    return own + route + (b":" + value if "a" in parts or "h" in parts else b"")
 
 
-def _outside(tag: bytes, rest: bytes) -> State:
+def _name_outside(parts: str, whose: Whose, value: bytes) -> bytes:
     """The tag decides the hash slot: addresses and routes spread over all of a cluster's."""
-    return State(KEY_PREFIX + b"{" + tag + b"}" + rest, is_outside=True)
+    plan = b":p:" + whose.plan.encode() if "p" in parts else b""
+    route = b"r:" + whose.route.encode() if "r" in parts else b""
+    if "a" in parts or "h" in parts:
+        tag, rest = value, plan + (b":" + route if route else b"")
+    else:
+        tag, rest = route or b"g", plan
+    return KEY_PREFIX + b"{" + tag + b"}" + rest
 
 
 def _value_part(header: str, value: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from tidegate.rate_limiter.degraded import Degraded
 from tidegate.rate_limiter.errors import CostExceedsLimit
 from tidegate.rate_limiter.limiter import Limiter
-from tidegate.rate_limiter.limits import REQUESTS, Costs, Counter, Subject, caller_counters
+from tidegate.rate_limiter.limits import REQUESTS, Costs, Counter, Subject, Whose, caller_counters
 from tidegate.rate_limiter.plain_decision import Decision
 from tidegate.rate_limiter.states import LimitState
 
@@ -17,5 +17,6 @@ __all__ = [
     "LimitState",
     "Limiter",
     "Subject",
+    "Whose",
     "caller_counters",
 ]

@@ -44,6 +44,19 @@ Costs = tuple[int, ...]
 """What a request costs in each of its subject's units; of most, `(1,)`: one request."""
 
 
+class Whose(NamedTuple):
+    """Whose requests, and on which route. Empty: of nobody in particular, or on any route."""
+
+    tenant: str = ""
+    key_id: str = ""
+    plan: str = ""
+    route: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        return self.tenant != ""
+
+
 class Counter(NamedTuple):
     """A state (one key of the store) and the limits that are counted in it."""
 
@@ -51,6 +64,8 @@ class Counter(NamedTuple):
     limits: tuple[Limit, ...]
     is_outside: bool = False
     """Not in the hash slot that the other states of the request share."""
+    whose: Whose = Whose()
+    """Whose requests alone are counted there."""
 
 
 class Violation(NamedTuple):
