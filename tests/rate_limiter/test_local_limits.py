@@ -119,6 +119,20 @@ def test_the_part_that_was_not_used_for_longest_is_forgotten(
     assert local.decide(second, (1,), NOW, NOW)[0] == 1
 
 
+def test_a_part_that_was_forgotten_begins_again_with_what_the_store_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A flood of strangers in an outage gives nobody a full limit again."""
+    monkeypatch.setattr(local_limits_module, "PARTS_MAX", 2)
+    local = of_one_worker()
+    spent = heard(subject("spent", shared()), 0)
+    assert local.decide(spent, (1,), NOW, NOW)[0] == 0
+    own = TokenBucket(name="own", rate=Rate(1, "hour"), burst=1)
+    for value in range(3):
+        local.decide(subject(f"value_{value}", own), (1,), NOW, NOW)
+    assert local.decide(spent, (1,), NOW, NOW)[0] == 0
+
+
 def test_a_quota_ends_where_its_calendar_says() -> None:
     local = of_one_worker()
     day = Quota(name="day", quota=Rate(1, "day"), time_zone="Asia/Kolkata")

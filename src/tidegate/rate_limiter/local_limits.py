@@ -6,8 +6,9 @@ and the lowest word holds. Bounded: the part that was not used for longest is fo
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from tidegate.config.schema import Concurrency, Limit, Quota, SlidingWindow
 from tidegate.rate_limiter.calendars import Calendar, calendar_of, windows_around
@@ -34,6 +35,13 @@ class Place(NamedTuple):
     limit: Limit
 
 
+@dataclass(slots=True)
+class _Kept:
+    part: Part
+    said: float = 0.0
+    """Of when the latest word of the store is that it has taken: one made anew takes it again."""
+
+
 class LocalLimits:
     """Of one worker. `workers` tells how many there are, as last known, `held` how many requests
     run here that have a lease in a set of the store's.
@@ -42,22 +50,20 @@ class LocalLimits:
     def __init__(self, workers: Callable[[], int], held: Callable[[bytes], int]) -> None:
         self._workers = workers
         self._held = held
-        self._parts: dict[Place, Part] = {}
-        self._said: dict[Subject, float] = {}
-        """By subject, which word of the store its parts have taken."""
+        self._parts: dict[Place, _Kept] = {}
 
     def decide(self, subject: Subject, costs: Costs, now: int, said_at: int) -> list[int]:
         """Return what the script would reply, less a lease; `said_at` is when the store said its
         last, in µs since 1970 as `now` is.
         """
-        parts = self._parts_of(subject)
+        kept = self._parts_of(subject)
         figures, at = subject.last
-        if figures and self._said.get(subject) != at:
-            self._said.pop(subject, None)
-            _make_room(self._said)
-            self._said[subject] = at
-            for part, remaining in zip(parts, figures[::2], strict=True):
-                part.learn(remaining, said_at)
+        if figures:
+            for each, remaining in zip(kept, figures[::2], strict=True):
+                if each.said < at:
+                    each.said = at
+                    each.part.learn(remaining, said_at)
+        parts = [each.part for each in kept]
         wants = [costs[unit] for unit in subject.unit_of]
         wants[subject.first_lease :] = [1] * (len(parts) - subject.first_lease)
         shadows = {place for place, limit in enumerate(subject.limits) if limit.shadow}
@@ -69,19 +75,18 @@ class LocalLimits:
 
     def unsettled(self, place: Place, now: int) -> int:
         """Return how much was admitted there that counts still and the store does not know."""
-        part = self._parts.get(place)
-        return 0 if part is None else part.unsettled(now)
+        kept = self._parts.get(place)
+        return 0 if kept is None else kept.part.unsettled(now)
 
     def settle(self, place: Place, amount: int, now: int) -> None:
         """Take that the store knows of it."""
-        if part := self._parts.get(place):
-            part.settle(amount, now)
+        if kept := self._parts.get(place):
+            kept.part.settle(amount, now)
 
     def forget(self) -> None:
         self._parts.clear()
-        self._said.clear()
 
-    def _parts_of(self, subject: Subject) -> list[Part]:
+    def _parts_of(self, subject: Subject) -> list[_Kept]:
         """Return a part for each limit, in the order of the reply."""
         leases = dict(zip(subject.limits[subject.first_lease :], subject.leases, strict=True))
         return [
@@ -90,14 +95,16 @@ class LocalLimits:
             for limit in counter.limits
         ]
 
-    def _part(self, state: bytes, limit: Limit, leases: bytes) -> Part:
+    def _part(self, state: bytes, limit: Limit, leases: bytes) -> _Kept:
         key = Place(state, limit)
-        part = self._parts.pop(key, None)
-        if part is None:
-            _make_room(self._parts)
+        kept = self._parts.pop(key, None)
+        if kept is None:
+            if len(self._parts) >= PARTS_MAX:
+                del self._parts[next(iter(self._parts))]
             part = _made(limit, max(1, self._workers()), partial(self._held, leases))
-        self._parts[key] = part  # at the end: used last
-        return part
+            kept = _Kept(part)
+        self._parts[key] = kept  # at the end: used last
+        return kept
 
 
 def _made(limit: Limit, parts: int, held: Callable[[], int]) -> Part:
@@ -121,8 +128,3 @@ def _window_end(quota: Quota, now: int) -> int:
         length = quota.quota.period_s * SECOND_US
         return now - now % length + length
     return windows_around(calendar or Calendar("month", "UTC", 1), now).end
-
-
-def _make_room(kept: dict[Any, Any]) -> None:
-    if len(kept) >= PARTS_MAX:
-        del kept[next(iter(kept))]
