@@ -17,6 +17,7 @@ from tidegate.store import Connection, Store, StoreRefused, StoreUnavailable, op
 from tidegate.store.address import Address, Place
 from tidegate.store.pipeline import Pipeline
 from tidegate.store.sentinel import Sentinels
+from tidegate.store.subscription import SILENCE_MAX_S
 
 Eventually = Callable[..., Awaitable[None]]
 NOWHERE = Path("/nowhere")
@@ -119,6 +120,27 @@ async def test_a_sentinel_is_given_the_password_only_if_it_asks(free_port: int) 
             async with opened(url.replace("s3cret", "wr0ng"), 0.3):
                 pass
         assert "WRONGPASS" in str(caught.value.detail)
+
+
+async def test_copies_are_verified_again_after_the_sentinel_knew_the_name_no_longer(
+    free_port: int, eventually: Eventually
+) -> None:
+    """As one does that came back without its file: a store that is refused meanwhile, not gone."""
+    with Server.alone(free_port) as server, sentinel_of(server.port) as sentinel:
+        async with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}") as store:
+            store.tracking.watch(b"tg:", lambda _: None)
+            await eventually(lambda: store.tracking.is_live)
+            (subscription,) = store.tracking._subscriptions.values()
+            sentinel.client.execute_command("SENTINEL", "REMOVE", SERVICE)
+            server.client.client_kill_filter(_type="normal", skipme=True)
+            await eventually(lambda: isinstance(subscription._connection.failure, StoreRefused))
+            await asyncio.sleep(SILENCE_MAX_S)
+            assert not store.tracking.is_live
+            sentinel.client.execute_command(
+                "SENTINEL", "MONITOR", SERVICE, "127.0.0.1", server.port, 1
+            )
+            await eventually(lambda: store.is_up)
+            await eventually(lambda: store.tracking.is_live)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from tidegate.http.errors import GatewayError
 from tidegate.store.address import Address
 from tidegate.store.connection import Connection
+from tidegate.store.errors import StoreRefused
 from tidegate.store.pipeline import Pipeline
 from tidegate.store.sentinel import Sentinels
 
@@ -109,7 +110,7 @@ class Subscription:
                     self._connection.reconnect("The watched prefixes changed")
                 sent_at, doubts = time.monotonic(), self._doubts
                 await self._connection.execute(b"PING")
-            except GatewayError:
+            except (GatewayError, StoreRefused):
                 self.distrust()
             else:
                 if doubts == self._doubts:
