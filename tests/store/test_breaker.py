@@ -115,3 +115,19 @@ async def test_a_store_at_the_edge_is_asked_for_less_and_less_often(
     assert not connection.is_up
     pauses = [later - earlier for earlier, later in itertools.pairwise(attempts[1:])]
     assert pauses[-1] > pauses[0]
+
+
+async def test_a_store_that_is_well_at_the_edge_is_not_shut_out_for_good(
+    proxy: Any, connect: Connect, eventually: Eventually
+) -> None:
+    """It was good enough at the start, and proves in time what it can: a script within the whole
+    deadline."""
+    proxy.delay_s = DEADLINE_S * 0.3  # there and back: beyond half of the deadline
+    connection = await connect(proxy.address, timeout_s=DEADLINE_S)
+    assert await connection.execute("ECHO", 1) == b"1"
+    proxy.freeze()
+    await waited_s(connection)
+    await eventually(lambda: not connection.is_up)
+    proxy.thaw()
+    await connection.wait_up(30)
+    assert await connection.execute("ECHO", 1) == b"1"

@@ -6,6 +6,8 @@ the deadline too, the link is dropped; whoever waits or asks from then on fails 
 requests of the first two deadlines wait, each for one at most. Who asks for a new link is the
 connection alone, with its backoff, and after such an end the link must prove itself before anybody
 may use it: some scripts in turn, each in half the time, so that a store at the edge does not flap.
+A store that is well may be just so far away, and after the start nobody asked it for so much: for
+some seconds it is kept waiting, then a proof in the whole time is enough.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,9 +18,28 @@ from tidegate.store.scripts import pack
 PROBE: Final = pack((b"EVAL", b"return 1", 0))
 PROOFS: Final = 3
 PROOF_SHARE: Final = 0.5
+STRICT_PROOFS: Final = 7
+"""Failed so often, a proof has the whole deadline: with the connection's backoff after some 4 s."""
 
 
-async def prove(send: Callable[[bytes, float], Awaitable[Any]], deadline_s: float) -> None:
-    """Raise StoreUnavailable unless the store runs scripts well within `deadline_s`."""
-    for _ in range(PROOFS):
-        await send(PROBE, deadline_s * PROOF_SHARE)
+class Proof:
+    """What a link owes before it may be used."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self._is_owed = False
+        self._failed = 0
+
+    def link_ended(self, *, is_condemned: bool) -> None:
+        """Take how the last link that was used has ended: for the store's slowness, or not."""
+        self._is_owed = is_condemned
+        self._failed = 0
+
+    async def give(self, send: Callable[[bytes, float], Awaitable[Any]]) -> None:
+        """Raise StoreUnavailable unless nothing is owed or the store runs scripts in time."""
+        if not self._is_owed:
+            return
+        share = PROOF_SHARE if self._failed < STRICT_PROOFS else 1.0
+        self._failed += 1  # unless the link is used and ends, which begins anew
+        for _ in range(PROOFS):
+            await send(PROBE, self._deadline_s * share)

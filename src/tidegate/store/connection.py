@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tidegate.http.errors import StoreUnavailable
 from tidegate.store.address import Address
-from tidegate.store.breaker import prove
+from tidegate.store.breaker import Proof
 from tidegate.store.errors import CommandFailed, StoreRefused, unavailable
 from tidegate.store.link import CONNECT_TIMEOUT_S, open_link
 from tidegate.store.pipeline import Pipeline
@@ -68,8 +68,7 @@ class Connection:
         self._keeper: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
         """Set while there is a link, and when the store was refused."""
-        self._must_prove = False
-        """Whether the last link that was used ended for the store's slowness."""
+        self._proof = Proof(timeout_s)
         self._failure: Exception | None = None
         """Why the last attempt to connect failed."""
         self._on_trip: Callable[[float], None] | None = None
@@ -166,7 +165,7 @@ class Connection:
             if self._failure is None:
                 connected_at = loop.time()
                 await asyncio.shield(self._pipeline.ended)
-                self._must_prove = self._pipeline.is_condemned
+                self._proof.link_ended(is_condemned=self._pipeline.is_condemned)
                 if loop.time() - connected_at > BACKOFF_MAX_S:
                     delay_s = BACKOFF_MIN_S
             elif isinstance(self._failure, StoreRefused):
@@ -203,8 +202,7 @@ class Connection:
                     await verify_primary(pipeline)
                 if self._prepare is not None:
                     await self._prepare(pipeline)
-                if self._must_prove:
-                    await prove(pipeline.send, self.timeout_s)
+                await self._proof.give(pipeline.send)
                 if self._sentinels is not None and not self._sentinels.still_name(address):
                     raise unavailable("The Sentinels name another primary by now")
         except BaseException as error:
