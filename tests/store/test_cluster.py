@@ -101,6 +101,12 @@ async def test_facts_tell_the_topology(cluster: Store) -> None:
     assert any("appendonly is off" in warning for warning in facts.warnings)
 
 
+async def test_a_cluster_that_nobody_knows_confirms_nothing(cluster: Store) -> None:
+    assert cluster.servers.topology is not None
+    cluster.servers.topology.view = ()
+    assert not await cluster.wait_durable()
+
+
 @pytest.mark.parametrize("binary", [server_binary(), valkey_binary()], ids=["redis", "valkey"])
 async def test_a_node_is_no_standalone_store(free_port: int, binary: str) -> None:
     with (

@@ -10,6 +10,7 @@ import pytest
 from tidegate.config.schema import Redis
 from tidegate.store import Connection, Store, StoreRefused, StoreUnavailable, open_store
 from tidegate.store.address import Address
+from tidegate.store.durable import is_durable
 
 Connect = Callable[..., Awaitable[Connection]]
 Eventually = Callable[..., Awaitable[None]]
@@ -115,6 +116,25 @@ async def test_a_confirmed_write_is_on_disk(valkey: Store, valkey_dir: Path) -> 
 async def test_a_confirmation_that_takes_too_long_is_none(valkey: Store) -> None:
     assert not await valkey.wait_durable(timeout_s=0.001)
     assert await valkey.execute("PING") == b"PONG"
+
+
+async def test_a_fence_that_is_refused_confirms_nothing(
+    address: Address, connect: Connect, tmp_path: Path
+) -> None:
+    """What was synced is then no word about what was written: here by a store that is full."""
+    admin = await connect(address)
+    store = await open_store(settings(address), tmp_path)
+    before = (await admin.execute("CONFIG", "GET", "appendfsync"))[1]
+    await admin.execute("CONFIG", "SET", "appendfsync", "always")
+    try:
+        facts = await store.describe()
+        assert await is_durable(address, facts, 2.0)
+        await admin.execute("CONFIG", "SET", "maxmemory", 1)
+        assert not await is_durable(address, facts, 2.0)
+    finally:
+        await admin.execute("CONFIG", "SET", "maxmemory", 0)
+        await admin.execute("CONFIG", "SET", "appendfsync", before)
+        await store.aclose()
 
 
 async def test_a_cancelled_confirmation_closes_its_link(valkey: Store) -> None:

@@ -29,14 +29,15 @@ async def is_durable(
 ) -> bool:
     """Return whether all that this server answered before is safe by now.
 
-    False: the server cannot tell (no WAITAOF, AOF off), or did not in time.
+    False: the server cannot tell (no WAITAOF, AOF off), or did not in time, or takes no writes.
     """
     try:
         async with asyncio.timeout(timeout_s):
             link = await open_link(address, timeout_s=timeout_s, name="tidegate-durable")
             try:
-                link.execute(b"SET", fence, b"1")
+                written = link.execute(b"SET", fence, b"1")
                 role = link.execute(b"ROLE")
+                await written  # WAITAOF and WAIT speak of no write where this was refused
                 is_on_disk = await _is_on_disk(link, facts, timeout_s)
                 return await _is_copied(link, await role, timeout_s) and is_on_disk
             finally:

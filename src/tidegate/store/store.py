@@ -108,7 +108,7 @@ class Store:
                 for shard in topology.view
             )
         )
-        return all(confirmed)
+        return bool(confirmed) and all(confirmed)
 
     async def aclose(self) -> None:
         """Close all links and, of the embedded store, give up our share in it."""
