@@ -38,7 +38,7 @@ def loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
 
     def loaded(text: str) -> Config:
         whole = "version: 1\n" + text + ("" if "services:" in text else SERVICES)
-        Path("gate.yaml").write_text(whole)
+        Path("gate.yaml").write_text(whole + "\nlisten: {trusted_proxies: [10.0.0.0/8]}\n")
         return load(Path("gate.yaml"), {})
 
     return loaded
@@ -201,13 +201,13 @@ tenants:
         ),
         (
             "plans: {pro: {limits: [{name: a, quota: 9/day, burst: 3}]}}",
-            "plans.pro.limits[0].burst: only a token bucket has it: a rate without algorithm: "
-            "sliding-window",
+            "plans.pro.limits[0].burst: a burst goes with a rate, such as {rate: 5/s, burst: 10}; "
+            "a quota, a sliding window or a concurrency has none",
         ),
         (
             "plans: {pro: {limits: [{name: a, rate: 9/m, algorithm: sliding-window, burst: 3}]}}",
-            "plans.pro.limits[0].burst: only a token bucket has it: a rate without algorithm: "
-            "sliding-window",
+            "plans.pro.limits[0].burst: a burst goes with a rate, such as {rate: 5/s, burst: 10}; "
+            "a quota, a sliding window or a concurrency has none",
         ),
         (
             "plans: {pro: {limits: [{name: a, concurrency: 9, precision: leased}]}}",

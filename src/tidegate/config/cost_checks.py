@@ -1,4 +1,5 @@
-"""A request that costs more than a limit ever holds could wait for ever.
+"""A request that costs more than a limit ever holds could wait for ever; a cost that nobody may
+name is none.
 
 Each route with a cost of its own is held against the limits that its callers have there, by plan,
 tenant and key: what a higher level says in place of a lower limit counts, not the lower one.
@@ -7,7 +8,7 @@ tenant and key: what a higher level says in place of a lower limit counts, not t
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tidegate.config.limit_lists import is_removal, tenants_with_limits
+from tidegate.config.limit_lists import is_removal, name_of, tenants_with_limits
 from tidegate.config.limits import REQUESTS
 from tidegate.config.nodes import Mapping, Node, Scalar, each, fields_at, found, scalars, text_of
 from tidegate.config.problems import Problems
@@ -20,6 +21,7 @@ their cost, or takes one away that would."""
 
 
 def check(root: Mapping, problems: Problems) -> None:
+    _check_headers(root, problems)
     costly = [
         (route, costs)
         for route in each(root, "services", "*", "routes", "*")
@@ -30,6 +32,20 @@ def check(root: Mapping, problems: Problems) -> None:
         smallest = _smallest(root, route, speaking)
         for cost in costs:
             _check_cost(cost, smallest, problems)
+
+
+def _check_headers(root: Mapping, problems: Problems) -> None:
+    """A header that tells a cost is read from trusted proxies alone."""
+    if next(scalars(root, "listen", "trusted_proxies", "*"), None) is not None:
+        return
+    for route in each(root, "services", "*", "routes", "*"):
+        for place in (("cost",), ("costs", "*", "reserve")):
+            for node in scalars(route, *place, "header"):
+                message = (
+                    "nobody is trusted to say what a request costs, so that this is never read; "
+                    "name who sets it in listen.trusted_proxies: [10.0.0.0/8], or write a number"
+                )
+                problems.add(node.mark, node.path, message)
 
 
 class _Speaking(NamedTuple):
@@ -51,12 +67,21 @@ class _Speaking(NamedTuple):
 def _check_cost(cost: Scalar, smallest: tuple[int, Node] | None, problems: Problems) -> None:
     if smallest is None or count_of(cost.text) <= smallest[0]:
         return
-    limit = smallest[1]
+    holds, limit = smallest
+    field = _room(limit)
     message = (
-        f"found {found(cost)}, more than {limit.path} (line {limit.mark.line}) ever "
-        "allows: its callers could never be served"
+        f"found {found(cost)}, more than the {holds} that the limit {found(name_of(limit))} "
+        f"({limit.path}, line {limit.mark.line}) ever holds: its callers could never be served; "
+        f"raise its {field}, or lower the cost"
     )
     problems.add(cost.mark, cost.path, message)
+
+
+def _room(limit: Node) -> str:
+    """Return the field that says how much a limit holds."""
+    if text_of(limit, "rate") is None:
+        return "quota"
+    return "rate" if text_of(limit, "algorithm") == "sliding-window" else "burst"
 
 
 def _costs(route: Node) -> Iterator[Scalar]:

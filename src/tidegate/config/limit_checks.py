@@ -9,16 +9,41 @@ from typing import Final
 
 from tidegate.config import limit_lists
 from tidegate.config.limits import REQUESTS
-from tidegate.config.nodes import Mapping, Node, each, fields_at, found, may_be_quoted, text_of
+from tidegate.config.nodes import (
+    Mapping,
+    Node,
+    each,
+    fields_at,
+    found,
+    may_be_quoted,
+    scalars,
+    text_of,
+)
 from tidegate.config.problems import Problems, did_you_mean
 from tidegate.config.short_forms import is_open
 
 NEED_CALLER: Final = frozenset(("key", "tenant"))
 _LISTED_MAX: Final = 10
+_PLACES: Final = (
+    ("limits",),
+    ("plans", "*", "limits"),
+    ("plans", "*", "routes", "*", "limits"),
+    ("tenants", "*", "limits"),
+    ("tenants", "*", "keys", "*", "limits"),
+    ("services", "*", "routes", "*", "limits"),
+)
+"""Where limits are said."""
 
 
 def check(root: Mapping, problems: Problems) -> None:
-    for rule in (_names, _routes_exist, _callers_are_there, _units_are_cost, _somebody_is_told):
+    for rule in (
+        _names,
+        _routes_exist,
+        _callers_are_there,
+        _units_are_cost,
+        _units_are_counted,
+        _somebody_is_told,
+    ):
         rule(root, problems)
 
 
@@ -121,18 +146,31 @@ def _units_are_cost(root: Mapping, problems: Problems) -> None:
         _check_units(each(root, *place, "*"), everywhere, "no route has a", problems)
 
 
+def _units_are_counted(root: Mapping, problems: Problems) -> None:
+    """A cost in a unit that is nearly one that limits count and other routes cost is a slip. One
+    that is like none may be counted by a plan that the admin API makes."""
+    routes = each(root, "services", "*", "routes", "*")
+    counted = {unit for route in routes for unit in _units_of(route)} & {
+        node.text or ""
+        for place in _PLACES
+        for node in scalars(root, *place, "*", "unit")
+        if may_be_quoted(node)
+    }
+    for costs in each(root, "services", "*", "routes", "*", "costs"):
+        if not isinstance(costs, Mapping):
+            continue
+        for unit, cost in costs.fields.items():
+            hint = did_you_mean(unit, counted) if unit not in counted else ""
+            if hint:
+                mark = costs.key_marks.get(unit, cost.mark)
+                problems.add(mark, cost.path, f"no limit counts this unit{hint}")
+
+
 def _somebody_is_told(root: Mapping, problems: Problems) -> None:
     """A quota that notifies needs somebody to tell."""
     if next(each(root, "webhooks"), None) is not None:
         return
-    for place in (
-        ("limits",),
-        ("plans", "*", "limits"),
-        ("plans", "*", "routes", "*", "limits"),
-        ("tenants", "*", "limits"),
-        ("tenants", "*", "keys", "*", "limits"),
-        ("services", "*", "routes", "*", "limits"),
-    ):
+    for place in _PLACES:
         for node in each(root, *place, "*", "notify"):
             message = (
                 "there is nobody to tell; write where events go, at the top level: "

@@ -74,8 +74,15 @@ def _by_name(entries: Node, whose: str, problems: Problems) -> Named:
         name = text_of(entry, "name") or f"{entries.path} {index}"
         if name in seen:
             twin = name_of(entry)
-            place = f"first on line {seen[name].mark.line}"
-            problems.add(twin.mark, twin.path, f"{whose} has {found(twin)} twice ({place})")
+            line = seen[name].mark.line
+            short = twin.path.rpartition(".")[2]
+            message = f"{whose} has {found(twin)} twice (first on line {line})"
+            if short in KIND_FIELDS:
+                message = (
+                    f"{short} here is short for a limit named {found(twin)}, which {whose} has "
+                    f"under limits too (line {line}); write one of them"
+                )
+            problems.add(twin.mark, twin.path, message)
         seen[name] = entry
     return seen
 

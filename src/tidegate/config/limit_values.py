@@ -9,6 +9,10 @@ from tidegate.config.values import Wrong, checked_method
 
 SCOPES: Final = ("key", "tenant", "address", "route", "global")
 _OTHER_WORDS: Final = {"ip": "address", "client": "address", "everybody": "global", "all": "global"}
+_IN_PLACE_OF: Final = {
+    "user": "write key, or header:X-User",
+    "plan": "write global in the plan's own limits: they count all callers on the plan together",
+}
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _JSON_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){0,15}")
 _JSON_PATH_CHARACTERS_MAX: Final = 256
@@ -25,6 +29,8 @@ def checked_scope(text: str) -> str:
         if not colon or not name:
             raise Wrong("name the header whose values are counted", "header:X-User-Id")
         return f"header:{checked_header_name(name)}"
+    if text.lower() in _IN_PLACE_OF:
+        raise Wrong(_IN_PLACE_OF[text.lower()])
     right = f"write {', '.join(SCOPES)} or header:NAME"
     raise Wrong(right, _OTHER_WORDS.get(text.lower()) or _near(text))
 

@@ -5,13 +5,22 @@ pydantic's would quote values (which may be secrets) and speak of Python's types
 """
 
 import json
+import re
 from collections.abc import Sequence as Parts
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from tidegate.config import costs, limits, not_built, schema
-from tidegate.config.nodes import Mapping, Node, Sequence, found, joined, may_be_quoted
+from tidegate.config import costs, limit_mistakes, limits, not_built, schema
+from tidegate.config.nodes import (
+    Mapping,
+    Node,
+    Sequence,
+    found,
+    joined,
+    may_be_quoted,
+    text_of,
+)
 from tidegate.config.problems import Mark, Problems, did_you_mean
 from tidegate.config.unbuilt import place_below, place_of_items
 from tidegate.config.values import NotBuilt, Wrong
@@ -53,23 +62,22 @@ _SHORT_FIELDS: Final = {
     "plans.*": ("extends", *_SHORT_LIMITS),
     "plans.*.routes.*": _SHORT_LIMITS,
 }
-_NEVER: Final = {
+_UNKNOWN: Final = "unknown field; write"
+_IN_PLACE_OF: Final = {
     ("services[].tls", "verify"): "verification cannot be switched off; name a ca_file",
     ("services[].tls", "insecure"): "verification cannot be switched off; name a ca_file",
+    ("redis", "cluster"): f"{_UNKNOWN} url: redis+cluster://HOST:PORT,HOST:PORT",
+    ("redis", "nodes"): f"{_UNKNOWN} url: redis+cluster://HOST:PORT,HOST:PORT",
+    ("redis", "sentinel"): f"{_UNKNOWN} url: redis+sentinel://HOST:PORT,HOST:PORT/NAME",
+    ("redis", "username"): f"{_UNKNOWN} it into url: redis://USERNAME:PASSWORD@HOST:PORT",
+    ("redis", "password"): f"{_UNKNOWN} it into url: redis://:PASSWORD@HOST:PORT",
+    ("redis", "tls"): f"{_UNKNOWN} url: rediss://HOST:PORT",
+    ("redis", "on_failure"): f"{_UNKNOWN} on_store_failure of a plan or route",
+    ("services[].routes[]", "rate_limit"): (
+        f"{_UNKNOWN} limits: [{{name: route, rate: 50/s, per: route}}]"
+    ),
 }
-_OTHER_KIND: Final = {
-    (
-        "rate",
-        "quota",
-        "concurrency",
-    ): "a limit is a rate, a quota or a concurrency; write two limits",
-    ("burst",): "only a token bucket has it: a rate without algorithm: sliding-window",
-    ("precision",): "only a token bucket or a quota has it, not a sliding window or a concurrency",
-    ("algorithm",): "only a rate is counted by an algorithm",
-    ("time_zone", "billing_day", "notify"): "only a quota, such as 1000/month, has it",
-    ("lease",): "only a concurrency has it",
-}
-"""Of a field that another kind of limit has, where it belongs."""
+"""What is right where a field is known by another name, or never will be."""
 _SHAPES_WANTED: Final = {
     "tuple_type": "write a list",
     "dict_type": "write a mapping",
@@ -83,6 +91,8 @@ _SHAPES_WANTED: Final = {
     "float_type": "write a number and a unit, such as 50ms, 10s, 2m",
     "is_instance_of": "write a count and a period, such as 5/s",
 }
+_PERCENT: Final = re.compile(r"\s*([0-9]{1,3}(?:\.[0-9]{1,3})?)\s*%\s*")
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _NAME_RULE: Final = (
     "a name has letters, digits, _ . - and begins with a letter or digit (at most 64)"
 )
@@ -175,6 +185,8 @@ def wrong_value(kind: str, context: dict[str, Any], node: Node, place: str) -> s
         right = "write at least one"
     elif kind == "too_long":
         right = f"write at most {context['max_length']}"
+    elif kind == "float_parsing" and (share := _share(node)):
+        right = f"write {share}"
     elif kind == "model_type":
         right = f"write a mapping of {', '.join(known_fields(place))}"
     else:
@@ -182,8 +194,19 @@ def wrong_value(kind: str, context: dict[str, Any], node: Node, place: str) -> s
         if kind == "tuple_type" and place.rpartition(".")[2] == "limits":
             right = "write a list of limits: [{name: steady, rate: 5/s}]"
         elif kind == "tuple_type" and may_be_quoted(node) and found(node) != "nothing":
-            right = f"write a list: [{found(node)}]"
+            right = f"write a list: [{_in_a_list(node)}]"
     return f"found {found(node)}; {right}"
+
+
+def _share(node: Node) -> str:
+    """Return what `80%` would be as a number, if it is that and may be quoted."""
+    percent = _PERCENT.fullmatch(text_of(node) or "")
+    return f"{float(percent[1]) / 100:g}" if percent and may_be_quoted(node) else ""
+
+
+def _in_a_list(node: Node) -> str:
+    text = text_of(node) or ""
+    return text if _NUMBER.fullmatch(text) else found(node)
 
 
 def _wrong_word(context: dict[str, Any], node: Node, place: str) -> str:
@@ -194,7 +217,7 @@ def _wrong_word(context: dict[str, Any], node: Node, place: str) -> str:
     if place == "services[].routes[].auth[]":
         expected += " or none"
     elif place == f"{LIMITS}.algorithm":  # the other one has chosen another kind
-        expected = "token-bucket or sliding-window"
+        expected = limit_mistakes.ALGORITHMS
     words = expected.replace(",", " ").split()
     hint = did_you_mean(word, [w for w in words if w != "or"]) if may_be_quoted(node) else ""
     return f"found {found(node)}; write {expected}{hint}"
@@ -215,21 +238,17 @@ def _unknown_field(root: Mapping, location: Parts[str | int]) -> tuple[Mark, str
     name = str(location[-1])
     mark = parent.key_marks.get(name, parent.mark) if isinstance(parent, Mapping) else parent.mark
     path = joined(parent.path, name)
-    if (place, name) in _NEVER:
-        return mark, path, _NEVER[place, name]
+    if (place, name) in _IN_PLACE_OF:
+        return mark, path, _IN_PLACE_OF[place, name]
     if name in not_built.FIELDS.get(place, ()):
         return mark, path, not_built.words(f"the field {name}")
-    if place == LIMITS and (belongs := _of_another_kind(name)):
+    if place == LIMITS and (belongs := limit_mistakes.of_another_kind(name)):
         return mark, path, belongs
     known = known_fields(place)
     if name in known:
         return mark, path, "this does not go with the other fields here"
     hint = did_you_mean(name, known) or _elsewhere(name) or f"; known here: {', '.join(known)}"
     return mark, path, f"unknown field{hint}"
-
-
-def _of_another_kind(name: str) -> str:
-    return next((words for names, words in _OTHER_KIND.items() if name in names), "")
 
 
 def _elsewhere(name: str) -> str:
@@ -245,12 +264,8 @@ def _no_kind_of_limit(node: Node) -> tuple[Mark, str, str]:
                 mark, path = node.key_marks[name], joined(node.path, name)
                 if name in not_built.FIELDS.get(LIMITS, ()):
                     return mark, path, not_built.words(f"the field {name}")
-                return mark, path, f"unknown field{did_you_mean(name, known)}"
-        return (
-            node.mark,
-            node.path,
-            "a limit has a rate (such as 5/s), a quota (1000/day) or a concurrency (10)",
-        )
+                return mark, path, limit_mistakes.unknown_field(name, text_of(node, name), known)
+        return node.mark, node.path, limit_mistakes.NO_KIND
     return node.mark, node.path, f"found {found(node)}; write a limit: {{name: steady, rate: 5/s}}"
 
 

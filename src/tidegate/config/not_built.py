@@ -15,25 +15,25 @@ def _sets(names: dict[str, str]) -> dict[str, frozenset[str]]:
 FIELDS: Final = _sets(
     {
         "": (
-            "auth cluster cors fleet history include ip_rules jwt logging "
-            "metrics on_store_failure openapi policies revisions telemetry tls tracing"
+            "auth cors fleet history include ip_rules jwt logging "
+            "metrics openapi policies revisions telemetry tls tracing"
         ),
         "listen": "http2 http3 proxy_protocol tls unix websocket",
         "admin": "auth dashboard login oidc roles tls token users",
-        "redis": "ca_file cluster nodes on_failure password sentinel tls username",
-        "plans.*": ("algorithm charge concurrency deny ip_rules price queue services shadow"),
-        "limits[]": ("charge cost key match on_store_failure paths queue routes"),
-        "tenants[]": "allow cors expires ip_rules jwt metadata shadow",
+        "redis": "ca_file",
+        "plans.*": "charge deny ip_rules price queue services",
+        "limits[]": "charge match queue",
+        "tenants[]": "allow cors expires ip_rules jwt metadata",
         "tenants[].keys[]": ("allow created expires expires_at hash ip_rules metadata plan scopes"),
         "services[]": (
             "auth balance balancer breaker circuit_breaker compression cors discovery health "
-            "health_check http2 protocol retries retry timeout weights"
+            "health_check http2 protocol retries retry weights"
         ),
         "services[].tls": "cert_file client_certificate key_file server_name",
         "services[].routes[]": (
             "allow charge circuit_breaker compression cors headers ip_rules mirror "
-            "openapi rate_limit redirect request_headers response_headers "
-            "retries retry rewrite scopes shadow split timeout timeouts transform validate "
+            "openapi redirect request_headers response_headers "
+            "retries retry rewrite scopes split transform validate "
             "websocket"
         ),
         "services[].routes[].cache": (
@@ -45,7 +45,7 @@ FIELDS: Final = _sets(
 VALUES: Final = _sets(
     {
         "services[].routes[].auth[]": "basic hmac jwt mtls oauth2 oidc session",
-        "limits[].per": "plan region service user",
+        "limits[].per": "region service",
     }
 )
 
