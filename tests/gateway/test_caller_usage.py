@@ -203,6 +203,25 @@ async def test_all_kinds_of_limits_are_told(kit_of):
     assert told == {"at_once": 3, "window": 4, "steady": told["steady"], "monthly": 999}
 
 
+async def test_asking_again_compiles_nothing(kit_of, monkeypatch):
+    """50 routes with limits of their own took 14 ms of the worker, 20 times a second."""
+    user = {"name": "user", "rate": "10/s", "per": "header:x-user"}
+    routes = [{"name": name, "paths": [f"/{name}"], "limits": [user]} for name in ("a", "b")]
+    kit = await kit_of(routes=routes)
+    compiled, limiter = [], kit.gateway.parts.limiter
+    subject = limiter.subject
+    monkeypatch.setattr(limiter, "subject", lambda *of: compiled.append(of) or subject(*of))
+    first = [await usage(kit), await usage(kit, **{"x-user": "ann"})]
+    assert compiled
+    compiled.clear()
+    assert [await usage(kit), await usage(kit, **{"x-user": "ann"})] == first
+    assert compiled == []
+    told = [(limit["name"], limit["route"]) for limit in first[1]["limits"]]
+    assert sorted(told, key=str) == [
+        ("monthly", None), ("steady", None), ("user", "a"), ("user", "b")
+    ]  # fmt: skip
+
+
 async def test_limits_in_shadow_mode_are_not_told(kit_of):
     shadow = {"name": "trial", "rate": "1/s", "shadow": True}
     kit = await kit_of(plan={"limits": [*LIMITS, shadow]})

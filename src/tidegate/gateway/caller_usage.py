@@ -9,21 +9,21 @@ anew every few seconds.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Final
 
 from tidegate.config import Config, Route
 from tidegate.config.schema import Limit, Quota
+from tidegate.gateway.limits_left import Left, left_in, routes_of, units_of
 from tidegate.gateway.own_answers import check_method, json_answer
 from tidegate.http import Response
 from tidegate.http.errors import TooManyRequests
 from tidegate.identity import Caller
 from tidegate.policies import Parts, Request
-from tidegate.policies.applicable_limits import Applicable, HeaderMissing
 from tidegate.policies.authenticate import Recognition
 from tidegate.policies.client_address import TrustedProxies
-from tidegate.policies.request_values import RequestValues
-from tidegate.rate_limiter import REQUESTS, Counter, LimitState
+from tidegate.rate_limiter import LimitState
 from tidegate.store import Store
 from tidegate.telemetry.usage import Amounts, read_key_usage
 
@@ -36,17 +36,13 @@ ASKS_A_SECOND: Final = 20
 CALLERS_MAX: Final = 1000
 """Callers whose counts are kept, and of whom it is known how often they asked."""
 
+Told = dict[str, Any]
+"""What is told of one limit."""
+
 
 class UsageThrottled(TooManyRequests):
     slug = "usage-throttled"
     title = "What is left of the limits is asked too often"
-
-
-class _Placed(NamedTuple):
-    """Where a limit is counted, and on which route alone; None: on all."""
-
-    counter: Counter
-    route: str | None
 
 
 class CallerUsage:
@@ -61,13 +57,10 @@ class CallerUsage:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         proxies = TrustedProxies(parts.listen.trusted_proxies)
-        self._routes = tuple(
-            route for service in config.services for route in service.routes if route.auth
-        )
+        self._config = config
         self._parts = parts
         self._store = store
         self._clock = clock
-        self._values = RequestValues(proxies)
         self._recognition = Recognition(parts.resolver, parts.throttle, proxies)
         self._counts: dict[Caller, tuple[float, Amounts]] = {}
         self._asks: dict[Caller, int] = {}
@@ -79,11 +72,10 @@ class CallerUsage:
         check_method(request)
         caller = await self._recognition.caller(request)
         self._count_ask(caller)
-        routes = [
-            route for route in self._routes if caller.grants is None or route.name in caller.grants
-        ][:ROUTES_MAX]
-        placed = self._placed(caller, routes, request)
-        limits, counts = await asyncio.gather(self._limits(placed), self._recent(caller, routes))
+        routes = list(islice(routes_of(self._config, caller), ROUTES_MAX))
+        limits, counts = await asyncio.gather(
+            self._limits(caller, routes, request), self._recent(caller, routes)
+        )
         told = {
             "tenant": caller.tenant,
             "plan": caller.plan,
@@ -106,39 +98,14 @@ class CallerUsage:
             )
         self._asks[caller] = asks + 1
 
-    def _placed(self, caller: Caller, routes: Iterable[Route], request: Request) -> list[_Placed]:
-        """Return every state in which a limit of the caller counts, once."""
-        placed: dict[Counter, _Placed] = {}
-        for route in routes:
-            units = (REQUESTS, *route.costs)
-            found = self._parts.subjects.applicable(caller, route, units)
-            for counter in self._counters(found, request):
-                placed.setdefault(counter, _Placed(counter, counter.whose.route or None))
-        return list(placed.values())
-
-    def _counters(self, found: Applicable, request: Request) -> Iterator[Counter]:
-        """Yield what a request would count in; of what it tells too little for, nothing."""
-        yield from found._replace(varying=()).counters()
-        for applied in found.varying:
-            alone = found._replace(fixed=(), varying=(applied,))
-            try:
-                yield from alone.counters(self._values.of(alone, request))
-            except HeaderMissing:
-                continue
-
-    async def _limits(self, placed: list[_Placed]) -> list[dict[str, Any]]:
-        limiter = self._parts.limiter
-        subjects = [limiter.subject((counter,), _units(counter)) for counter, _ in placed]
-        asked = [limiter.states(subject) for subject in subjects]
-        clock = self._store.execute(b"TIME")
-        states = await asyncio.gather(*asked)
-        now_s = int((await clock)[0])
-        return [
-            _told(limit, state, place.route, now_s)
-            for place, subject, found in zip(placed, subjects, states, strict=True)
-            for limit, state in zip(subject.limits, found, strict=True)
-            if not limit.shadow
-        ]
+    async def _limits(self, caller: Caller, routes: list[Route], request: Request) -> list[Told]:
+        subjects = (
+            self._parts.subjects.on(route, units_of(route)).as_told(caller, request)
+            for route in routes
+        )
+        left = await left_in(self._parts.limiter, subjects)
+        now_s = int((await self._store.execute(b"TIME"))[0])
+        return [_told(one, now_s) for one in left if not one.limit.shadow]
 
     async def _recent(self, caller: Caller, routes: list[Route]) -> Amounts:
         now = self._clock()
@@ -160,16 +127,12 @@ class CallerUsage:
         return counts
 
 
-def _units(counter: Counter) -> tuple[str, ...]:
-    others = {limit.unit for limit in counter.limits} - {REQUESTS}
-    return (REQUESTS, *sorted(others))
-
-
-def _told(limit: Limit, state: LimitState, route: str | None, now_s: int) -> dict[str, Any]:
+def _told(left: Left, now_s: int) -> Told:
+    limit, state = left.limit, left.state
     return {
         "name": limit.name,
         "per": limit.per,
-        "route": route,
+        "route": left.route,
         "unit": limit.unit,
         "limit": state.capacity,
         "remaining": state.remaining,

@@ -1,19 +1,20 @@
-"""What is left of the limits of a key, or of those that all keys of a tenant share.
+"""What is left of the limits of a caller: of one key, or of those that all keys of a tenant share.
 
-Told is what can be told without a request: limits by address or header count by what each request
-says. By the limits' own script at a cost of nothing, and for the routes that the plan has: a limit
-that several of them share is told once, one that counts apart for a route names it.
+Told by the limits' own script at a cost of nothing, and for the routes that the plan has: a limit
+that several of them share is told once, one that counts apart for a route names it. Without a
+request, what can be told without one: limits by address or header count by what each request says.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from tidegate.config import Config, Route
 from tidegate.config.limits import Limit
-from tidegate.gateway.gateway import Gateway
 from tidegate.identity import Caller
+from tidegate.policies import Parts, Subjects
 from tidegate.policies.scopes import parts_of
-from tidegate.rate_limiter import REQUESTS, Counter, LimitState
+from tidegate.rate_limiter import REQUESTS, Limiter, LimitState, Subject
 
 ASKED_AT_ONCE: Final = 100
 """The next are asked when these are told: with many routes there may be thousands."""
@@ -26,37 +27,49 @@ class Left(NamedTuple):
     state: LimitState
 
 
-async def limits_left(gateway: Gateway, caller: Caller) -> list[Left]:
+async def limits_left(config: Config, parts: Parts, caller: Caller) -> list[Left]:
     """Return what is left for `caller`; for one without a key's id, of what no key has alone.
 
     Raises StoreUnavailable.
     """
-    places = list(dict(_places(gateway, caller)).items())
-    left: list[Left] = []
-    for start in range(0, len(places), ASKED_AT_ONCE):
-        asked = places[start : start + ASKED_AT_ONCE]
-        left += await asyncio.gather(*(_left(gateway, *place) for place in asked))
-    return left
+    routes = routes_of(config, caller)
+    subjects = (_without_request(parts.subjects, caller, route) for route in routes)
+    return await left_in(parts.limiter, subjects)
 
 
-def _places(gateway: Gateway, caller: Caller) -> Iterator[tuple[Counter, str | None]]:
-    """Yield where each limit counts, and on which route alone."""
-    for service in gateway.config.services:
+def routes_of(config: Config, caller: Caller) -> Iterator[Route]:
+    """Yield the routes that the caller's plan has."""
+    for service in config.services:
         for route in service.routes:
-            if not route.auth or (caller.grants is not None and route.name not in caller.grants):
-                continue
-            units = (REQUESTS, *route.costs)
-            found = gateway.parts.subjects.applicable(caller, route, units)
-            for applied in found.fixed:
-                parts = parts_of(applied.level, applied.limit.per, found.whose)
-                if caller.key_id or "k" not in parts:
-                    (counter,) = found._replace(fixed=(applied,), varying=()).counters()
-                    yield counter, route.name if "r" in parts else None
+            if route.auth and (caller.grants is None or route.name in caller.grants):
+                yield route
 
 
-async def _left(gateway: Gateway, counter: Counter, route: str | None) -> Left:
-    (limit,) = counter.limits
-    limiter = gateway.parts.limiter
-    units = tuple(dict.fromkeys((REQUESTS, limit.unit)))
-    (state,) = await limiter.states(limiter.subject((counter,), units))
-    return Left(limit, route, state)
+def units_of(route: Route) -> tuple[str, ...]:
+    """Return in what the route has costs, as the limit policy has them."""
+    return (REQUESTS, *route.costs)
+
+
+async def left_in(limiter: Limiter, subjects: Iterable[Subject]) -> list[Left]:
+    """Return what is left of each limit, once for each place where it counts."""
+    asked = list(dict.fromkeys(subjects))
+    left: dict[tuple[bytes, Limit], Left] = {}
+    for start in range(0, len(asked), ASKED_AT_ONCE):
+        some = asked[start : start + ASKED_AT_ONCE]
+        told = await asyncio.gather(*map(limiter.states, some))
+        for subject, states in zip(some, told, strict=True):
+            counted = ((at, limit) for at in subject.counters for limit in at.limits)
+            for (counter, limit), state in zip(counted, states, strict=True):
+                found = Left(limit, counter.whose.route or None, state)
+                left.setdefault((counter.state, limit), found)
+    return list(left.values())
+
+
+def _without_request(subjects: Subjects, caller: Caller, route: Route) -> Subject:
+    found = subjects.applicable(caller, route, units_of(route))
+    told = tuple(
+        applied
+        for applied in found.fixed
+        if caller.key_id or "k" not in parts_of(applied.level, applied.limit.per, found.whose)
+    )
+    return subjects.subject(found._replace(fixed=told, varying=()).counters(), units_of(route))

@@ -22,7 +22,7 @@ from tidegate.rate_limiter import Counter, Limiter, Subject, Whose
 
 SUBJECTS_MAX: Final = 10_000
 """Compiled limits kept in a worker, as many as the resolver keeps callers: about 2 KB each. As many
-again are kept of those that requests complete."""
+again are kept of those that requests complete, and of what is still to complete (0.3 KB)."""
 KNOWN_MAX: Final = 20_000
 """Callers on routes, of whom each has mostly the same limits on all: about 1 KB each, where nothing
 else holds the caller any more."""
@@ -41,7 +41,6 @@ class Incomplete:
 
 
 Found = Subject | Incomplete
-Key = tuple[Applicable | tuple[Counter, ...], Units]
 Known = dict[Caller | None, Found]
 
 
@@ -60,7 +59,8 @@ class Subjects:
         self._routes: dict[tuple[str, Units], RouteSubjects] = {}
         """As many as the configuration and an application's own code name."""
         self._known: deque[tuple[Known, Caller | None]] = deque()
-        self._compiled: dict[Key, Found] = {}
+        self._compiled: dict[tuple[tuple[Counter, ...], Units], Subject] = {}
+        self._incomplete: dict[tuple[Applicable, Units], Incomplete] = {}
         self._completed: dict[tuple[Incomplete, tuple[Value, ...]], Subject] = {}
 
     def on(self, route: Route, units: Units) -> "RouteSubjects":
@@ -89,19 +89,32 @@ class Subjects:
             whose, own = Whose(caller.tenant, caller.key_id, caller.plan, route.name), caller.own
         return applicable(applied(self._everybody, route, own), whose, units)
 
+    def as_told(self, incomplete: Incomplete, request: Request) -> Subject:
+        """Return what a request counts in, less what needs a header that it lacks."""
+        told = self._values.told(incomplete.applicable, request)
+        found = self.compiled(told, incomplete.units)
+        return self.completed(found, request) if isinstance(found, Incomplete) else found
+
     def compiled(self, found: Applicable, units: Units) -> Found:
+        """Compile it, or what of it needs no request to be known."""
+        if not found.varying:
+            return self.subject(found.counters(), units)
+        key = found, units
+        incomplete = self._incomplete.get(key)
+        if incomplete is None:
+            _make_room(self._incomplete, SUBJECTS_MAX)
+            incomplete = self._incomplete[key] = Incomplete(*key)
+        return incomplete
+
+    def subject(self, counters: tuple[Counter, ...], units: Units) -> Subject:
         """Compile it, once for all routes on which the same is counted, and for as long as callers
         say the same: one whose key was read anew is another, and goes on where he was."""
-        if found.varying:
-            by_request = found, units
-            return self._compiled.get(by_request) or self._hold(by_request, Incomplete(*by_request))
-        counted = found.counters(), units
-        return self._compiled.get(counted) or self._hold(counted, self._limiter.subject(*counted))
-
-    def _hold(self, key: Key, compiled: Found) -> Found:
-        _make_room(self._compiled, SUBJECTS_MAX)
-        self._compiled[key] = compiled
-        return compiled
+        key = counters, units
+        subject = self._compiled.get(key)
+        if subject is None:
+            _make_room(self._compiled, SUBJECTS_MAX)
+            subject = self._compiled[key] = self._limiter.subject(*key)
+        return subject
 
     def keep(self, known: Known, caller: Caller | None, found: Found) -> None:
         """Keep what was found for a route's caller, and forget the oldest if there are too many."""
@@ -128,14 +141,21 @@ class RouteSubjects:
 
     def of(self, caller: Caller | None, request: Request) -> Subject:
         """Return what a request of the caller counts in. Raises HeaderMissing."""
+        found = self._found(caller)
+        return found if isinstance(found, Subject) else self._subjects.completed(found, request)
+
+    def as_told(self, caller: Caller | None, request: Request) -> Subject:
+        """Return the same, less what needs a header that the request lacks."""
+        found = self._found(caller)
+        return found if isinstance(found, Subject) else self._subjects.as_told(found, request)
+
+    def _found(self, caller: Caller | None) -> Found:
         found = self.known.get(caller)
         if found is None:
             subjects = self._subjects
             applicable = subjects.applicable(caller, self._route, self._units)
             found = subjects.compiled(applicable, self._units)
             subjects.keep(self.known, caller, found)
-        if isinstance(found, Incomplete):
-            return self._subjects.completed(found, request)
         return found
 
 

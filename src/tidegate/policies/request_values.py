@@ -6,13 +6,16 @@ is sent twice counts as its joined value (RFC 9110, section 5.3); an empty one i
 """
 
 import logging
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Final
 
-from tidegate.policies.applicable_limits import Applicable, Value, fallback_of
+from tidegate.config.schema import Limit
+from tidegate.policies.applicable_limits import Applicable, HeaderMissing, Value, fallback_of
 from tidegate.policies.client_address import TrustedProxies, counted_by
 from tidegate.policies.policy import Request
 from tidegate.policies.scopes import ADDRESS
+from tidegate.rate_limiter import Whose
 
 logger: Final = logging.getLogger("tidegate.policies")
 
@@ -45,16 +48,17 @@ class RequestValues:
 
     def of(self, applicable: Applicable, request: Request) -> tuple[Value, ...]:
         """Return a value for each limit that needs one. Raises HeaderMissing."""
-        values = []
-        for limit, _ in applicable.varying:
-            per, value = ADDRESS, b""
-            if limit.header is not None:
-                value = kept_value(b", ".join(request.headers.get_all(limit.header.encode())))
-                per = limit.per if value else fallback_of(limit, applicable.whose)
-            if per == ADDRESS:
-                value = self.address(request)
-            values.append(Value(per, value))
-        return tuple(values)
+        whose = applicable.whose
+        return tuple(self._value(limit, whose, request) for limit, _ in applicable.varying)
+
+    def told(self, applicable: Applicable, request: Request) -> Applicable:
+        """Return the limits that have a value, without those whose header is missing."""
+        there = []
+        for applied in applicable.varying:
+            with suppress(HeaderMissing):
+                self._value(applied.limit, applicable.whose, request)
+                there.append(applied)
+        return applicable._replace(varying=tuple(there))
 
     def address(self, request: Request) -> bytes:
         """Return what the client's address is counted under: IPv6 by its /64."""
@@ -64,6 +68,15 @@ class RequestValues:
             return read
         claim = b",".join(request.headers.get_all(b"x-forwarded-for"))
         return self._read.get((peer, claim)) or self._learned(peer, claim, request)
+
+    def _value(self, limit: Limit, whose: Whose, request: Request) -> Value:
+        per, value = ADDRESS, b""
+        if limit.header is not None:
+            value = kept_value(b", ".join(request.headers.get_all(limit.header.encode())))
+            per = limit.per if value else fallback_of(limit, whose)
+        if per == ADDRESS:
+            value = self.address(request)
+        return Value(per, value)
 
     def _learned(self, peer: str, claim: bytes, request: Request) -> bytes:
         address = self._proxies.client(peer, request.headers)

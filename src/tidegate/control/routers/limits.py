@@ -149,7 +149,7 @@ async def _limits(parts: Parts, tenant: Tenant, key: StoredKey | None) -> ShownL
     key_id, key_name, own = (None, "", ()) if key is None else (key.key_id, key.name, key.limits)
     said = OwnLimits(plan.limits, plan.routes, tenant.limits, own)
     caller = Caller.of(tenant.name, plan.name, key_id or "", key_name, said, plan.allow)
-    left = await limits_left(parts.gateway, caller)
+    left = await limits_left(parts.gateway.config, parts.gateway.parts, caller)
     return ShownLimits(
         tenant=tenant.name, key_id=key_id, plan=plan.name, limits=list(map(_shown, left))
     )
