@@ -18,11 +18,11 @@ BODY = b'{"type":"quota.share_reached","data":{"window_end":'
 
 async def put(outbox, count=1):
     for number in range(count):
-        assert await outbox.put(f"d{number}", 3600, 60, [(800, BODY)], b"}}") == (1, 0)
+        assert await outbox.put("q", f"d{number}", 3600, 60, [(800, BODY)], b"}}") == (1, 0)
 
 
 async def waiting(store):
-    return await store.execute("ZCARD", "tg:{webhooks}:waiting")
+    return await store.execute("HLEN", "tg:{webhooks}:bodies")
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ async def test_retry_after_is_heeded(outbox_to, receiver, settings, eventually, 
         await eventually(lambda: counted(courier) == {"failed": 1})
         await asyncio.sleep(0.3)
     assert len(receiver.got) == 1
-    (_, due_ms) = await valkey.execute("ZRANGE", "tg:{webhooks}:waiting", 0, -1, "WITHSCORES")
+    (_, due_ms) = await valkey.execute("ZRANGE", "tg:{webhooks}:waiting:q", 0, -1, "WITHSCORES")
     now_s = int((await valkey.execute("TIME"))[0])
     assert 3590 < float(due_ms) / 1000 - now_s <= 3601
 
@@ -129,7 +129,7 @@ async def test_who_says_gone_is_left_alone_and_told_of(
     await put(outbox)
     async with at_work(outbox, settings()) as courier:
         await eventually(lambda: counted(courier) == {"gone": 1})
-        await outbox.put("later", 3600, 60, [(800, BODY)], b"}}")
+        await outbox.put("q", "later", 3600, 60, [(800, BODY)], b"}}")
         await asyncio.sleep(0.2)
     assert len(receiver.got) == 1
     assert await waiting(valkey) == 1
@@ -199,7 +199,7 @@ async def test_an_event_that_always_fails_holds_no_other_up(
     await put(outbox)
     async with at_work(outbox, settings(), delays_s=(3600,)) as courier:
         await eventually(lambda: counted(courier) == {"failed": 1})
-        await outbox.put("other", 3600, 60, [(800, BODY)], b"}}")
+        await outbox.put("q", "other", 3600, 60, [(800, BODY)], b"}}")
         await eventually(lambda: counted(courier) == {"failed": 1, "delivered": 1})
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import math
+import time
 from dataclasses import replace
 from fractions import Fraction
 
@@ -116,6 +118,60 @@ async def test_an_event_waits_for_a_store_that_is_away(tmp_path, valkey_dir, val
     noticing._outbox = Outbox(valkey, "https://example.com", 10)
     await eventually(lambda: outcomes(noticing) == {"written": 1})
     await away.aclose()
+
+
+async def test_however_late_an_event_is_written_its_window_is_the_same(valkey, eventually):
+    """Decided just after a whole second and written 0.6 s later, it was once a minute early."""
+    outbox = Outbox(valkey, "https://example.com", waiting_max=100)
+    await eventually(lambda: time.time() % 1 > 0.6)
+    now = time.time()
+    window_end = math.ceil((now + 3600) / 60) * 60
+    for tenths in range(25):
+        late_s, clock = tenths / 10, 1000.0
+        noticing = Notices(outbox, clock=lambda: clock)  # noqa: B023 at once
+        decided = replace(COUNTED, state=b"%d" % tenths)
+        noticing.look(watched(0.7, counted=decided), 8, math.ceil(window_end - (now - late_s)))
+        clock += late_s
+        await noticing.aclose()
+    told = await events(outbox)
+    assert [event["data"]["window_end"] for event in told] == [window_end] * 25
+
+
+async def test_a_share_without_a_place_is_told_when_there_is_one(valkey):
+    now = 1000.0
+    outbox = Outbox(valkey, "https://example.com", waiting_max=1)
+    noticing, monthly = Notices(outbox, clock=lambda: now), watched(0.7)
+    noticing.look(watched(0.7, counted=replace(COUNTED, state=b"other")), 8, 3600)
+    noticing.look(monthly, 8, 3600)
+    await noticing.aclose()
+    assert outcomes(noticing) == {"written": 1, "dropped": 1}
+    (event,) = await outbox.claim(1, 60.0)
+    await outbox.done(event)
+    for now in (1001.0, 1061.0):  # noqa: B007 read by the clock
+        noticing.look(monthly, 8, 3600)
+    await noticing.aclose()
+    assert outcomes(noticing) == {"written": 2, "dropped": 1}
+
+
+async def test_one_key_leaves_other_tenants_their_places(valkey):
+    """Once 10,400 values of one header filled the outbox of a receiver that was down, and what
+    other tenants reached meanwhile was dropped for good, in the window and after it."""
+    outbox = Outbox(valkey, "https://example.com", waiting_max=20)
+    noticing = Notices(outbox)
+    for value in range(40):
+        state = b"tg:limits:{acme}:h:%d" % value
+        noticing.look(watched(1.0, counted=replace(COUNTED, limit="users", state=state)), 10, 3600)
+    await noticing.aclose()
+    assert outcomes(noticing) == {"written": 10, "dropped": 30}
+    noticing.look(watched(0.7, counted=replace(COUNTED, tenant="other", state=b"o")), 8, 3600)
+    noticing.look(watched(0.7), 8, 3600)
+    await noticing.aclose()
+    assert outcomes(noticing) == {"written": 12, "dropped": 30}
+    first = await outbox.claim(3, 60.0)
+    whose = [json.loads(event.body)["data"] for event in first]
+    assert {(data["tenant"], data["limit"]) for data in whose} == {
+        ("acme", "users"), ("acme", "monthly"), ("other", "monthly"),
+    }  # fmt: skip
 
 
 async def test_what_finds_no_room_is_counted_and_noticed_anew(tmp_path, monkeypatch, outbox):

@@ -12,11 +12,11 @@ HALF, ALL = (500, b'{"share":0.5,"window_end":'), (1000, b'{"share":1.0,"window_
 
 @pytest.fixture
 def outbox(valkey):
-    return Outbox(valkey, URL, waiting_max=5)
+    return Outbox(valkey, URL, waiting_max=10)
 
 
-async def put(outbox, *shares, digest="d", left_s=3600):
-    return await outbox.put(digest, left_s, 60, shares, b"}")
+async def put(outbox, *shares, digest="d", left_s=3600, queue="q"):
+    return await outbox.put(queue, digest, left_s, 60, shares, b"}")
 
 
 async def ids(outbox):
@@ -62,11 +62,54 @@ async def test_a_notice_of_a_window_that_is_past_reopens_no_share_of_this_one(ou
     assert await put(outbox, HALF, left_s=7200) == (0, 0)
 
 
-async def test_what_waits_is_bounded_and_what_is_dropped_is_counted_once(outbox):
-    results = [await put(outbox, HALF, digest=f"d{n}") for n in range(7)]
-    assert results == [(1, 0)] * 5 + [(0, 1)] * 2
-    assert await put(outbox, HALF, digest="d6") == (0, 0)
-    assert len(await ids(outbox)) == 5
+async def test_what_waits_is_bounded_and_each_queue_leaves_as_much_as_it_takes(outbox):
+    """A limit per header value can be reached by as many values as a client makes up."""
+    flood = [await put(outbox, HALF, digest=f"d{n}") for n in range(7)]
+    assert flood == [(1, 0)] * 5 + [(0, 1)] * 2
+    other = [await put(outbox, HALF, digest=f"o{n}", queue="other") for n in range(5)]
+    assert other == [(1, 0)] * 3 + [(0, 1)] * 2
+    assert await put(outbox, HALF, ALL, digest="t", queue="third") == (1, 1)
+    assert await put(outbox, HALF, digest="f", queue="fourth") == (1, 0)
+    assert await put(outbox, HALF, digest="g", queue="fifth") == (0, 1)
+
+
+async def test_what_had_no_place_is_told_when_there_is_one(outbox):
+    for number in range(4):
+        await put(outbox, HALF, digest=f"d{number}")
+    assert await put(outbox, HALF, ALL) == (1, 1)
+    assert await put(outbox, HALF, ALL) == (0, 1)
+    for event in await outbox.claim(10, 60.0):
+        await outbox.done(event)
+    assert await put(outbox, HALF, ALL) == (1, 0)
+    assert [event_id.rsplit("_", 1)[1] for event_id in await ids(outbox)] == ["1000"]
+
+
+async def test_queues_are_served_in_turn_whatever_waits_in_one(outbox):
+    for number in range(5):
+        await put(outbox, HALF, digest=f"d{number}")
+    await put(outbox, HALF, ALL, digest="o", queue="other")
+    await put(outbox, HALF, digest="t", queue="third")
+    first, second = await outbox.claim(4, 60.0), await outbox.claim(10, 60.0)
+    assert [event.queue for event in first] == [b"q", b"other", b"third", b"q"]
+    assert [event.queue for event in second] == [b"other", b"q", b"q", b"q"]
+    assert await ids(outbox) == []
+
+
+async def test_one_event_at_a_time_serves_every_queue_too(outbox, eventually):
+    for number in range(3):
+        await put(outbox, HALF, digest=f"d{number}")
+    await put(outbox, HALF, digest="o", queue="other")
+    served = [(await outbox.claim(1, 60.0))[0] for _ in range(2)]
+    assert {event.queue for event in served} == {b"q", b"other"}
+
+
+async def test_a_failure_in_a_queue_lets_its_others_go_on(outbox):
+    await put(outbox, HALF, ALL)
+    (first,) = await outbox.claim(1, 60.0)
+    await outbox.later(first, 3600.0)
+    (second,) = await outbox.claim(10, 60.0)
+    await outbox.later(second, 0.0)
+    assert await ids(outbox) == [second.id]
 
 
 async def test_what_one_has_claimed_nobody_else_gets(outbox, valkey):
@@ -115,14 +158,14 @@ async def test_a_receiver_that_is_gone_is_left_alone_and_another_is_not(outbox, 
 
 
 async def test_an_id_without_its_event_holds_nobody_up(outbox, valkey):
-    await valkey.execute("ZADD", "tg:{webhooks}:waiting", 0, "msg_stray")
+    await valkey.execute("ZADD", "tg:{webhooks}:waiting:q", 0, "msg_stray")
     await put(outbox, HALF)
     assert len(await ids(outbox)) == 1
-    assert await valkey.execute("ZSCORE", "tg:{webhooks}:waiting", "msg_stray") is None
+    assert await valkey.execute("ZSCORE", "tg:{webhooks}:waiting:q", "msg_stray") is None
 
 
 async def test_a_cluster_keeps_the_outbox_in_one_place(cluster):
-    outbox = Outbox(cluster, URL, waiting_max=5)
+    outbox = Outbox(cluster, URL, waiting_max=10)
     assert await put(outbox, HALF, ALL) == (2, 0)
     first, second = await outbox.claim(10, 60.0)
     await outbox.later(first, 0.0)

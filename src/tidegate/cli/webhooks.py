@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from datetime import UTC, datetime
+import time
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -66,9 +66,10 @@ def try_out(
 
 
 async def _sent(settings: "Webhooks", event_id: str) -> "tuple[Attempt, str]":
+    from tidegate.webhooks.event import timestamp
     from tidegate.webhooks.sender import Sender
 
-    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    body = json.dumps({"type": TYPE, "timestamp": at, "data": {}}, separators=(",", ":"))
+    event = {"type": TYPE, "timestamp": timestamp(time.time()), "data": {}}
+    body = json.dumps(event, separators=(",", ":"))
     async with Sender(settings) as sender:
         return await sender.send(event_id, body.encode()), sender.receiver

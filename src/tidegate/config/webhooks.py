@@ -77,4 +77,4 @@ class Webhooks(Model):
     keep: f.Timeout = Field(3 * 86_400.0, ge=60.0, le=30 * 86_400.0)
     """For how long an event is tried before it is given up."""
     waiting: int = Field(10_000, ge=1, le=10**6)
-    """Events that may wait to be delivered; more are dropped, and counted."""
+    """Events that may wait to be delivered, of one limit of a tenant half of them at most."""

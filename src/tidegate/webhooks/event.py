@@ -47,19 +47,35 @@ class Counted:
         told = b"\0".join((self.state, self.limit.encode(), b"%d" % self.quota))
         return blake2b(told, digest_size=DIGEST_BYTES).hexdigest()
 
+    @property
+    def queue(self) -> str:
+        """Return where its events wait: with those of the same limit of the same tenant.
+
+        A limit can have a subject for each value that a client makes up: they are one another's
+        burden, and nobody else's.
+        """
+        whose = (self.tenant, self.plan, self.route, self.limit)
+        named = "\0".join(part or "" for part in whose).encode()
+        return blake2b(named, digest_size=DIGEST_BYTES).hexdigest()
+
 
 def body_parts(counted: Counted, share: float, used: int, noticed_at: float) -> tuple[bytes, bytes]:
     """Return the event's JSON before and after the end of its window (seconds since 1970)."""
     told = asdict(counted)
     del told["state"]
-    at = datetime.fromtimestamp(noticed_at, UTC).isoformat(timespec="milliseconds")
     event = {
         "type": TYPE,
-        "timestamp": at.replace("+00:00", "Z"),
+        "timestamp": timestamp(noticed_at),
         "data": {**told, "used": used, "share": share},
     }
     text = json.dumps(event, separators=(",", ":")).encode("ascii")
     return text[:-2] + b',"window_end":', b"}}"
+
+
+def timestamp(at: float) -> str:
+    """Return a time as events have it: RFC 3339, in UTC, with milliseconds."""
+    written = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return written.replace("+00:00", "Z")
 
 
 def permille(share: float) -> int:

@@ -1,7 +1,8 @@
 """A worker's part: to see that a quota has reached a share, and to have it written to the outbox.
 
 What this worker has told of a window it does not tell again in it; what others have told, the
-outbox knows. An event that the store does not take now is kept and offered again until it does.
+outbox knows. An event that the store does not take now is kept and offered again until it does; one
+that finds no place in the outbox is offered by a later request, a minute later at the earliest.
 Bounded: what does not find room here is counted as lost, and noticed anew by the next request. So
 an event is missed only if the process dies between a decision and the write that follows it at
 once, and no other request of that window sees the share reached.
@@ -9,6 +10,7 @@ once, and no other request of that window sees the share reached.
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +25,8 @@ logger: Final = logging.getLogger("tidegate.webhooks")
 OFFERED_MAX: Final = 1000
 """Notices that wait for the store: about 1 MB."""
 AGAIN_S: Final = 1.0
+FULL_S: Final = 60.0
+"""For how long an outbox without a place is not asked again about the same quota."""
 CLOSE_S: Final = 2.0
 MINUTE_S: Final = 60
 
@@ -122,13 +126,14 @@ class Notices:
     async def _offer(
         self, watched: Watched, shares: list[tuple[int, bytes]], tail: bytes, ends_at: float
     ) -> None:
-        digest, is_in = watched.counted.digest, False
+        queue, digest, is_in = watched.counted.queue, watched.counted.digest, False
         try:
             while not is_in:
-                left_s = round(ends_at - self._clock())
+                # Up, as what is left was: the store's clock is read in whole seconds, rounded down.
+                left_s = math.ceil(ends_at - self._clock())
                 try:
                     written, dropped = await self._outbox.put(
-                        digest, left_s, watched.multiple_s, shares, tail
+                        queue, digest, left_s, watched.multiple_s, shares, tail
                     )
                 except GatewayError as error:
                     logger.debug("an event waits for the store: %s", error)
@@ -138,6 +143,8 @@ class Notices:
                 is_in = True
                 self._written += written
                 self._dropped += dropped
+                if dropped:
+                    watched.told_until = min(watched.told_until, self._clock() + FULL_S)
         finally:
             if not is_in:
                 self._lost += len(shares)
