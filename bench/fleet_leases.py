@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.fleet_model import Exact, Inputs
-from tidegate.rate_limiter.borrowing import IDLE_S, REFUSED_S, SOON_S
+from tidegate.rate_limiter.borrowing import IDLE_S, REFUSED_S, SOON_S, grown
 from tidegate.rate_limiter.numbers import LENT
 
 LEAST: Final = 2
@@ -73,14 +73,10 @@ class Leased(Exact):
     def _borrow(self, gateway: int, purse: Purse, now: float) -> None:
         if purse.is_borrowing or now < purse.not_before:
             return
-        lasted_s = now - purse.borrowed_at
-        if lasted_s < SOON_S:
-            purse.batch *= 2
-        elif lasted_s > 2 * SOON_S:
-            purse.batch //= 2
-        purse.batch = max(1, min(purse.batch, self.most - purse.held))
         if purse.held >= self.most:
             return
+        wanted = grown(purse.batch, now - purse.borrowed_at)
+        purse.batch = max(1, min(wanted, self.most - purse.held))
         purse.is_borrowing, purse.borrowed_at = True, now
         self.later(now + self.distance_s(gateway), gateway, ASK, purse.batch)
         if not purse.is_swept:

@@ -47,8 +47,11 @@ def test_the_limits_of_the_service_pass_where_nothing_was_limited():
     assert answered(given, context()) == [*given, ID]
 
 
-def test_a_service_cannot_pretend_to_explain_for_the_gateway():
-    assert answered([(b"tidegate-debug", b"{}")], context()) == [ID]
+@pytest.mark.parametrize(
+    "name", [b"tidegate-debug", b"tidegate-degraded", b"tidegate-limit-warning"]
+)
+def test_a_service_cannot_speak_for_the_gateway_even_where_nothing_is_limited(name):
+    assert answered([(name, b"open")], context()) == [ID]
 
 
 def test_the_limits_of_the_service_give_way_to_the_gateways():

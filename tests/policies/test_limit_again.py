@@ -107,3 +107,22 @@ async def test_a_better_plan_is_felt_as_soon_as_it_is_known(tidegate_kit, tidega
     async with asyncio.timeout(0.5):
         while (await kit.get("/api/x", key=key)).status == 429:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+async def test_who_waited_before_the_limit_is_asked_for_anew(tidegate_kit, tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import asyncio\n"
+        "def build():\n"
+        "    async def slow(request, call_next):\n"
+        "        if request.headers.get(b'x-slow'):\n"
+        "            await asyncio.sleep(0.6)\n"
+        "        return await call_next(request)\n"
+        "    return slow\n"
+    )
+    policy = {"use": str(tmp_path / "slow.py"), "before": "limit"}
+    kit = await tidegate_kit(plan=steady("4/s", 1), route={"policies": [policy]})
+    assert (await kit.get("/api/x")).status == 200
+    slow = asyncio.create_task(kit.get("/api/x", headers={"x-slow": "1"}))
+    await asyncio.sleep(0.02)
+    assert (await kit.get("/api/x")).status == 429
+    assert (await slow).status == 200  # by then the bucket is full again

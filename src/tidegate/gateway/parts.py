@@ -17,12 +17,12 @@ from tidegate.webhooks import Notices, Outbox
 def parts_of(config: Config, store: Store, cache: Cache | None, directory: Path) -> Parts:
     """`directory` is where relative paths of the configuration start."""
     listen, limiter = config.listen, Limiter(store, config.retry_jitter)
-    rate = listen.auth_failures
+    rate, degraded = listen.auth_failures, limiter.degraded
     return Parts(
         listen,
         KeyResolver(config, store),
         limiter,
-        Borrower(limiter, lambda: limiter.degraded.workers),
+        Borrower(limiter, lambda: degraded.workers if degraded.knows_workers else 0),
         LeaseKeeper(limiter),
         Subjects(limiter, listen.trusted_proxies, config.limits),
         LimitSignals(_notices(config, store)),

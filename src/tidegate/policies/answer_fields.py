@@ -19,14 +19,14 @@ LIMIT_FIELDS: Final = frozenset(
         b"ratelimit-policy",
         b"ratelimit-remaining",
         b"ratelimit-reset",
-        b"tidegate-degraded",
-        b"tidegate-limit-warning",
         b"x-ratelimit-limit",
         b"x-ratelimit-remaining",
         b"x-ratelimit-reset",
     }
 )
-_UNLIMITED: Final = frozenset({b"tidegate-debug", b"x-request-id"})
+_UNLIMITED: Final = frozenset(
+    {b"tidegate-debug", b"tidegate-degraded", b"tidegate-limit-warning", b"x-request-id"}
+)
 OWN_FIELDS: Final = LIMIT_FIELDS | _UNLIMITED
 """What clients take for the gateway's word."""
 

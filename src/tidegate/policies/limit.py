@@ -9,6 +9,7 @@ request if the store cannot be asked, `on_store_failure` says: the route's, else
 import logging
 from asyncio import CancelledError, Future
 from collections.abc import Awaitable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, NoReturn
 
@@ -70,7 +71,7 @@ class Limit:
             context.counted = subject, costs
             if subject.lent_max and self._is_lent(subject, costs, context):
                 return
-            if subject.refusals and (refusal := standing(subject, costs, context.started_at)):
+            if subject.refusals and (refusal := standing(subject, costs, perf_counter())):
                 self._refuse(refusal, context)
             context.pending_limits = self._limiter.ask(subject, costs)
 
@@ -142,7 +143,11 @@ class Limit:
 
     def _give_back(self, subject: Subject, costs: Costs, answer: Future[Any]) -> None:
         """End the lease that may be in an answer which came too late to be looked at."""
-        if answer.done() and not answer.cancelled() and answer.exception() is None:
+        if not answer.done() or answer.cancelled() or answer.exception() is not None:
+            return
+        with suppress(
+            StoreUnavailable
+        ):  # it is no answer, and nothing shall replace the cancelling
             decision = self._limiter.decision(subject, costs, answer.result())
             if decision.lease is not None:
                 self._limiter.release(decision.lease)

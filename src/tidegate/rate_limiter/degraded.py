@@ -46,7 +46,7 @@ class Degraded:
     """Of one worker; `close` it with its loop."""
 
     def __init__(self, store: Store, charge: Charge) -> None:
-        self.workers = 1
+        self.workers, self.knows_workers = 1, False
         """How many there are, as last known."""
         self.decisions: dict[StoreFailure, int] = {"open": 0, "closed": 0, "local": 0}
         """Made without the store, by how."""
@@ -63,7 +63,7 @@ class Degraded:
 
     def note_workers(self, count: int) -> None:
         """Take how many workers there are: this one's part is among them."""
-        self.workers = count
+        self.workers, self.knows_workers = count, True
 
     def decision(
         self, subject: Subject, costs: Costs, mode: StoreFailure, why: str

@@ -73,7 +73,7 @@ class Decision:
         self.retry_after_s = retry_after_s
         """None where the request is admitted, and where it never can be."""
         self.stands_s = 0.0
-        """For so long from the asking a refusal would be the same to the letter, whoever spends."""
+        """For so long from the asking a refusal stands, and its wait is told the same."""
         self.degraded: str | None = None
         """How it was decided without the store: open or local."""
 

@@ -1,10 +1,11 @@
 """Refusals that stand: who goes on asking costs the store one decision a second, not one each.
 
-Between two decisions of the store nobody can be admitted who was refused, for a wait can only
-become longer by what others spend; and until a second is off it nothing that the refusal says
-changes either. So it is given again, to the letter, for the same costs only, and forgotten at the
-moment that the next token is due. What does shorten a wait is rare (a reset, a settlement, a store
-that lost its data) and is felt within that second; another plan makes another subject.
+Until its wait has passed nobody can be admitted who was refused, for what others spend can only
+make it longer; and until a second is off it, Retry-After is the same. So the refusal is given
+again, for the same costs only, and forgotten at that moment, or when the wait is over if that is
+sooner. What it says of other limits than the one that is waited for may be so old. What does
+shorten a wait is rare (a reset, a settlement, a store that lost its data) and is felt within that
+second; another plan makes another subject.
 """
 
 from typing import Final
