@@ -131,6 +131,18 @@ def test_a_quota_begins_with_what_the_record_says_was_spent() -> None:
     assert row.would == 2  # 498 of the 500 were spent before the first of them
 
 
+def test_of_a_quota_in_another_unit_the_first_request_has_spent_its_own_cost_there() -> None:
+    route = {"name": "api", "paths": ["/api"], "costs": {"tokens": {"reserve": 60}}}
+    service = {"name": "test", "targets": ["http://127.0.0.1:9000"], "routes": [route]}
+    replay = proposed(DAILY | {"unit": "tokens"}, services=[service])
+    # 40 of the 150 were spent before the first: with its 60 there are 50 left.
+    was = [{"name": "daily", "capacity": 150, "remaining": 50}]
+    one = replayed(replay, record(0, limits=was, costs={"tokens": 60}))["ci"]
+    assert (one.requests, one.would) == (1, 0)
+    two = replayed(replay, record(1, limits=was, costs={"tokens": 60}))["ci"]
+    assert (two.requests, two.would) == (2, 1)
+
+
 def test_a_limit_in_the_shadow_is_told_apart() -> None:
     row = replayed(proposed(bucket("1/h", 1, shadow=True)), record(0), record(1))["ci"]
     assert (row.would, row.shadow) == (0, 1)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tidegate.config.limits import Quota
 from tidegate.gateway.proposed_limits import Asked, NotReplayed, ProposedLimits
-from tidegate.rate_limiter.limits import Counter, compiled_subject
+from tidegate.rate_limiter.limits import REQUESTS, Counter, compiled_subject
 from tidegate.rate_limiter.local_limits import LocalLimits
 
 TOO_MANY: Final = 429
@@ -153,7 +153,8 @@ class Replay:
                 if len(self._begun) >= BEGUN_MAX:
                     del self._begun[next(iter(self._begun))]
                 self._begun[key] = None
-                if spent := min(_spent_before(record, limit.name), limit.quota.count):
+                spent = min(_spent_before(record, limit.name, limit.unit), limit.quota.count)
+                if spent:
                     alone = compiled_subject((Counter(counter.state, (limit,)),), (limit.unit,))
                     self._limits.decide(alone, (spent,), now, 0)
 
@@ -183,10 +184,11 @@ class Replay:
         counts[1] += refused
 
 
-def _spent_before(record: Record, name: str) -> int:
+def _spent_before(record: Record, name: str, unit: str) -> int:
+    cost = record["cost"] if unit == REQUESTS else record.get("costs", {}).get(unit, 0)
+    own = cost if record["verdict"] == "admitted" else 0
     for limit in record["limits"]:
         if limit["name"] == name:
-            own = record["cost"] if record["verdict"] == "admitted" else 0
             return max(0, int(limit["capacity"] - limit["remaining"] - own))
     return 0
 
