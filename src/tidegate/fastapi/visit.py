@@ -20,7 +20,7 @@ from tidegate.http import GatewayError, HeaderField, Headers, Outcome, Response
 from tidegate.http.message import Request
 from tidegate.identity import Caller
 from tidegate.policies import Context, RequestIdentity
-from tidegate.policies.answer_fields import LIMIT_FIELDS
+from tidegate.policies.answer_fields import LIMIT_FIELDS, OWN_FIELDS
 from tidegate.policies.authenticate import Recognition
 from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.cost import RouteCosts
@@ -195,7 +195,7 @@ class Visit:
         )
 
     def _completed(self, fields: Iterable[HeaderField]) -> list[HeaderField]:
-        dropped = {b"x-request-id", *(LIMIT_FIELDS if self._fields else ())}
+        dropped = OWN_FIELDS if self._fields else OWN_FIELDS - LIMIT_FIELDS
         kept = [field for field in fields if field[0].lower() not in dropped]
         return [*kept, *self._fields, (b"x-request-id", self._request.context.request_id)]
 
