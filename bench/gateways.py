@@ -60,6 +60,9 @@ class Gateway:
     jobs: tuple[Job, ...] = COMMON_JOBS
     asks_store: bool = True
     """Whether it takes a token from the store; a plain proxy, or one with keys alone, does not."""
+    repeats_refusals: bool = False
+    """Whether a refusal is given again for a while (docs/limits.md), so that of a spent bucket the
+    store is asked once a second."""
     cores: frozenset[int] = frozenset({GATEWAY_CORE})
 
 
@@ -166,9 +169,13 @@ def _found(program: str, how: str) -> str:
 
 PEER = "nginx"
 GATEWAYS = (
-    Gateway("native", "Tidegate, native door", native, JOBS),
+    Gateway("native", "Tidegate, native door", native, JOBS, repeats_refusals=True),
     Gateway(
-        "native-defaults", "Tidegate, native door, access log on", with_defaults, (ALLOWED, LIMITED)
+        "native-defaults",
+        "Tidegate, native door, access log on",
+        with_defaults,
+        (ALLOWED, LIMITED),
+        repeats_refusals=True,
     ),
     Gateway(
         "native-2",
@@ -177,7 +184,7 @@ GATEWAYS = (
         (ALLOWED,),
         cores=frozenset({GATEWAY_CORE, LOAD_CORE}),
     ),
-    Gateway("asgi", "Tidegate, ASGI door (uvicorn)", asgi),
+    Gateway("asgi", "Tidegate, ASGI door (uvicorn)", asgi, repeats_refusals=True),
     Gateway(PEER, "nginx + Lua + Redis", lua),
     Gateway("envoy", "Envoy, plain proxy", envoy, PLAIN, asks_store=False),
     Gateway("caddy", "Caddy, plain proxy", caddy, PLAIN, asks_store=False),

@@ -23,8 +23,7 @@ class Job:
     key: str = KEY
     status: int = 200
     is_decided: bool = True
-    """Whether the store decides on every request; else that, where it asks the store, a gateway
-    may go on for a while from what the store said, and asks at least once a round."""
+    """Whether the store decides on every request; else it is asked at least once a round."""
     is_known: bool = True
     """Whether the key is anybody's."""
     is_proxied: bool = True
@@ -48,10 +47,8 @@ LIMITED = Job(
     "/api/widgets/1",
     SPENT_KEY,
     429,
-    is_decided=False,
     is_proxied=False,
 )
-"""Tidegate gives a refusal again until a second is off its wait; the peers ask each time."""
 LIMITED_EACH = Job(
     "429-each",
     "refused: the store asked each time (429)",

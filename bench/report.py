@@ -35,6 +35,7 @@ BARS = (
     Bar(("asgi", "allowed"), (PEER, "allowed"), 2.0),
     Bar(("native", "401"), (PEER, "allowed"), 0.8),
     Bar(("native", "429"), (PEER, "allowed"), 0.8),
+    Bar(("native", "429-each"), (PEER, "allowed"), 0.8),
     Bar(("native", "hit"), (PEER, "hit"), 1.0),
     Bar(("native-2", "allowed"), ("native", "allowed"), 1.1),
     Bar(("native", "allowed"), ("seed", "allowed"), 1 / 20),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bench.gateways import Running
-from bench.jobs import JOBS, Job
+from bench.jobs import JOBS, LIMITED, Job
 from bench.load import CONNECTIONS, Load, load
 from bench.processes import cpu_us, rested
 from bench.surroundings import LOAD_CORE, Surroundings
@@ -66,14 +66,26 @@ def one_round(running: Running, job: Job, around: Surroundings, seconds: float) 
         gateway_used / answered,
         store_used / answered,
         objections(
-            seen, job, proxied=proxied, decided=decided, asks_store=running.gateway.asks_store
+            seen,
+            job,
+            proxied=proxied,
+            decided=decided,
+            asks_store=running.gateway.asks_store,
+            repeats=running.gateway.repeats_refusals and job is LIMITED,
         ),
     )
 
 
 def objections(
-    seen: Load, job: Job, *, proxied: int, decided: int, asks_store: bool = True
+    seen: Load,
+    job: Job,
+    *,
+    proxied: int,
+    decided: int,
+    asks_store: bool = True,
+    repeats: bool = False,
 ) -> tuple[str, ...]:
+    """Return what makes a round worth nothing. `repeats`: the store need not decide each time."""
     found = []
     if not seen.requests:
         found.append("answered nothing")
@@ -87,7 +99,7 @@ def objections(
     # Each connection may find the cache empty once; the count itself is one request.
     if not job.is_proxied and proxied > CONNECTIONS + 1:
         found.append(f"{proxied} answers came from the upstream")
-    if job.is_decided and asks_store and decided < seen.requests:
+    if job.is_decided and asks_store and not repeats and decided < seen.requests:
         found.append(f"{seen.requests - decided} answers were given without asking the store")
     elif job.is_known and asks_store and seen.requests and not decided:
         found.append("the store was never asked")

@@ -76,8 +76,7 @@ REFUSED = CLEAN._replace(refused=1000)
         (UNAUTHORIZED, REFUSED._replace(refused=998), 1, 0, ("2 answers were not 401",)),
         (UNAUTHORIZED, REFUSED, 1000, 0, ("1000 answers came from the upstream",)),
         (LIMITED, REFUSED, 1, 1000, ()),
-        (LIMITED, REFUSED, 1, 2, ()),
-        (LIMITED, REFUSED, 1, 0, ("the store was never asked",)),
+        (LIMITED, REFUSED, 1, 999, ("1 answers were given without asking the store",)),
         (LIMITED_EACH, REFUSED, 1, 1000, ()),
         (LIMITED_EACH, REFUSED, 1, 999, ("1 answers were given without asking the store",)),
         (LEASED, CLEAN, 1000, 1, ()),
@@ -110,3 +109,11 @@ def test_what_wrk_reports_is_read_from_its_own_line() -> None:
         ' "refused": 0, "broken": 0}\n'
     )
     assert parsed(output) == CLEAN
+
+
+def test_who_repeats_refusals_asks_the_store_at_least_once() -> None:
+    def said(decided: int) -> tuple[str, ...]:
+        return objections_to_round(REFUSED, LIMITED, proxied=1, decided=decided, repeats=True)
+
+    assert said(2) == ()
+    assert said(0) == ("the store was never asked",)
