@@ -132,8 +132,74 @@ async def test_who_says_gone_is_left_alone_and_told_of(
         await outbox.put("q", "later", 3600, 60, [(800, BODY)], b"}}")
         await asyncio.sleep(0.2)
     assert len(receiver.got) == 1
-    assert await waiting(valkey) == 1
+    assert await waiting(valkey) == 2
     assert "410 Gone" in caplog.text
+
+
+async def test_what_was_refused_as_gone_waits_for_that_receiver_or_another(
+    outbox_to, receiver, settings, eventually, valkey
+):
+    """As the log says: it was lost, and only what came after it waited."""
+    receiver.answers = [410]
+    outbox = outbox_to(settings())
+    await put(outbox)
+    async with at_work(outbox, settings()) as courier:
+        await eventually(lambda: counted(courier) == {"gone": 1})
+    async with receiving() as elsewhere:
+        moved = settings(url=elsewhere.url)
+        async with at_work(outbox_to(moved), moved) as courier:
+            await eventually(lambda: counted(courier) == {"delivered": 1})
+    assert elsewhere.got[0].id == receiver.got[0].id
+    assert await waiting(valkey) == 0
+
+
+async def test_who_says_gone_for_too_long_is_given_up_as_others_are(
+    outbox_to, receiver, settings, eventually, valkey
+):
+    receiver.answers = [410]
+    outbox = outbox_to(settings())
+    await put(outbox)
+    (event_id,) = await valkey.execute("HKEYS", "tg:{webhooks}:bodies")
+    await valkey.execute("HSET", "tg:{webhooks}:bodies", event_id, b"1 {}")
+    async with at_work(outbox, settings()) as courier:
+        await eventually(lambda: counted(courier) == {"gone": 1, "expired": 1})
+    assert await waiting(valkey) == 0
+
+
+async def stray(store, event_id):
+    """An event that no gateway writes."""
+    now_s = (await store.execute("TIME"))[0]
+    await store.execute("HSET", "tg:{webhooks}:bodies", event_id, now_s + b" {}")
+    await store.execute("ZADD", "tg:{webhooks}:waiting:stray", 0, event_id)
+    await store.execute("ZADD", "tg:{webhooks}:turns", 0, "stray")
+
+
+async def test_an_error_nobody_expected_is_a_failure_of_one_event_and_heard_of(
+    outbox_to, receiver, settings, valkey, eventually, caplog
+):
+    """It ended the courier of a process unheard, for as long as the process lived."""
+    await stray(valkey, "msg_\u00e9")  # no header field can hold it
+    outbox = outbox_to(settings())
+    await put(outbox)
+    async with at_work(outbox, settings(), delays_s=(3600,)) as courier:
+        await eventually(lambda: counted(courier) == {"failed": 1, "delivered": 1})
+        await outbox.put("q", "other", 3600, 60, [(800, BODY)], b"}}")
+        await eventually(lambda: counted(courier) == {"failed": 1, "delivered": 2})
+    assert await waiting(valkey) == 1
+    assert "UnicodeEncodeError" in caplog.text
+
+
+async def test_a_round_that_nobody_expected_to_fail_is_not_the_last(
+    outbox_to, receiver, settings, valkey, eventually, caplog
+):
+    await stray(valkey, b"msg_\xff")
+    quick = settings(timeout="200ms")
+    outbox = outbox_to(quick)
+    await put(outbox)
+    async with at_work(outbox, quick, settling_s=0.1) as courier:
+        await eventually(lambda: "UnicodeDecodeError" in caplog.text)
+        await valkey.execute("HDEL", "tg:{webhooks}:bodies", b"msg_\xff")
+        await eventually(lambda: counted(courier).get("delivered") == 1)
 
 
 @pytest.mark.parametrize("answer", [None, DRIP])

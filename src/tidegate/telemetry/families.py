@@ -67,8 +67,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "tidegate_webhook_events": Family(
         Kind.COUNTER,
         ("outcome",),
-        "Shares of quotas that were reached: written to the outbox, dropped for want of a place (told later), "
-        "or lost since the store did not take them.",
+        "Shares of quotas that were reached: written to the outbox, dropped for want of a place "
+        "(offered again), or lost since the store did not take them.",
     ),
     "tidegate_webhook_attempts": Family(
         Kind.COUNTER,

@@ -4,7 +4,8 @@ Any number of processes may run one each. What a courier has claimed it must set
 ends; one that dies settles nothing, and the event is another's. A failure is tried again after the
 next of DELAYS_S (Standard Webhooks 1.0.0 has such a schedule), or when Retry-After says, each with
 jitter; while nothing at all gets through, a courier takes less and less. An event that is older
-than `keep` is given up.
+than `keep` is given up. What nobody expected to fail is told, and tried again as any failure: no
+one else looks after this task.
 """
 
 import asyncio
@@ -64,6 +65,9 @@ class Courier:
             except GatewayError as error:
                 logger.debug("events cannot be fetched now: %s", error)
                 pause_s = self._poll_s
+            except Exception:
+                logger.exception("webhooks: no event could be delivered")
+                pause_s = self._longer_pause_s()
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._stopping.wait()
@@ -86,12 +90,19 @@ class Courier:
         if any(results):
             self._failed_rounds = 0
             return 0.0
+        return self._longer_pause_s()
+
+    def _longer_pause_s(self) -> float:
         self._failed_rounds += 1
         return _jittered(min(self._poll_s * 2.0 ** min(self._failed_rounds, 10), PAUSE_MAX_S))
 
     async def _deliver(self, event: Claimed) -> bool:
         """Try once and settle; return whether the receiver took it."""
-        attempt = await self._sender.send(event.id, event.body)
+        try:
+            attempt = await self._sender.send(event.id, event.body)
+        except Exception as error:
+            logger.exception("webhooks: event %s could not be sent", event.id)
+            attempt = Attempt(Outcome.FAILED, type(error).__name__)
         self._tell(attempt)
         self._counts[attempt.outcome.value] += 1
         try:
@@ -102,13 +113,14 @@ class Courier:
         return attempt.outcome is Outcome.DELIVERED
 
     async def _settle(self, event: Claimed, attempt: Attempt) -> None:
-        if attempt.outcome is Outcome.GONE:
-            await self._outbox.gone()
-        if attempt.outcome is not Outcome.FAILED:
+        if attempt.outcome is Outcome.DELIVERED:
             await self._outbox.done(event)
             return
-        delay_s = self._delays_s[min(event.attempt, len(self._delays_s)) - 1]
-        delay_s = max(_jittered(delay_s), attempt.retry_after_s)
+        delay_s = max(self._delay_s(event.attempt), attempt.retry_after_s)
+        if attempt.outcome is Outcome.GONE:
+            # Nothing is claimed for this receiver, and at once for another.
+            await self._outbox.gone()
+            delay_s = 0.0
         if event.age_s + delay_s <= self._keep_s:
             await self._outbox.later(event, delay_s)
             return
@@ -118,6 +130,9 @@ class Courier:
             event.id, event.attempt, attempt.why,
         )  # fmt: skip
         await self._outbox.done(event)
+
+    def _delay_s(self, attempt: int) -> float:
+        return _jittered(self._delays_s[min(attempt, len(self._delays_s)) - 1])
 
     def _tell(self, attempt: Attempt) -> None:
         """Say once that the receiver does not take events, and once that it does again."""
