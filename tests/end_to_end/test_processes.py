@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tidegate.identity.key_format import new_key
+
 PREMIUM = "X-API-Key: premium_user\r\n"
 
 
@@ -131,7 +133,7 @@ async def test_a_port_is_free_for_a_successor_while_stale_workers_still_drain(
 
 
 async def test_a_worker_replaced_during_an_outage_of_the_store_serves_what_needs_none(
-    running_gateway: Any, clients: Any, short_dir: Path
+    running_gateway: Any, clients: Any, short_dir: Path, config_text: str
 ) -> None:
     socket_path = short_dir / "redis.sock"
     redis = await asyncio.create_subprocess_exec(
@@ -141,14 +143,23 @@ async def test_a_worker_replaced_during_an_outage_of_the_store_serves_what_needs
     )
     try:
         await clients.eventually(socket_path.exists)
-        gateway = running_gateway(workers=1, redis=f"unix://{socket_path}")
+        open_route = "      - {name: open, paths: [/open], auth: none}\n"
+        closed = "      - {name: closed, paths: [/closed], on_store_failure: closed}\n"
+        config = config_text.replace(open_route, open_route + closed)
+        gateway = running_gateway(workers=1, config=config, redis=f"unix://{socket_path}")
+        assert (await gateway.get("/closed/test", PREMIUM)).status == 200
         redis.kill()
         await redis.wait()
         old = gateway.workers()
         os.kill(min(old), signal.SIGKILL)
         assert (await gateway.get("/open/test", timeout_s=20)).status == 200
         assert not alive(old)
-        assert (await gateway.get("/api/v1/test", PREMIUM)).status == 503
+        limited = await gateway.get("/api/v1/test", PREMIUM)
+        assert limited.status == 200
+        assert b"tidegate-degraded: local" in limited.head
+        assert (await gateway.get("/closed/test", PREMIUM)).status == 503
+        unknown = f"X-API-Key: {new_key()}\r\n"
+        assert (await gateway.get("/api/v1/test", unknown)).status == 503
     finally:
         if redis.returncode is None:
             redis.kill()
