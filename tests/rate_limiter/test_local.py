@@ -6,7 +6,7 @@ from itertools import count
 from math import ceil
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.rate_limiter.test_model import buckets, costs, plans, starts, window
@@ -146,22 +146,37 @@ def test_windows_in_n_parts_admit_no_more_than_the_limit_in_any_window(
     assert sum(cost for at, cost in passed if at < now + length) <= left + too_small
 
 
+CLEAN_BESIDE_SPENT = (
+    TokenBucket(name="a", rate=Rate(1, "second"), burst=2),
+    Quota(name="b", quota=Rate(2, "minute")),
+    TokenBucket(name="c", rate=Rate(1, "minute"), burst=2),
+)
+
+
 @given(plans, starts, numbers, st.lists(st.tuples(forward, small), max_size=25), small)
+@example(CLEAN_BESIDE_SPENT, 50 * SECOND, 6, [(0, 1), (320 * SECOND, 1)], 2)
 def test_who_waits_as_told_is_admitted_and_a_second_earlier_is_not(
     limits, now, number, steps, cost
 ) -> None:
+    """A second earlier than the longest wait of those that refuse. A part that is smaller than the
+    cost says that 1 is left and admits it when nothing is spent: so who reads the figures may wait
+    for one that refuses nothing, longer than needed and never shorter.
+    """
     parts = [part(limit, number) for limit in limits]
     for move, spent in steps:
         now += move
         decide(parts, [spent] * len(parts), now)
     cost = min(cost, *(capacity(limit) for limit in limits))
+    refusing_us = max(each.wait_us(cost, now) for each in parts)
     admitted, *figures = decide(parts, [cost] * len(parts), now)
+    assert admitted == (refusing_us == 0)
     if not admitted:
         remaining, seconds = figures[::2], figures[1::2]
-        wait_s = max(s for left, s in zip(remaining, seconds, strict=True) if left < cost)
-        early = [each.wait_us(cost, now + (wait_s - 1) * SECOND) for each in parts]
-        assert any(early)
-        assert decide(parts, [cost] * len(parts), now + wait_s * SECOND)[0] == 1
+        told_s = max(s for left, s in zip(remaining, seconds, strict=True) if left < cost)
+        needed_s = ceil(Fraction(refusing_us, SECOND))
+        assert told_s >= needed_s
+        assert any(each.wait_us(cost, now + (needed_s - 1) * SECOND) for each in parts)
+        assert decide(parts, [cost] * len(parts), now + told_s * SECOND)[0] == 1
 
 
 def test_a_window_of_many_admissions_is_held_in_few_entries_and_ends() -> None:
