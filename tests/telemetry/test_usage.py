@@ -9,7 +9,19 @@ import pytest
 from tidegate.http.errors import StoreUnavailable
 from tidegate.telemetry import read_usage
 from tidegate.telemetry.meters import Meter
-from tidegate.telemetry.usage import MINUTES_MAX, UsageFlush, minute_key
+from tidegate.telemetry.usage import MINUTES_MAX, UsageFlush, minute_key, read_key_usage
+
+
+class Counting:
+    """The store, and how often it is asked."""
+
+    def __init__(self, store):
+        self.store = store
+        self.calls = 0
+
+    def execute(self, *parts, timeout_s=None):
+        self.calls += 1
+        return self.store.execute(*parts, timeout_s=timeout_s)
 
 
 @dataclass(eq=False)
@@ -95,3 +107,15 @@ async def test_many_keys_go_in_several_batches(valkey):
 async def test_a_reading_is_bounded(valkey):
     with pytest.raises(ValueError, match="minutes"):
         await read_usage(valkey, "acme", 0, MINUTES_MAX)
+
+
+async def test_what_one_key_used_of_all_routes_is_one_call(valkey):
+    first, second = meter(key_a=[3, 1, 100], key_b=[9, 9, 9]), meter(key_a=[2, 0, 50])
+    second.route = "other"
+    await UsageFlush(60).flush([first, second], valkey)
+    await UsageFlush(60).flush([meter(key_a=[1, 0, 0])], valkey)
+    store, now = Counting(valkey), int(time.time()) // 60
+    assert await read_key_usage(store, "acme", "key_a", now - 59, now) == (6, 1, 150)
+    assert await read_key_usage(store, "acme", "key_c", now - 59, now) == (0, 0, 0)
+    assert store.calls == 2
+    assert len(await rows(valkey)) == 3

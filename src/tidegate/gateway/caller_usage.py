@@ -3,15 +3,16 @@
 Asked with the key that calls the routes, on a path that the gateway answers itself; nothing is
 charged and nothing sent on. Limits are read as `explain` reads them, by the limits' own script at
 a cost of nothing; those in shadow mode are not told, since they bind nobody. What it may cost is
-bounded, for it is free: so many answers a second, so many routes in each, and counts that are read
-anew every few seconds.
+bounded, for it is free: in a worker one reads at a time and few wait for their turn, what was read
+is told again for a moment, and who asks on and on is told to wait.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tidegate.config import Config, Route
 from tidegate.config.schema import Limit, Quota
@@ -22,22 +23,34 @@ from tidegate.http.errors import TooManyRequests
 from tidegate.identity import Caller
 from tidegate.policies import Parts, Request
 from tidegate.policies.authenticate import Recognition
-from tidegate.policies.client_address import TrustedProxies
 from tidegate.rate_limiter import LimitState
 from tidegate.store import Store
 from tidegate.telemetry.usage import Amounts, read_key_usage
 
 ROUTES_MAX: Final = 50
-"""Routes whose limits and counts are told: the first of the configuration that the plan has."""
+"""Routes whose limits are told: the first of the configuration that the plan has."""
+LIMITS_MAX: Final = 100
+"""Limits that are told: the first by route."""
 RECENT_MINUTES: Final = 60
 COUNTS_KEPT_S: Final = 5.0
+ANSWER_KEPT_S: Final = 0.5
+ANSWERS_MAX: Final = 100
+"""Answers kept, of 30 KB each at the most."""
+WAITING_MAX: Final = 50
+"""Those who read or wait for their turn, which takes a few milliseconds."""
 ASKS_A_SECOND: Final = 20
 """Answers that one caller gets from one worker: a page that shows them asks once a second."""
 CALLERS_MAX: Final = 1000
-"""Callers whose counts are kept, and of whom it is known how often they asked."""
+"""Callers of whom is kept how often they asked, their counts, and by what their limits count."""
+
+ADDRESS_TOLD_BY: Final = b"x-forwarded-for"
 
 Told = dict[str, Any]
-"""What is told of one limit."""
+"""What is told of one limit, or of all."""
+_Asked = tuple[Caller, str, tuple[bytes, ...]]
+"""Who asks; and where limits count by what a request tells, what this one does."""
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
 
 
 class UsageThrottled(TooManyRequests):
@@ -56,12 +69,16 @@ class CallerUsage:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        proxies = TrustedProxies(parts.listen.trusted_proxies)
         self._config = config
         self._parts = parts
         self._store = store
         self._clock = clock
-        self._recognition = Recognition(parts.resolver, parts.throttle, proxies)
+        self._recognition = Recognition(parts.resolver, parts.throttle)
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+        self._answers: dict[_Asked, tuple[float, Told]] = {}
+        self._fields: dict[Caller, tuple[bytes, ...]] = {}
+        """By which fields of requests the limits of a caller count."""
         self._counts: dict[Caller, tuple[float, Amounts]] = {}
         self._asks: dict[Caller, int] = {}
         """How often each has asked in this second."""
@@ -72,17 +89,10 @@ class CallerUsage:
         check_method(request)
         caller = await self._recognition.caller(request)
         self._count_ask(caller)
-        routes = list(islice(routes_of(self._config, caller), ROUTES_MAX))
-        limits, counts = await asyncio.gather(
-            self._limits(caller, routes, request), self._recent(caller, routes)
-        )
-        told = {
-            "tenant": caller.tenant,
-            "plan": caller.plan,
-            "key": {"id": caller.key_id, "name": caller.key_name},
-            "limits": limits,
-            "last_hour": counts._asdict(),
-        }
+        told = self._kept(caller, request)
+        if told is None:
+            async with self._own_turn():
+                told = self._kept(caller, request) or await self._read(caller, request)
         return json_answer(request, told)
 
     def _count_ask(self, caller: Caller) -> None:
@@ -92,39 +102,93 @@ class CallerUsage:
             self._second, self._asks = second, {}
         asks = self._asks.get(caller, 0)
         if asks >= ASKS_A_SECOND or (not asks and len(self._asks) >= CALLERS_MAX):
-            raise UsageThrottled(
-                f"It may be asked {ASKS_A_SECOND} times a second. Try again in 1 s",
-                headers=((b"retry-after", b"1"),),
-            )
+            raise _throttled(f"It may be asked {ASKS_A_SECOND} times a second. Try again in 1 s")
         self._asks[caller] = asks + 1
+
+    @asynccontextmanager
+    async def _own_turn(self) -> AsyncIterator[None]:
+        """Raises UsageThrottled where too many wait already."""
+        if self._waiting >= WAITING_MAX:
+            raise _throttled("Too many ask at this moment. Try again in 1 s")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._waiting -= 1
+
+    def _kept(self, caller: Caller, request: Request) -> Told | None:
+        """Return the answer of a moment ago."""
+        fields = self._fields.get(caller)
+        if fields is None:
+            return None
+        until, told = self._answers.get(_asked(caller, fields, request), (0.0, None))
+        return told if self._clock() < until else None
+
+    async def _read(self, caller: Caller, request: Request) -> Told:
+        """Raises StoreUnavailable."""
+        routes = list(islice(routes_of(self._config, caller), ROUTES_MAX))
+        fields = self._fields.get(caller)
+        if fields is None:
+            fields = self._fields_of(caller, routes)
+            _keep(self._fields, CALLERS_MAX, caller, fields)
+        told = {
+            "tenant": caller.tenant,
+            "plan": caller.plan,
+            "key": {"id": caller.key_id, "name": caller.key_name},
+            "limits": await self._limits(caller, routes, request),
+            "last_hour": (await self._recent(caller))._asdict(),
+        }
+        kept_until = self._clock() + ANSWER_KEPT_S
+        _keep(self._answers, ANSWERS_MAX, _asked(caller, fields, request), (kept_until, told))
+        return told
+
+    def _fields_of(self, caller: Caller, routes: list[Route]) -> tuple[bytes, ...]:
+        subjects = self._parts.subjects
+        varying = {
+            applied.limit
+            for route in routes
+            for applied in subjects.applicable(caller, route, units_of(route)).varying
+        }
+        named = {limit.header.encode() for limit in varying if limit.header is not None}
+        return tuple(named | {ADDRESS_TOLD_BY}) if varying else ()
 
     async def _limits(self, caller: Caller, routes: list[Route], request: Request) -> list[Told]:
         subjects = (
             self._parts.subjects.on(route, units_of(route)).as_told(caller, request)
             for route in routes
         )
-        left = await left_in(self._parts.limiter, subjects)
+        left = await left_in(self._parts.limiter, subjects, LIMITS_MAX)
         now_s = int((await self._store.execute(b"TIME"))[0])
         return [_told(one, now_s) for one in left if not one.limit.shadow]
 
-    async def _recent(self, caller: Caller, routes: list[Route]) -> Amounts:
+    async def _recent(self, caller: Caller) -> Amounts:
         now = self._clock()
         kept = self._counts.get(caller)
         if kept is not None and now < kept[0]:
             return kept[1]
-        minute = int(time.time()) // 60
-        counts = await read_key_usage(
-            self._store,
-            caller.tenant,
-            caller.key_id,
-            [route.name for route in routes],
-            minute - RECENT_MINUTES + 1,
-            minute,
-        )
-        if len(self._counts) >= CALLERS_MAX:
-            del self._counts[next(iter(self._counts))]
-        self._counts[caller] = now + COUNTS_KEPT_S, counts
+        last = int(time.time()) // 60
+        first = last - RECENT_MINUTES + 1
+        counts = await read_key_usage(self._store, caller.tenant, caller.key_id, first, last)
+        _keep(self._counts, CALLERS_MAX, caller, (now + COUNTS_KEPT_S, counts))
         return counts
+
+
+def _asked(caller: Caller, fields: tuple[bytes, ...], request: Request) -> _Asked:
+    told = tuple(b",".join(request.headers.get_all(name)) for name in fields)
+    return caller, request.client if fields else "", told
+
+
+def _keep(kept: dict[KeyT, ValueT], count_max: int, key: KeyT, value: ValueT) -> None:
+    """Keep it as the newest, and forget the oldest if there are too many."""
+    kept.pop(key, None)
+    if len(kept) >= count_max:
+        del kept[next(iter(kept))]
+    kept[key] = value
+
+
+def _throttled(detail: str) -> UsageThrottled:
+    return UsageThrottled(detail, headers=((b"retry-after", b"1"),))
 
 
 def _told(left: Left, now_s: int) -> Told:

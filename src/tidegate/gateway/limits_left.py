@@ -7,6 +7,7 @@ request, what can be told without one: limits by address or header count by what
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from tidegate.config import Config, Route
@@ -16,8 +17,9 @@ from tidegate.policies import Parts, Subjects
 from tidegate.policies.scopes import parts_of
 from tidegate.rate_limiter import REQUESTS, Limiter, LimitState, Subject
 
-ASKED_AT_ONCE: Final = 100
-"""The next are asked when these are told: with many routes there may be thousands."""
+ASKED_AT_ONCE: Final = 8
+"""Routes. The next are asked when these are told, so that neither the loop nor the store is held:
+with many routes there may be thousands of limits."""
 
 
 class Left(NamedTuple):
@@ -50,19 +52,26 @@ def units_of(route: Route) -> tuple[str, ...]:
     return (REQUESTS, *route.costs)
 
 
-async def left_in(limiter: Limiter, subjects: Iterable[Subject]) -> list[Left]:
-    """Return what is left of each limit, once for each place where it counts."""
-    asked = list(dict.fromkeys(subjects))
+async def left_in(
+    limiter: Limiter, subjects: Iterable[Subject], limits_max: int | None = None
+) -> list[Left]:
+    """Return what is left of each limit, once for each place where it counts, and of no more
+    subjects once `limits_max` are found."""
     left: dict[tuple[bytes, Limit], Left] = {}
-    for start in range(0, len(asked), ASKED_AT_ONCE):
-        some = asked[start : start + ASKED_AT_ONCE]
-        told = await asyncio.gather(*map(limiter.states, some))
-        for subject, states in zip(some, told, strict=True):
+    asked: set[Subject] = set()
+    following = iter(subjects)
+    while some := dict.fromkeys(islice(following, ASKED_AT_ONCE)):
+        new = [subject for subject in some if subject not in asked]
+        asked.update(new)
+        told = await asyncio.gather(*map(limiter.states, new))
+        for subject, states in zip(new, told, strict=True):
             counted = ((at, limit) for at in subject.counters for limit in at.limits)
             for (counter, limit), state in zip(counted, states, strict=True):
                 found = Left(limit, counter.whose.route or None, state)
                 left.setdefault((counter.state, limit), found)
-    return list(left.values())
+        if limits_max is not None and len(left) >= limits_max:
+            break
+    return list(left.values())[:limits_max]
 
 
 def _without_request(subjects: Subjects, caller: Caller, route: Route) -> Subject:

@@ -3,7 +3,8 @@
 Counted in the worker and added to the store each second, so that a worker killed with -9 loses one
 second of counts at most (and what one flush takes). Added exactly once: each batch has its worker's
 next number, which the store keeps beside the sums; one whose reply was lost may be sent again.
-A hash for each tenant and minute, `tg:usage:{tenant}:minute`, which expires.
+A hash for each tenant and minute, `tg:usage:{tenant}:minute`, which expires; beside the counts by
+route it has what each key used of all, so that one key's are few to read.
 """
 
 import asyncio
@@ -32,6 +33,9 @@ MINUTES_MAX: Final = 24 * 60
 """Minutes that one `read_usage` covers."""
 READ_TIMEOUT_S: Final = 5.0
 
+_ASIDE: Final = "#"
+"""Begins fields that are no row: a worker's number, and what a key used of all routes."""
+
 # KEYS[1] the hash; ARGV worker's field, batch number, seconds to keep, then field, amount, ...
 ADD: Final = b"""\
 if tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0) >= tonumber(ARGV[2]) then return 0 end
@@ -39,6 +43,17 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 for i = 4, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
+"""
+
+# KEYS the hashes; ARGV the fields whose sums are returned
+SUM: Final = b"""\
+local sums = {}
+for i = 1, #ARGV do sums[i] = 0 end
+for _, key in ipairs(KEYS) do
+  local amounts = redis.call('HMGET', key, unpack(ARGV))
+  for i = 1, #ARGV do sums[i] = sums[i] + (amounts[i] or 0) end
+end
+return sums
 """
 
 
@@ -98,14 +113,18 @@ class UsageFlush:
             self._waiting.remove(batch)
 
     def _gather(self, meters: Sequence[Meter], minute: int) -> None:
-        by_tenant: dict[str, list[tuple[str, int]]] = {}
+        by_tenant: dict[str, dict[str, int]] = {}
         for meter in meters:
             for caller, amounts in meter.take_usage().items():
-                entries = by_tenant.setdefault(caller.tenant, [])
-                for field, amount in zip(FIELDS, amounts, strict=True):
+                counted = by_tenant.setdefault(caller.tenant, {})
+                for what, amount in zip(FIELDS, amounts, strict=True):
                     if amount:
-                        entries.append((f"{caller.key_id}:{meter.route}:{field}", amount))
-        for tenant, entries in by_tenant.items():
+                        of_all = _of_all(caller.key_id, what)
+                        counted[of_all] = counted.get(of_all, 0) + amount
+                        of_route = f"{caller.key_id}:{meter.route}:{what}"
+                        counted[of_route] = counted.get(of_route, 0) + amount
+        for tenant, counted in by_tenant.items():
+            entries = tuple(counted.items())
             for start in range(0, len(entries), BATCH_ENTRIES_MAX):
                 self._numbers += 1
                 part = entries[start : start + BATCH_ENTRIES_MAX]
@@ -121,7 +140,11 @@ class UsageFlush:
         )  # fmt: skip
 
     def _count_lost(self, batch: _Batch) -> None:
-        self.lost += sum(amount for field, amount in batch.entries if field.endswith(":requests"))
+        self.lost += sum(
+            amount
+            for field, amount in batch.entries
+            if field.endswith(":requests") and not field.startswith(_ASIDE)
+        )
 
 
 async def read_usage(store: Store, tenant: str, first: int, last: int) -> list[UsageRow]:
@@ -150,36 +173,32 @@ class Amounts(NamedTuple):
     bytes: int
 
 
-async def read_key_usage(
-    store: Store, tenant: str, key_id: str, routes: Sequence[str], first: int, last: int
-) -> Amounts:
-    """Return what one key used of these routes from minute `first` to minute `last`.
+async def read_key_usage(store: Store, tenant: str, key_id: str, first: int, last: int) -> Amounts:
+    """Return what one key used from minute `first` to minute `last`, in one call.
 
-    Reads its own fields alone, however many keys the tenant has. Raises StoreUnavailable.
+    Reads its own fields alone, however many keys and routes there are. Raises StoreUnavailable.
     """
-    fields = [f"{key_id}:{route}:{what}" for what in FIELDS for route in routes]
-    if not fields:
-        return Amounts(0, 0, 0)
-    asked = [
-        store.execute(b"HMGET", minute_key(tenant, minute), *fields, timeout_s=READ_TIMEOUT_S)
-        for minute in range(first, last + 1)
-    ]
-    sums = [0] * len(FIELDS)
-    for amounts in await asyncio.gather(*asked):
-        for index, amount in enumerate(amounts):
-            if amount is not None:
-                sums[index // len(routes)] += int(amount)
-    return Amounts(*sums)
+    minutes = [minute_key(tenant, minute) for minute in range(first, last + 1)]
+    fields = [_of_all(key_id, what) for what in FIELDS]
+    sums = await store.execute(
+        b"EVAL", SUM, len(minutes), *minutes, *fields, timeout_s=READ_TIMEOUT_S
+    )
+    return Amounts(*map(int, sums))
 
 
 def minute_key(tenant: str, minute: int) -> bytes:
     return b"%b{%b}:%d" % (KEY_PREFIX, tenant.encode(), minute)
 
 
+def _of_all(key_id: str, what: str) -> str:
+    """Return the field of what a key used of all routes."""
+    return f"{_ASIDE}{key_id}:{what}"
+
+
 def _rows(tenant: str, minute: int, flat: Sequence[bytes]) -> Iterator[UsageRow]:
     amounts: dict[tuple[str, str], dict[str, int]] = {}
     for field, amount in zip(flat[::2], flat[1::2], strict=True):
-        if not field.startswith(b"#"):
+        if not field.startswith(_ASIDE.encode()):
             key_id, route, what = field.decode().split(":")
             amounts.setdefault((key_id, route), {})[what] = int(amount)
     for (key_id, route), counted in sorted(amounts.items()):
