@@ -170,6 +170,61 @@ async def test_what_the_file_could_not_say_is_refused_in_its_words(
 
 
 @pytest.mark.parametrize(
+    "limit, place, words",
+    [
+        (
+            {"name": "a", "rate": "5/s", "algorithm": "fixed"},
+            "body.limits.0.algorithm",
+            "write token-bucket or sliding-window",
+        ),
+        (
+            {"name": "a", "quota": "5/day", "burst": 5},
+            "body.limits.0.burst",
+            "a burst goes with a rate, such as {rate: 5/s, burst: 10}; a quota, a sliding window "
+            "or a concurrency has none",
+        ),
+        (
+            {"name": "a", "rate": "5/m", "algorithm": "sliding-window", "per": "planet"},
+            "body.limits.0.per",
+            "write key, tenant, address, route, global or header:NAME",
+        ),
+        ({"name": "a", "concurrency": 5, "color": 1}, "body.limits.0.color", "unknown field"),
+        (
+            {"name": "nope", "removes": True},
+            "body.limits.0.removes",
+            'nobody says a limit "nope" below this: there is none to take away',
+        ),
+    ],
+)
+async def test_what_a_limit_cannot_say_is_told_in_words(
+    admin: Client, limit: dict[str, Any], place: str, words: str
+) -> None:
+    answer = await admin.put("/v1/plans/gold", json={"limits": [limit]})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"in": place, "message": words}]
+
+
+async def test_a_removal_finds_what_it_takes_away_at_every_level(admin: Client) -> None:
+    gone = [{"name": "steedy", "removes": True}]
+    on_route = {"limits": [STEADY], "routes": {"things": {"limits": gone}}}
+    await admin.put("/v1/plans/gold", json={"limits": [STEADY]})
+    await admin.put("/v1/tenants/acme", json={"plan": "gold"})
+    key = await secret(admin)
+    for answer in (
+        await admin.put("/v1/plans/gold", json=on_route),
+        await admin.put("/v1/tenants/acme", json={"plan": "gold", "limits": gone}),
+        await admin.post("/v1/keys", json={"tenant": "acme", "name": "two", "limits": gone}),
+        await admin.patch(f"/v1/keys/{key['id']}", json={"limits": gone}),
+    ):
+        assert answer.status_code == 422, answer.text
+        assert 'did you mean \\"steady\\"?' in answer.text
+    right = [{"name": "steady", "removes": True}]
+    kept = await admin.patch(f"/v1/keys/{key['id']}", json={"limits": right})
+    assert kept.status_code == 200, kept.text
+    assert (await admin.put("/v1/tenants/acme", json={"plan": "gold", "limits": right})).is_success
+
+
+@pytest.mark.parametrize(
     "limit, words",
     [
         ({"name": "a", "rate": "5/s", "shadow": True}, "the field shadow is not built yet"),

@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from tidegate.config import not_built
 from tidegate.config.fields import BUCKET, CONCURRENCY, NO_LIMIT, QUOTA, WINDOW
+from tidegate.config.limit_mistakes import ALGORITHMS
 from tidegate.config.limits import CheckedEntry, LimitEntry, NoLimit, as_written, kind_of
 from tidegate.control.errors import InvalidRequest
 from tidegate.control.fields import AS_WHOLE, Body, Name, Shown
@@ -65,6 +66,10 @@ LeaseText = Annotated[
     _told_in_words("write a number and a unit, such as 30s or 2m"),
     Field(examples=["30s"]),
 ]
+Algorithm = Annotated[
+    Literal["token-bucket"],  # the other one chooses another kind
+    _told_in_words(f"write {ALGORITHMS}"),
+]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=10**9), AS_WHOLE]
 
@@ -88,7 +93,7 @@ class BucketBody(_LimitBody):
 
     rate: RateText
     burst: Count | None = None
-    algorithm: Literal["token-bucket"] | None = None
+    algorithm: Algorithm | None = None
     precision: Literal["exact", "leased"] | None = None
 
 

@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
-from tidegate.config.fields import BUCKET, QUOTA
+from tidegate.config.limit_mistakes import of_another_kind
+from tidegate.config.limits import KINDS
 from tidegate.control.errors import InvalidRequest, NoSuchPath
 from tidegate.http import GatewayError, problem_response
 from tidegate.http.errors import MethodNotAllowed
@@ -26,7 +27,7 @@ ERRORS_MAX: Final = 20
 """Of a body that is wrong in many places, these are told."""
 PLACE_CHARACTERS_MAX: Final = 200
 
-_PYDANTICS_OWN: Final = frozenset(("constrained-str", BUCKET, QUOTA))
+_PYDANTICS_OWN: Final = frozenset(("constrained-str", *KINDS))
 """Steps of a place that name a validator or a kind of limit, not a field."""
 
 
@@ -95,8 +96,12 @@ async def _of_nobody(request: Request, error: Exception) -> Response:
 
 
 def _described(detail: dict[str, Any]) -> dict[str, str]:
+    steps = detail.get("loc", ())
     message = str(detail.get("msg", "")).removeprefix("Value error, ")
-    return {"in": _place(detail.get("loc", ())), "message": message}
+    if detail["type"] == "extra_forbidden":
+        is_of_limit = len(steps) > 1 and steps[-2] in KINDS
+        message = (is_of_limit and of_another_kind(str(steps[-1]))) or "unknown field"
+    return {"in": _place(steps), "message": message}
 
 
 def _place(steps: Sequence[Any]) -> str:

@@ -1,6 +1,6 @@
 """Limits that the API is told, held against the routes and units of the file as the file's own are.
 
-A null that takes nothing away is not refused: what it would take away may come later.
+A null that takes nothing away is the admin API's to refuse when it is written; it may become so.
 """
 
 from collections.abc import Mapping

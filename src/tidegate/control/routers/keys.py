@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
+from tidegate.control import removals
 from tidegate.control.fields import (
     AS_WHOLE,
     Body,
@@ -99,6 +100,7 @@ async def create_key(body: NewKeyBody, parts: PartsNeeded, response: Response) -
     refuse_not_built("tenants[].keys[]", body)
     limits = checked_limits(body.limits)
     parts.refuse_unheard(limits)
+    await removals.check_key(parts, body.tenant, limits)
     created = await parts.repository.create_key(body.tenant, body.name, limits=limits)
     response.headers["location"] = f"/v1/keys/{created.stored.key_id}"
     return _secret(parts, created)
@@ -115,6 +117,9 @@ async def change_key(key_id: KeyIdInPath, body: KeyChangeBody, parts: PartsNeede
     """Give a key another name, or limits of its own. Id, secret and what it has spent stay."""
     refuse_not_built("tenants[].keys[]", body)
     limits = None if body.limits is None else checked_limits(body.limits)
+    if limits:
+        its = await parts.repository.get_key(key_id)
+        await removals.check_key(parts, its.tenant, limits)
     key = await parts.repository.change_key(key_id, name=body.name, limits=limits)
     return ShownKey(**_members(parts, key))
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from tidegate.config.schema import StoreFailure
+from tidegate.control import removals
 from tidegate.control.fields import Body, NameInPath, Shown, ShownObject
 from tidegate.control.limit_fields import Limits, ShownLimit, checked_limits, shown_limits
 from tidegate.control.paging import Listed, PositionQuery, listed
@@ -84,6 +85,7 @@ async def put_plan(
     refuse_not_built("plans.*", body)
     limits, routes = checked_limits(body.limits), checked_limits_by_route(body.routes)
     parts.refuse_unheard(chain(limits, *routes.values()))
+    removals.check_plan(parts, limits, routes)
     written = await parts.repository.plans.put(
         plan,
         limits,

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from tidegate.control import removals
 from tidegate.control.fields import Body, Name, NameInPath, Shown, ShownObject
 from tidegate.control.limit_fields import Limits, ShownLimit, checked_limits, shown_limits
 from tidegate.control.paging import Listed, PositionQuery, listed
@@ -67,6 +68,7 @@ async def put_tenant(
     refuse_not_built("tenants[]", body)
     limits = checked_limits(body.limits)
     parts.refuse_unheard(limits)
+    await removals.check_tenant(parts, body.plan, limits)
     written = await parts.repository.tenants.put(tenant, body.plan, expected, limits=limits)
     tag_written(response, written)
     return _shown(parts, written.item)
