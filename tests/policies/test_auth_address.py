@@ -44,5 +44,5 @@ async def test_clients_whose_address_cannot_be_read_are_counted_together(kit_lis
     assert answers == [[401]] * 20 + [[429]] * 40
     assert await statuses(kit, 1, client=OTHER) == [401]
     assert await statuses(kit, 1, client="") == [401]
-    assert [record.name for record in caplog.records] == ["tidegate.auth"]
+    assert [record.name for record in caplog.records] == ["tidegate.policies"]
     assert "'nonsense 0'" in caplog.text

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.policies.throttled_kit import at_once, good_keys, look_ups, statuses
+from tests.policies.throttled_kit import NO_PROXIES, at_once, good_keys, look_ups, statuses
 from tidegate.config import Rate
 from tidegate.http.errors import StoreUnavailable
 from tidegate.identity import Repository, new_key
@@ -159,7 +159,7 @@ async def test_a_look_up_that_nobody_waits_for_may_fail(kit_listening, monkeypat
 
 async def test_no_more_wait_than_a_bound(tidegate_store, monkeypatch):
     monkeypatch.setattr(auth_turns, "WAITING_MAX", 2)
-    throttle = AuthThrottle(Rate(1, "hour"), Limiter(tidegate_store))
+    throttle = AuthThrottle(Rate(1, "hour"), Limiter(tidegate_store), NO_PROXIES)
     await throttle.enter(b"a")
     waiting = [asyncio.create_task(throttle.enter(b"a")) for _ in range(2)]
     await asyncio.sleep(0)
@@ -177,7 +177,7 @@ async def test_no_more_wait_than_a_bound(tidegate_store, monkeypatch):
 
 async def test_nobody_waits_longer_than_a_bound(tidegate_store, monkeypatch):
     monkeypatch.setattr(auth_throttle, "WAIT_MAX_S", 0.0)
-    throttle = AuthThrottle(Rate(1, "hour"), Limiter(tidegate_store))
+    throttle = AuthThrottle(Rate(1, "hour"), Limiter(tidegate_store), NO_PROXIES)
     await throttle.enter(b"a")
     with pytest.raises(AuthThrottled, match="wait to be looked up"):
         await throttle.enter(b"a")
@@ -189,7 +189,7 @@ async def test_nobody_waits_longer_than_a_bound(tidegate_store, monkeypatch):
 async def test_a_place_that_comes_as_its_waiter_goes_is_the_next_ones(
     tidegate_store, monkeypatch, is_late
 ):
-    throttle = AuthThrottle(Rate(1, "hour"), Limiter(tidegate_store))
+    throttle = AuthThrottle(Rate(1, "hour"), Limiter(tidegate_store), NO_PROXIES)
     await throttle.enter(b"a")
     first, second = [asyncio.create_task(throttle.enter(b"a")) for _ in range(2)]
     await asyncio.sleep(0)

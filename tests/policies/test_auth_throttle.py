@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.identity.conftest import known
-from tests.policies.throttled_kit import OTHER, at_once, calls, config, statuses
+from tests.policies.throttled_kit import NO_PROXIES, OTHER, at_once, calls, config, statuses
 from tidegate.config import Rate
 from tidegate.gateway import Gateway
 from tidegate.http.errors import StoreUnavailable
@@ -123,7 +123,7 @@ async def test_a_key_that_cannot_be_looked_up_is_no_failure(kit_listening, monke
 
 async def test_what_a_worker_remembers_is_bounded(tidegate_store, monkeypatch):
     monkeypatch.setattr(auth_throttle, "ADDRESSES_MAX", 3)
-    throttle = AuthThrottle(Rate(1, "minute"), Limiter(tidegate_store))
+    throttle = AuthThrottle(Rate(1, "minute"), Limiter(tidegate_store), NO_PROXIES)
     for number in range(10):
         await one_failure(throttle, b"%d" % number)
     assert (len(throttle._clear_at), len(throttle._turns)) == (3, 0)
@@ -171,7 +171,7 @@ class _Throttle(AuthThrottle):
 def test_a_worker_alone_takes_no_more_than_burst_and_rate_allow(waves, count, period):
     now = [1000.0]
     rate = Rate(count, period)
-    throttle = _Throttle(rate, _Nowhere(), clock=lambda: now[0])
+    throttle = _Throttle(rate, _Nowhere(), NO_PROXIES, clock=lambda: now[0])
     taken: list[float] = []
 
     async def guess() -> None:

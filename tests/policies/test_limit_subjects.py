@@ -9,6 +9,8 @@ from tidegate.http import Headers, Request
 from tidegate.identity import Caller
 from tidegate.identity.file_objects import FileObjects
 from tidegate.identity.key_format import digest
+from tidegate.policies.client_address import TrustedProxies
+from tidegate.policies.counted_addresses import CountedAddresses
 from tidegate.policies.limit_subjects import RouteSubjects, Subjects
 from tidegate.rate_limiter import Limiter
 from tidegate.store import Store
@@ -37,7 +39,7 @@ def bucket(per: str = "key", burst: int = 5) -> dict[str, Any]:
 
 @pytest.fixture
 def subjects(valkey: Store) -> Subjects:
-    return Subjects(Limiter(valkey))
+    return Subjects(Limiter(valkey), CountedAddresses(TrustedProxies(())))
 
 
 def on(subjects: Subjects, name: str) -> RouteSubjects:

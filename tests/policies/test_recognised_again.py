@@ -10,7 +10,6 @@ from tidegate.http.headers import FieldBlock
 from tidegate.identity import Caller, KeyResolver, Repository, Stranger, new_key
 from tidegate.identity import resolver as resolver_module
 from tidegate.policies.authenticate import Recognition
-from tidegate.policies.client_address import TrustedProxies
 from tidegate.testing import Kit
 
 FIELDS: tuple[HeaderField, ...] = ((b"x-api-key", b"premium_user"), (b"host", b"a"))
@@ -28,7 +27,7 @@ async def kit(kit_listening) -> Kit:
 
 
 def recognition(kit: Kit, resolver: KeyResolver | None = None) -> Recognition:
-    return Recognition(resolver or kit.gateway.parts.resolver, None, TrustedProxies(()))
+    return Recognition(resolver or kit.gateway.parts.resolver, None)
 
 
 @pytest.fixture

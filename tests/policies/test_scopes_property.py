@@ -13,6 +13,7 @@ from tidegate.config.units import Rate
 from tidegate.http import Headers, Request
 from tidegate.policies.applicable_limits import HeaderMissing, applicable
 from tidegate.policies.client_address import TrustedProxies
+from tidegate.policies.counted_addresses import CountedAddresses
 from tidegate.policies.request_values import RequestValues
 from tidegate.rate_limiter import Whose
 
@@ -63,7 +64,7 @@ def test_a_name_in_a_state_is_one_limit_whoever_asks(said: list[tuple[LimitEntry
     }
     tenants = {"t1": ("free", rest[5]), "t2": ("free", rest[6]), "t3": ("pro", rest[7])}
     keys = {("t1", "k1"): rest[8], ("t1", "k2"): (), ("t2", "k1"): rest[9], ("t3", "k1"): rest[10]}
-    values = RequestValues(TrustedProxies(()))
+    values = RequestValues(CountedAddresses(TrustedProxies(())))
     rules: dict[tuple[bytes, str], LimitEntry] = {}
     alone: dict[bytes, Whose] = {}
     for route in routes:

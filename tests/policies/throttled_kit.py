@@ -6,10 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from tidegate.config import Config
 from tidegate.identity import Repository
+from tidegate.policies.client_address import TrustedProxies
+from tidegate.policies.counted_addresses import CountedAddresses
 from tidegate.store import Store
 from tidegate.testing import Kit
 
 OTHER = "192.0.2.7"
+NO_PROXIES = CountedAddresses(TrustedProxies(()))
 
 
 def config(url: str, **listen) -> Config:

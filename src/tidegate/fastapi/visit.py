@@ -22,7 +22,6 @@ from tidegate.identity import Caller
 from tidegate.policies import Context, RequestIdentity
 from tidegate.policies.answer_fields import LIMIT_FIELDS, OWN_FIELDS
 from tidegate.policies.authenticate import Recognition
-from tidegate.policies.client_address import TrustedProxies
 from tidegate.policies.cost import RouteCosts
 from tidegate.policies.entitle import Entitlement
 from tidegate.policies.limit import Limit
@@ -53,8 +52,7 @@ class Home:
         made = config if isinstance(config, Gateway) else Gateway.from_file(config)
         async with made as gateway:
             parts = gateway.parts
-            proxies = TrustedProxies(parts.listen.trusted_proxies)
-            self.recognition = Recognition(parts.resolver, parts.throttle, proxies)
+            self.recognition = Recognition(parts.resolver, parts.throttle)
             self.gateway = gateway
             routes = app.router.routes.copy()
             if mount is not None:

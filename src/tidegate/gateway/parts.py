@@ -7,6 +7,8 @@ from tidegate.config import Config
 from tidegate.gateway.snapshot import largest_body_bytes
 from tidegate.identity import KeyResolver
 from tidegate.policies import AuthThrottle, LimitSignals, Parts, Subjects
+from tidegate.policies.client_address import TrustedProxies
+from tidegate.policies.counted_addresses import CountedAddresses
 from tidegate.rate_limiter import Limiter
 from tidegate.rate_limiter.borrowing import Borrower
 from tidegate.rate_limiter.lease_keeper import LeaseKeeper
@@ -18,18 +20,19 @@ def parts_of(config: Config, store: Store, cache: Cache | None, directory: Path)
     """`directory` is where relative paths of the configuration start."""
     listen, limiter = config.listen, Limiter(store, config.retry_jitter)
     rate, degraded = listen.auth_failures, limiter.degraded
+    addresses = CountedAddresses(TrustedProxies(listen.trusted_proxies))
     return Parts(
         listen,
         KeyResolver(config, store),
         limiter,
         Borrower(limiter, lambda: degraded.workers if degraded.knows_workers else 0),
         LeaseKeeper(limiter),
-        Subjects(limiter, listen.trusted_proxies, config.limits),
+        Subjects(limiter, addresses, config.limits),
         LimitSignals(_notices(config, store)),
         largest_body_bytes(config),
         directory,
         plans=config.plans,
-        throttle=None if rate is None else AuthThrottle(rate, limiter),
+        throttle=None if rate is None else AuthThrottle(rate, limiter, addresses),
         cache=cache,
     )
 

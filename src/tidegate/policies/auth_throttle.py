@@ -12,7 +12,6 @@ stop what works there.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,10 +21,9 @@ from typing import Any, Final
 from tidegate.config import Rate, TokenBucket
 from tidegate.http.errors import PROBLEM_TYPES, StoreUnavailable, TooManyRequests
 from tidegate.policies.auth_turns import HAS_PLACE, Turns
+from tidegate.policies.counted_addresses import CountedAddresses
 from tidegate.rate_limiter import Counter, Limiter, Subject
 from tidegate.store import CommandFailed
-
-logger: Final = logging.getLogger("tidegate.auth")
 
 KEY_PREFIX: Final = b"tg:auth-failures:"
 ADDRESSES_MAX: Final = 10_000
@@ -33,9 +31,6 @@ ADDRESSES_MAX: Final = 10_000
 learned of anew from the store with its next failure."""
 
 ONE: Final = (1,)
-
-UNREADABLE: Final = b"unreadable"
-"""What all clients are counted under whose address nobody can read."""
 
 WAIT_MAX_S: Final = 1.0
 """For one's turn: the shortest time that Retry-After can tell, and what a store that answers within
@@ -56,31 +51,24 @@ class AuthThrottle:
     """What one worker knows of addresses that fail. `rate` may be reached at once, as a burst."""
 
     def __init__(
-        self, rate: Rate, limiter: Limiter, *, clock: Callable[[], float] = time.monotonic
+        self,
+        rate: Rate,
+        limiter: Limiter,
+        addresses: CountedAddresses,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         bucket = TokenBucket(name="auth-failures", rate=rate, burst=rate.count)
+        self.addresses = addresses
         self._limiter = limiter
         self._subject = limiter.subject((Counter(KEY_PREFIX, (bucket,)),))
         self._clock = clock
         self._period_s = rate.period_s
         self._failure_s = rate.period_s / rate.count
-        self._has_told_unreadable = False
         self._clear_at: dict[bytes, float] = {}
         """When all failures of an address will have drained: a bucket's whole state (GCRA)."""
         self._turns: dict[bytes, Turns] = {}
         """Of addresses from which something is being looked up right now."""
-
-    def unreadable(self, client: str) -> bytes:
-        """Return what a client is counted under that is no address; say so once."""
-        if not self._has_told_unreadable:
-            self._has_told_unreadable = True
-            logger.warning(
-                "a request came from %.100r, which is no address: failed keys of all such clients "
-                "are counted together. Does the ASGI server take X-Forwarded-For at its word? "
-                "Under uvicorn, --no-proxy-headers and listen.trusted_proxies read it with care",
-                client,
-            )
-        return UNREADABLE
 
     async def enter(self, address: bytes) -> None:
         """Wait until a key of this address may be looked up; `leave` must follow.

@@ -12,7 +12,6 @@ from tidegate.http import GatewayError, Response
 from tidegate.http.errors import Unauthorized
 from tidegate.identity import Caller, KeyResolver, Stranger, presented_key, unauthorized
 from tidegate.policies.auth_throttle import AuthThrottle
-from tidegate.policies.client_address import TrustedProxies, counted_by
 from tidegate.policies.entitle import Entitlement
 from tidegate.policies.policy import Context, Next, Policy, Request
 
@@ -20,12 +19,9 @@ from tidegate.policies.policy import Context, Next, Policy, Request
 class Recognition:
     """From a request to its caller, or to the error that refuses it."""
 
-    def __init__(
-        self, resolver: KeyResolver, throttle: AuthThrottle | None, proxies: TrustedProxies
-    ) -> None:
+    def __init__(self, resolver: KeyResolver, throttle: AuthThrottle | None) -> None:
         self._resolver = resolver
         self._throttle = throttle
-        self._proxies = proxies
 
     async def caller(self, request: Request) -> Caller:
         found = self.recognised(request)
@@ -67,8 +63,7 @@ class Recognition:
         # Without any address, as on a Unix socket, all clients would be one.
         if throttle is None or not request.client or self._resolver.has_met(stranger):
             return await self._resolver.look_up(stranger)
-        address = self._proxies.client(request.client, request.headers)
-        counted = throttle.unreadable(request.client) if address is None else counted_by(address)
+        counted = throttle.addresses.of(request)
         await throttle.enter(counted)
         # By itself, for a client may hang up: what it asked is counted all the same, by what comes
         # of it, and its place is taken until then. Else keys could be tried without bound.
@@ -145,10 +140,5 @@ class Authenticate:
             raise self._entitlement.refusal(caller, request.method)
 
 
-def build(
-    resolver: KeyResolver,
-    entitlement: Entitlement,
-    throttle: AuthThrottle | None,
-    proxies: TrustedProxies,
-) -> Policy:
-    return Authenticate(entitlement, Recognition(resolver, throttle, proxies))
+def build(resolver: KeyResolver, entitlement: Entitlement, throttle: AuthThrottle | None) -> Policy:
+    return Authenticate(entitlement, Recognition(resolver, throttle))

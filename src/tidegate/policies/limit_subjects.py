@@ -15,7 +15,7 @@ from tidegate.config.precedence import NOBODY, applied
 from tidegate.config.schema import Limit
 from tidegate.identity import Caller
 from tidegate.policies.applicable_limits import Applicable, Value, applicable
-from tidegate.policies.client_address import TrustedProxies
+from tidegate.policies.counted_addresses import CountedAddresses
 from tidegate.policies.policy import Request
 from tidegate.policies.request_values import RequestValues
 from tidegate.rate_limiter import Counter, Limiter, Subject, Whose
@@ -50,11 +50,11 @@ class Subjects:
     def __init__(
         self,
         limiter: Limiter,
-        trusted_proxies: tuple[str, ...] = (),
+        addresses: CountedAddresses,
         everybody: tuple[Limit, ...] = (),
     ) -> None:
         self._limiter = limiter
-        self._values = RequestValues(TrustedProxies(trusted_proxies))
+        self._values = RequestValues(addresses)
         self._everybody = everybody
         self._routes: dict[tuple[str, Units], RouteSubjects] = {}
         """As many as the configuration and an application's own code name."""

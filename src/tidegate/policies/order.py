@@ -71,10 +71,7 @@ def ordered(
     yield from _own(route, "authenticate", parts)
     if route.auth:
         entitlement = Entitlement(route.name, parts.plans)
-        yield (
-            "authenticate",
-            authenticate.build(parts.resolver, entitlement, parts.throttle, proxies),
-        )
+        yield "authenticate", authenticate.build(parts.resolver, entitlement, parts.throttle)
     yield from _own(route, "limit", parts)
     limiting = parts.limiter, parts.borrower, parts.leases, parts.subjects, parts.signals
     costs = RouteCosts.of_route(route, proxies, parts.directory)
