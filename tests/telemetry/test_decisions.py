@@ -4,8 +4,17 @@ import json
 from time import perf_counter, time
 from types import SimpleNamespace
 
+import pytest
+
+from tidegate.config.schema import Redis
+from tidegate.store import open_store
 from tidegate.telemetry import DecisionSamples, decisions_after, recent_decisions
-from tidegate.telemetry.decisions import REFUSALS_A_FLUSH
+from tidegate.telemetry.decisions import (
+    REFUSALS_A_FLUSH,
+    REFUSALS_OF_ONE,
+    SAMPLES_A_FLUSH,
+    SAMPLES_OF_ONE,
+)
 from tidegate.telemetry.meters import Meter
 
 FACTS = SimpleNamespace(
@@ -16,6 +25,23 @@ FACTS = SimpleNamespace(
     cache_status=None,
     decided_at=0.0,
 )
+
+
+METER = Meter("s", "r")
+
+
+def facts_of(key_id, **said):
+    caller = SimpleNamespace(tenant="acme", plan="pro", key_id=key_id)
+    return SimpleNamespace(**{**vars(FACTS), "caller": caller, **said})
+
+
+@pytest.fixture
+async def away(tmp_path):
+    """A store that nobody serves."""
+    nowhere = Redis(url=f"unix://{tmp_path}/none.sock")
+    store = await open_store(nowhere, tmp_path, wait_s=0.01, require=False)
+    yield store
+    await store.aclose()
 
 
 def made(*args, **options):
@@ -48,15 +74,57 @@ async def test_a_record_says_for_how_many_requests_it_stands(valkey):
 
 async def test_what_there_was_no_room_for_is_told_by_the_next_record(valkey):
     samples = DecisionSamples(0.01, 1000)
-    for _ in range(REFUSALS_A_FLUSH + 7):
-        samples.take_refusal(Meter("s", "r"), FACTS, "GET", 429)
+    for number in range(REFUSALS_A_FLUSH + 7):
+        samples.take_refusal(METER, facts_of(f"key_{number}"), "GET", 429)
     await samples.flush(valkey)
     for _ in range(2):
-        samples.take_refusal(Meter("s", "r"), FACTS, "GET", 429)
+        samples.take_refusal(METER, FACTS, "GET", 429)
     await samples.flush(valkey)
     records, _ = await decisions_after(valkey, "0", 1000)
     assert [r["unrecorded"] for r in records] == [0] * REFUSALS_A_FLUSH + [7, 0]
     assert samples.dropped == 7
+
+
+@pytest.mark.parametrize("one", [FACTS, facts_of("key_greedy")])
+async def test_of_one_key_only_so_many_refusals_are_taken(valkey, one):
+    """Its refusals alone were the whole stream after 100 seconds."""
+    samples = DecisionSamples(0.01, 1000)
+    for _ in range(REFUSALS_A_FLUSH * 2):
+        samples.take_refusal(METER, one, "GET", 429)
+    samples.take_refusal(METER, facts_of("key_other"), "GET", 429)
+    await samples.flush(valkey)
+    samples.take_refusal(METER, one, "GET", 429)
+    await samples.flush(valkey)
+    records, _ = await decisions_after(valkey, "0", 1000)
+    left_out = REFUSALS_A_FLUSH * 2 - REFUSALS_OF_ONE
+    assert len(records) == REFUSALS_OF_ONE + 2
+    assert (records[-2]["key_id"], records[-2]["unrecorded"]) == ("key_other", left_out)
+    assert sum(r["weight"] + r["unrecorded"] for r in records) == REFUSALS_A_FLUSH * 2 + 2
+
+
+async def test_of_one_key_only_so_many_samples_are_taken(valkey):
+    samples = DecisionSamples(0.5, 10_000)
+    one, other = (facts_of(key, source="upstream") for key in ("key_greedy", "key_other"))
+    samples.take_some(METER, [(one, "GET", 200, 0, 0.0)] * (SAMPLES_A_FLUSH * 4))
+    samples.take_some(METER, [(other, "GET", 200, 0, 0.0)] * 2)
+    samples.take_refusal(METER, one, "GET", 429)
+    await samples.flush(valkey)
+    records, _ = await decisions_after(valkey, "0", 10_000)
+    assert len(records) == SAMPLES_OF_ONE + 2
+    assert records[-2]["unrecorded"] == SAMPLES_A_FLUSH * 4 - SAMPLES_OF_ONE * 2
+
+
+async def test_what_a_flush_loses_is_told_by_the_next_record(valkey, away):
+    samples = DecisionSamples(0.25, 1000)
+    for _ in range(REFUSALS_OF_ONE + 3):
+        samples.take_refusal(METER, FACTS, "GET", 429)
+    samples.take_some(METER, [(facts_of("key", source="upstream"), "GET", 200, 0, 0.0)] * 4)
+    await samples.flush(away)
+    samples.take_refusal(METER, FACTS, "GET", 429)
+    await samples.flush(valkey)
+    (record,), _ = await decisions_after(valkey, "0", 10)
+    assert record["unrecorded"] == REFUSALS_OF_ONE + 3 + 4
+    assert samples.dropped == 3 + REFUSALS_OF_ONE + 1
 
 
 async def test_records_are_read_forward_page_by_page_and_from_a_time_on(valkey):

@@ -156,7 +156,8 @@ def _not_known(replayed: "Replay", proposed: Any) -> list[str]:
     if replayed.unrecorded:
         said.append(
             f"{replayed.unrecorded:,} more requests, most of them refusals, had no room in the "
-            "records (100 refusals a second of each worker): whose they were is not known."
+            "records (100 refusals a second of each worker, 10 of one key) or were lost: whose "
+            "they were is not known."
         )
     if replayed.unweighed:
         said.append(

@@ -222,7 +222,8 @@ class Decisions(Model):
     """Records of what was decided about requests, in the store, for explaining and replaying."""
 
     sample: float = Field(0.01, ge=0, le=1)
-    """The share of requests that are recorded. Refusals always are, up to 100 a second."""
+    """The share of requests that are recorded. Refusals always are, up to 100 a second
+    and 10 of one key."""
     keep: int = Field(10_000, ge=0, le=10**7)
     """About how many of the latest are kept, for a week at most."""
 

@@ -1,17 +1,18 @@
 """Decision records: what was decided about a request, and why, kept for explaining and replaying.
 
 Sampled at the head: every so many requests one is taken, whatever becomes of it, and every refusal
-up to a bound each second. Written each second to one capped stream of the store, `tg:decisions`,
-which expires; what was taken while the store was away waits for it, up to a bound: samples, not
-accounts. Each record says for how many requests it stands (`weight`), and how many were passed over
-for want of room since the one before it (`unrecorded`), so that who replays them knows what he does
-not know.
+up to a bound each second, and up to a smaller one of each key: the stream is everybody's. Written
+each second to one capped stream of the store, `tg:decisions`, which expires; what was taken while
+the store was away waits for it, up to a bound: samples, not accounts. Each record says for how many
+requests it stands (`weight`), and how many were passed over for want of room, or lost, since the
+one before it (`unrecorded`), so that who replays them knows what he does not know.
 """
 
 import json
 import re
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final
 
@@ -23,7 +24,10 @@ from tidegate.telemetry.usage import Store
 STREAM: Final = b"tg:decisions"
 KEPT_S: Final = 7 * 86_400
 REFUSALS_A_FLUSH: Final = 100
-RECORDS_A_FLUSH: Final = 500
+REFUSALS_OF_ONE: Final = 10
+"""Of one key, or of all without one: who is refused again and again leaves room to others."""
+SAMPLES_A_FLUSH: Final = 500
+SAMPLES_OF_ONE: Final = 250
 FLUSH_TIMEOUT_S: Final = 2.0
 READ_TIMEOUT_S: Final = 5.0
 READ_AT_ONCE: Final = 200
@@ -44,10 +48,12 @@ class DecisionSamples:
         self._kept = kept
         self._next = self._every - 1
         """How many requests pass before the next is taken."""
-        self._refusals = 0
+        self._refusals = _Room(REFUSALS_A_FLUSH, REFUSALS_OF_ONE)
+        self._samples = _Room(SAMPLES_A_FLUSH, SAMPLES_OF_ONE)
         self._unrecorded = 0
-        """Requests for which there was no room since the latest record."""
-        self._taken: list[bytes] = []
+        """Requests without a record since the latest record."""
+        self._taken: list[tuple[bytes, int]] = []
+        """Each with how many requests it tells of: its weight, and what it says is unrecorded."""
         self.dropped = 0
 
     def take_some(self, meter: Meter, records: Sequence[Record]) -> None:
@@ -58,35 +64,33 @@ class DecisionSamples:
             facts, method, status, _, answered_at = records[self._next]
             self._next += self._every
             if facts.source != GATEWAY or status not in REFUSALS:
-                self._keep(meter, facts, method, status, answered_at, self._every)
+                self._take(meter, facts, method, status, answered_at, self._every)
         self._next -= len(records)
 
     def take_refusal(self, meter: Meter, facts: Any, method: str, status: int) -> None:
         """Take a refusal, up to so many in each flush."""
-        self._refusals += 1
-        if self._refusals <= REFUSALS_A_FLUSH:
-            self._keep(meter, facts, method, status, perf_counter(), 0)
-        else:
-            self.dropped += 1
-            self._unrecorded += 1
+        self._take(meter, facts, method, status, perf_counter(), 0)
 
-    def _keep(
+    def _take(
         self, meter: Meter, facts: Any, method: str, status: int, answered_at: float, every: int
     ) -> None:
-        """Make the record of a refusal, or of one in `every` requests."""
-        if len(self._taken) < RECORDS_A_FLUSH:
-            # When it was decided: a slow service makes the answer much later.
-            at = time.time() - (perf_counter() - (facts.decided_at or answered_at))
-            missed, self._unrecorded = self._unrecorded, 0
-            self._taken.append(_record(meter, facts, method, status, at, every, missed))
-        else:
+        """Make the record of a refusal, or of one in `every` requests, if there is room for it."""
+        room, weight = (self._samples, every) if every else (self._refusals, 1)
+        if not room.takes(None if facts.caller is None else facts.caller.key_id):
             self.dropped += 1
-            self._unrecorded += every or 1
+            self._unrecorded += weight
+            return
+        # When it was decided: a slow service makes the answer much later.
+        at = time.time() - (perf_counter() - (facts.decided_at or answered_at))
+        missed, self._unrecorded = self._unrecorded, 0
+        record = _record(meter, facts, method, status, at, every, missed)
+        self._taken.append((record, weight + missed))
 
     async def flush(self, store: Store) -> None:
         """Append what was taken to the stream."""
         taken, self._taken = self._taken, []
-        self._refusals = 0
+        self._refusals.clear()
+        self._samples.clear()
         if not taken:
             return
         replies = [
@@ -94,14 +98,41 @@ class DecisionSamples:
                 b"XADD", STREAM, b"MAXLEN", b"~", self._kept, b"*", b"r", record,
                 timeout_s=FLUSH_TIMEOUT_S,
             )
-            for record in taken
+            for record, _ in taken
         ]  # fmt: skip
-        replies.append(store.execute(b"EXPIRE", STREAM, KEPT_S, timeout_s=FLUSH_TIMEOUT_S))
-        for reply in replies:
+        expiring = store.execute(b"EXPIRE", STREAM, KEPT_S, timeout_s=FLUSH_TIMEOUT_S)
+        for (_, requests), reply in zip(taken, replies, strict=True):
             try:
                 await reply
             except GatewayError:
                 self.dropped += 1
+                self._unrecorded += requests
+        with suppress(GatewayError):
+            await expiring
+
+
+class _Room:
+    """For how many records there is room until the next flush, in all and of one key."""
+
+    __slots__ = ("_left", "_of", "_of_one", "_total")
+
+    def __init__(self, total: int, of_one: int) -> None:
+        self._total = self._left = total
+        self._of_one = of_one
+        self._of: dict[str | None, int] = {}
+        """What each key has taken; those of no key are one."""
+
+    def takes(self, key_id: str | None) -> bool:
+        taken = self._of.get(key_id, 0)
+        if not self._left or taken >= self._of_one:
+            return False
+        self._of[key_id] = taken + 1
+        self._left -= 1
+        return True
+
+    def clear(self) -> None:
+        self._left = self._total
+        self._of.clear()
 
 
 async def recent_decisions(store: Store, count: int) -> AsyncGenerator[dict[str, Any], None]:
