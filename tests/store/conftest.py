@@ -13,7 +13,7 @@ import uvloop
 
 from tests.servers import free_ports
 from tidegate.store import Connection
-from tidegate.store.address import Address, unix_address
+from tidegate.store.address import Address, Place, unix_address
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -180,5 +180,31 @@ async def scripted(short_dir: Path) -> AsyncIterator[Serve]:
         return unix_address(path)
 
     yield serve
+    for server in servers:
+        server.close()
+
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Listen = Callable[[Talk], Awaitable[Place]]
+
+
+@pytest.fixture
+async def listening() -> AsyncIterator[Listen]:
+    """`listening(talk)`: the place of a server that says what `talk` says."""
+    servers: list[asyncio.Server] = []
+
+    async def listen(talk: Talk) -> Place:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await talk(reader, writer)
+            except OSError:
+                pass
+            finally:
+                writer.transport.abort()
+
+        servers.append(await asyncio.start_server(serve, "127.0.0.1", 0))
+        return Place(*servers[-1].sockets[0].getsockname()[:2])
+
+    yield listen
     for server in servers:
         server.close()

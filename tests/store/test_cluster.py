@@ -183,6 +183,38 @@ async def test_a_slot_on_its_way_is_served_from_both_sides(
     cluster_servers.wait_well()
 
 
+async def test_a_slot_on_its_way_to_a_server_without_a_link_is_waited_for(
+    cluster: Store, cluster_servers: Cluster
+) -> None:
+    """As long as the deadline has it, not for as many referrals as come meanwhile."""
+    source = cluster_servers.server_of("{asked}")
+    target = next(one for one in cluster_servers.primaries if one is not source)
+    slot = key_slot(b"{asked}")
+    ids = {one: one.client.execute_command("CLUSTER MYID") for one in (source, target)}
+    target.client.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[source])
+    source.client.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[target])
+    assert isinstance(cluster.connection, ClusterConnection)
+    (link,) = (
+        server for place, server in cluster.connection._servers.items() if place.port == target.port
+    )
+    target.send(signal.SIGSTOP)
+    try:
+        link.reconnect("cut")
+        counted = cluster.execute("INCR", "{asked}b")
+        await asyncio.wait([counted], timeout=0.2)
+    finally:
+        target.send(signal.SIGCONT)
+    assert await counted == 1
+    both = cluster.execute("MGET", "{asked}b", "{asked}c")  # TRYAGAIN, of who was asked
+    await asyncio.wait([both], timeout=0.2)
+    assert not both.done()
+    assert await cluster.execute("SET", "{asked}c", 2)
+    assert await both == [b"1", b"2"]
+    for one in (target, source):
+        one.client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[target])
+    cluster_servers.wait_well()
+
+
 async def test_a_manual_fail_over_costs_no_request_and_no_count(
     hot: Store, cluster_servers: Cluster, eventually: Eventually
 ) -> None:

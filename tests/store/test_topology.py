@@ -1,12 +1,19 @@
 """What nodes say of a Cluster, and what becomes of commands that are another's."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from tidegate.store.address import Place
+import pytest
+
+from tidegate.store.address import Address, Place
+from tidegate.store.cluster import ClusterConnection
 from tidegate.store.parked import PARKED_MAX, Parked
 from tidegate.store.redirects import Routed, referral
-from tidegate.store.topology import Shard, incomplete, parsed_view
+from tidegate.store.topology import POLL_S, Shard, Topology, incomplete, parsed_view
 
+Eventually = Callable[..., Awaitable[None]]
 ASKED = Place("10.0.0.1", 7000)
 NODES = [
     [5461, 10922, [b"10.0.0.2", 7000, b"id2"]],
@@ -65,3 +72,104 @@ async def test_what_waits_is_bounded_and_fails_at_the_end() -> None:
     assert not parked.add(loop.create_future(), loop.time() + 5, Routed(b"", 1))
     parked.close()
     assert all(waiter.exception() for waiter in waiters)
+
+
+def _address(*places: Place) -> Address:
+    return Address.parse("redis+cluster://" + ",".join(map(str, places)))
+
+
+async def test_a_cluster_that_is_down_is_asked_at_an_easy_pace_and_changes_nothing(
+    listening: Any, eventually: Eventually
+) -> None:
+    asked = 0
+
+    async def hang_up(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+
+    address = _address(await listening(hang_up))
+    topology = Topology(address)
+    connection = ClusterConnection(address, topology)
+    connection.start()
+    by_slot = connection._by_slot
+    topology.refresh()
+    await asyncio.sleep(POLL_S * 4)
+    assert 2 <= asked <= 10
+    assert connection._by_slot is by_slot
+    await connection.aclose()
+
+
+async def test_not_everybody_asks_the_same_node_first(
+    listening: Any, eventually: Eventually
+) -> None:
+    asked: Counter[str] = Counter()
+
+    def node(name: str) -> Callable[..., Awaitable[None]]:
+        async def talk(*_: object) -> None:
+            asked[name] += 1
+            await asyncio.sleep(0.3)  # less than the deadline of who asks
+
+        return talk
+
+    topologies = [Topology(_address(*[await listening(node(one)) for one in "ab"]))]
+    topologies += [Topology(topologies[0]._address) for _ in range(29)]
+    for topology in topologies:
+        topology.join(asked.clear)
+    await eventually(lambda: asked.total() == 30)
+    assert set(asked) == {"a", "b"}
+    for topology in topologies:
+        await topology.leave(asked.clear)
+
+
+def _bulk(text: str) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(text), text.encode())
+
+
+async def test_a_node_that_answers_nonsense_is_asked_again(
+    listening: Any, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What its mistake was is logged once, and is no reason never to ask again."""
+    epoch = "many"
+    asked = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while said := await reader.read(2**16):
+            if b"CLUSTER" not in said:
+                writer.write(b"+OK\r\n" * said.count(b"*"))
+                continue
+            asked += 1
+            slots = b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$0\r\n\r\n:7000\r\n"
+            state = f"cluster_state:ok\r\ncluster_current_epoch:{epoch}\r\n"
+            writer.write(slots + _bulk(state))
+
+    place = await listening(talk)
+    topology = Topology(_address(place))
+    on_change = asyncio.Event().set
+    topology.join(on_change)
+    await eventually(lambda: asked > 2)
+    assert isinstance(topology.failure, ValueError)
+    assert len(caplog.records) == 1
+    epoch = "7"
+    await eventually(lambda: topology.slots_served == 16384)
+    await topology.leave(on_change)
+
+
+async def test_what_is_told_while_all_is_closed_makes_no_connection() -> None:
+    nobody, other = Place("127.0.0.1", 1), Place("127.0.0.1", 2)
+    before = asyncio.all_tasks()
+    topology = Topology(_address(nobody))
+    topology.view = (Shard(nobody, ((0, 16383),), ()),)
+    connection = ClusterConnection(_address(nobody), topology)
+    connection.start()
+    loop = asyncio.get_running_loop()
+    closing = asyncio.create_task(connection.aclose())
+    await asyncio.sleep(0)
+    while not closing.done():
+        moved = f"MOVED 5 {other}"
+        waiter = loop.create_future()
+        assert not connection._redirect("", moved, waiter, loop.time() + 5, Routed(b"", 5))
+        connection._server_up()
+        await asyncio.sleep(0)
+    assert not connection._servers
+    assert asyncio.all_tasks() == before

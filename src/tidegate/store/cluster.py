@@ -20,7 +20,7 @@ from tidegate.store.parked import Parked
 from tidegate.store.redirects import HOPS_MAX, Repeatable, Routed, referral
 from tidegate.store.scripts import Script, ScriptCall, pack
 from tidegate.store.slots import SLOTS, NotRoutable, command_slot, key_slot
-from tidegate.store.topology import Topology, incomplete
+from tidegate.store.topology import Topology, View, incomplete
 
 RETIRED_S: Final = 5.0
 """A server without slots is kept so long: what it was asked is answered, or sent on."""
@@ -49,6 +49,8 @@ class ClusterConnection:
         self._retiring: dict[Place, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._parked = Parked(self._route)
+        self._view: View = ()
+        """Of the topology, as it was applied."""
         self._changed = asyncio.Event()
         self._on_trip: Callable[[float], None] | None = None
         self._is_started = False
@@ -110,7 +112,7 @@ class ClusterConnection:
     def start(self) -> None:
         if not self._is_started:
             self._is_started = True
-            self._topology.join(self._apply)
+            self._topology.join(self._told)
             self._apply()
 
     async def wait_up(self, timeout_s: float) -> None:
@@ -130,13 +132,19 @@ class ClusterConnection:
     async def aclose(self) -> None:
         if self._is_started:
             self._is_started = False
-            await self._topology.leave(self._apply)
+            await self._topology.leave(self._told)
         self._parked.close()
         for timer in self._retiring.values():
             timer.cancel()
         servers, self._servers = self._servers, {}
         self._primaries, self._by_slot = (), [None] * SLOTS
         await asyncio.gather(*(server.aclose() for server in servers.values()), *self._closing)
+
+    def _told(self) -> None:
+        """Take what the topology has learned, or that it cannot."""
+        if self._view is not self._topology.view:
+            self._apply()
+        self._changed.set()
 
     def _apply(self) -> None:
         """Have a connection to each primary of the topology's view, and send slots there.
@@ -145,7 +153,7 @@ class ClusterConnection:
         had a slot keeps it until the link to its new server is there, and refers to that one.
         """
         by_slot = list(self._by_slot)
-        view = self._topology.view
+        view = self._view = self._topology.view
         for shard in view:
             server = self._server(shard.primary)
             for first, last in shard.ranges:
@@ -195,8 +203,9 @@ class ClusterConnection:
         closing.add_done_callback(self._closing.discard)
 
     def _server_up(self) -> None:
-        self._parked.send_soon()
-        self._apply()
+        if self._is_started:
+            self._parked.send_soon()
+            self._apply()
 
     def _server_ended(self) -> None:
         self._topology.refresh()
@@ -210,25 +219,27 @@ class ClusterConnection:
         call: Repeatable,
     ) -> bool:
         """Send on what a server said is another's; False if the error is the answer."""
+        if not self._is_started:
+            return False
         if message.startswith(("CLUSTERDOWN", "MASTERDOWN")):
             self._topology.refresh()
             return False
+        before, told = Routed.of(call), referral(message, host)
         if message.startswith("TRYAGAIN"):
-            return self._parked.add(waiter, deadline, Routed.of(call))
-        told, routed = referral(message, host), Routed.of(call, hops=1)
-        if told is None or routed.slot < 0 or routed.hops > HOPS_MAX:
+            return self._parked.add(waiter, deadline, before)
+        if told is None or before.slot < 0 or before.hops >= HOPS_MAX:
             return False
         server = self._server(told.place)
         if told.is_moved:
             self._topology.refresh()
         if server not in self._primaries:
             self._retire(told.place)  # unless the topology names it until then
+        routed = before.referred_to(told.place, is_asking=not told.is_moved)
         if not server.is_up:
-            routed.place = told.place if told.is_moved else None
             return self._parked.add(waiter, deadline, routed)
         if told.is_moved:
             self._by_slot[told.slot] = server
-        server.forward(waiter, deadline, routed, is_asking=not told.is_moved)
+        server.forward(waiter, deadline, routed, is_asking=routed.is_asking)
         return True
 
     def _route(self, waiter: asyncio.Future[Any], deadline: float, routed: Routed) -> bool:
@@ -238,7 +249,7 @@ class ClusterConnection:
             server = self._servers.get(routed.place)
         if server is None or not server.is_up:
             return False
-        server.forward(waiter, deadline, routed, is_asking=False)
+        server.forward(waiter, deadline, routed, is_asking=routed.is_asking)
         return True
 
     def _nobody(self, slot: int) -> StoreUnavailable:

@@ -32,7 +32,7 @@ Redirect = Callable[[str, asyncio.Future[Any], float, Repeatable], bool]
 class Routed:
     """A command on its way through a Cluster."""
 
-    __slots__ = ("_call", "command", "hops", "place", "slot")
+    __slots__ = ("_call", "command", "hops", "is_asking", "place", "slot")
 
     def __init__(
         self, command: bytes, slot: int, *, hops: int = 0, call: Repeatable | None = None
@@ -42,14 +42,20 @@ class Routed:
         self.hops = hops
         self.place: Place | None = None
         """Whose it is, once there is a link to it; None: whoever has the slot then."""
+        self.is_asking = False
+        """Whether the slot is on its way to `place`, which is told so."""
         self._call = call
 
     @classmethod
-    def of(cls, call: Repeatable, *, hops: int = 0) -> "Routed":
-        """Return `call` as it is sent on, after so many more hops."""
-        if isinstance(call, Routed):
-            return cls(call.command, call.slot, hops=call.hops + hops, call=call._call)
-        return cls(call.command, call.slot, hops=hops, call=call)
+    def of(cls, call: Repeatable) -> "Routed":
+        """Return `call` as it is sent again, to whom it was sent."""
+        return call if isinstance(call, Routed) else cls(call.command, call.slot, call=call)
+
+    def referred_to(self, place: Place, *, is_asking: bool) -> "Routed":
+        """Return the same as it is sent on."""
+        on = Routed(self.command, self.slot, hops=self.hops + 1, call=self._call)
+        on.place, on.is_asking = place, is_asking
+        return on
 
     def by_source(self) -> bytes:
         return self.command if self._call is None else self._call.by_source()

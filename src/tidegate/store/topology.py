@@ -8,6 +8,8 @@ all connections of a process. Source: CLUSTER SLOTS, which every version has.
 """
 
 import asyncio
+import logging
+import random
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ POLL_S: Final = 0.25
 POLL_MIN_S: Final = 0.02
 """However many commands are referred elsewhere at once."""
 ASK_TIMEOUT_S: Final = 0.5
+
+logger: Final = logging.getLogger("tidegate.store")
 
 _FAILURES: Final = (OSError, UnicodeError, StoreUnavailable, StoreRefused)
 
@@ -80,10 +84,11 @@ class Topology:
         return sum(last - first + 1 for shard in self.view for first, last in shard.ranges)
 
     async def _follow(self) -> None:
-        turn = 0
+        # Gateways of a fleet that lost the Cluster at one moment ask other nodes, at other times.
+        first, turn = random.randrange(SLOTS), 0  # noqa: S311 - it guards no secret
         while True:
             candidates = self._candidates()
-            place = candidates[turn % len(candidates)]
+            place = candidates[(first + turn) % len(candidates)]
             turn += 1
             try:
                 await self._follow_one(place)
@@ -92,7 +97,12 @@ class Topology:
                 self._failed(StoreRefused(why))
             except _FAILURES as error:
                 self._failed(error)
-            await self._pause(POLL_S if turn % len(candidates) == 0 else POLL_MIN_S)
+            except Exception as error:  # whatever a node says, it is no reason not to ask again
+                if repr(error) != repr(self.failure):
+                    logger.exception("what %s says of the Cluster is not understood", place)
+                self._failed(error)
+            whole_round_s = POLL_S * random.uniform(0.5, 1.5)  # noqa: S311
+            await self._pause(whole_round_s if turn % len(candidates) == 0 else POLL_MIN_S)
 
     def _candidates(self) -> list[Place]:
         """Return whom to ask: those of the last view, primaries first, and those of the URL."""
@@ -108,7 +118,6 @@ class Topology:
             )
         try:
             while True:
-                self._asked_for.clear()
                 slots = link.execute(b"CLUSTER", b"SLOTS")
                 state = info_fields(await link.execute(b"CLUSTER", b"INFO"))
                 is_well = state.get("cluster_state") == "ok"
@@ -128,6 +137,7 @@ class Topology:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._asked_for.wait()
+        self._asked_for.clear()
 
     def _learned(self, view: View, *, is_well: bool) -> None:
         self.failure = None
