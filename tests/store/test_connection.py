@@ -304,3 +304,20 @@ async def test_a_cancelled_wait_leaves_the_connection_as_it_was(proxy: Any) -> N
     asking.cancel()
     assert await connection.execute("ECHO", 2) == b"2"
     await connection.aclose()
+
+
+async def test_a_link_whose_preparing_fails_unexpectedly_is_made_again(
+    valkey_address: Any, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts = 0
+
+    async def prepare(_: object) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 3:
+            raise ValueError("a store that says what nobody expects")
+
+    connection = await connect(valkey_address, prepare=prepare)
+    assert attempts == 3
+    assert await connection.execute("ECHO", 1) == b"1"
+    assert len(caplog.records) == 1

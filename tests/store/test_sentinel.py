@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,6 +142,34 @@ async def test_copies_are_verified_again_after_the_sentinel_knew_the_name_no_lon
             )
             await eventually(lambda: store.is_up)
             await eventually(lambda: store.tracking.is_live)
+
+
+async def test_who_answers_nonsense_is_asked_again(
+    listening: Any, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as a proxy, or a Sentinel of another make: named to who connects, logged once."""
+    asked = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        while said := await reader.read(2**16):
+            if b"SENTINEL" in said:
+                asked += 1
+                writer.write(b"*2\r\n$9\r\n127.0.0.1\r\n$4\r\n6379\r\n*0\r\n")
+            else:
+                writer.write(b"+OK\r\n" * said.count(b"*"))
+
+    place = await listening(talk)
+    sentinels = Sentinels(Address.parse(f"redis+sentinel://{place}/{SERVICE}"))
+    with pytest.raises(StoreUnavailable) as caught:
+        await sentinels.primary()
+    assert f"{place}: what no Sentinel says (KeyError('config-epoch'))" in str(caught.value.detail)
+    on_switch = asyncio.Event().set
+    sentinels.join(on_switch)
+    await eventually(lambda: asked > 3)
+    assert not any(follower.done() for follower in sentinels._followers)
+    assert len(caplog.records) == 1
+    await sentinels.leave(on_switch)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])

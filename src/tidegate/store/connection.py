@@ -7,6 +7,7 @@ waits for its end, and tries again with jittered, bounded backoff. Replies are R
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -26,8 +27,10 @@ BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
 """Short enough that a store that is back is used within about two seconds."""
 
+logger: Final = logging.getLogger("tidegate.store")
+
 FAILURES: Final = (OSError, UnicodeError, StoreUnavailable, CommandFailed, StoreRefused)
-"""What an attempt to connect may end in; UnicodeError is a host name that is none."""
+"""What an attempt to connect is expected to end in; UnicodeError is a host name that is none."""
 
 Prepare = Callable[[Pipeline], Awaitable[None]]
 
@@ -208,9 +211,11 @@ class Connection:
         except BaseException as error:
             if pipeline is not None:
                 pipeline.abort("The store could not be prepared for use")
-            if isinstance(error, FAILURES):
-                return error
-            raise
+            if not isinstance(error, Exception):
+                raise
+            if not isinstance(error, FAILURES) and repr(error) != repr(self._failure):
+                logger.exception("a link to %s was not usable", self.address.redacted)
+            return error
         pipeline.on_trip = self._on_trip
         self._pipeline = pipeline
         if pipeline.is_connected:

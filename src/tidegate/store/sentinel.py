@@ -9,6 +9,7 @@ link is made again is lost. Source: Redis, "Guidelines for Sentinel clients".
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -25,6 +26,8 @@ ASK_TIMEOUT_S: Final = 0.5
 POLL_S: Final = 0.5
 """Also what keeps the link proven: one that does not answer is left for the next Sentinel."""
 SUBSCRIBE: Final = pack((b"SUBSCRIBE", b"+switch-master", b"+promoted-slave"))
+
+logger: Final = logging.getLogger("tidegate.store")
 
 _CANNOT_ASK: Final = (OSError, UnicodeError, StoreUnavailable)
 
@@ -107,6 +110,8 @@ class Sentinels:
             return StoreRefused(f"redis.url: {place} is no Sentinel ({error})")
         except (*_CANNOT_ASK, StoreRefused) as error:
             return error
+        except Exception as error:  # of one that answers nonsense, beside others that may not
+            return unavailable(f"what no Sentinel says ({error!r})")
 
     async def _ask(self, link: Pipeline) -> tuple[int, Place]:
         """Return epoch and place of the primary as one Sentinel knows them.
@@ -130,9 +135,15 @@ class Sentinels:
         return int(fields["config-epoch"]), Place(host.decode(), int(port))
 
     async def _follow(self, place: Place) -> None:
+        told = ""
         while True:
-            with suppress(*_CANNOT_ASK, CommandFailed, StoreRefused):
-                await self._follow_one(place)
+            try:
+                with suppress(*_CANNOT_ASK, CommandFailed, StoreRefused):
+                    await self._follow_one(place)
+            except Exception as error:  # whatever it says, it is no reason not to ask again
+                if repr(error) != told:
+                    told = repr(error)
+                    logger.exception("what the Sentinel at %s says is not understood", place)
             await asyncio.sleep(POLL_S)
 
     async def _follow_one(self, place: Place) -> None:
