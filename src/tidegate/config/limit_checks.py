@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tidegate.config import limit_lists
-from tidegate.config.limits import REQUESTS
+from tidegate.config.limits import NEED_CALLER, REQUESTS
 from tidegate.config.nodes import (
     Mapping,
     Node,
@@ -22,7 +22,6 @@ from tidegate.config.nodes import (
 from tidegate.config.problems import Problems, did_you_mean
 from tidegate.config.short_forms import is_open
 
-NEED_CALLER: Final = frozenset(("key", "tenant"))
 _LISTED_MAX: Final = 10
 _PLACES: Final = (
     ("limits",),

@@ -17,6 +17,8 @@ from tidegate.config.values import Wrong
 REQUESTS: Final = "requests"
 """The unit that a route's `cost` counts in; all others are named by `costs`."""
 HEADER: Final = "header:"
+NEED_CALLER: Final = frozenset(("key", "tenant"))
+"""What nothing can be counted by where nobody knows who calls."""
 KIND_FIELDS: Final = ("rate", "quota", "concurrency")
 _ZONED: Final = frozenset(("hour", "day", "month"))
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from tidegate.config import Config, Route
 from tidegate.config.limit_words import allows
-from tidegate.config.limits import REQUESTS, Limit, NoLimit
+from tidegate.config.limits import NEED_CALLER, REQUESTS, Limit, NoLimit
 from tidegate.config.places import limit_place
 from tidegate.config.precedence import NOBODY, Choice, Level, OwnLimits, Said, choices
 from tidegate.identity import Caller
-from tidegate.policies.scopes import NEED_CALLER, parts_of
+from tidegate.policies.scopes import parts_of
 from tidegate.rate_limiter import Whose
 
 API: Final = "the API"

@@ -9,10 +9,11 @@ does a limit pass in silence. Pure: reading a request is request_values'.
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from tidegate.config.limits import NEED_CALLER
 from tidegate.config.precedence import Applied
 from tidegate.config.schema import Limit
 from tidegate.http import GatewayError
-from tidegate.policies.scopes import ADDRESS, NEED_CALLER, State, counted_in
+from tidegate.policies.scopes import ADDRESS, State, counted_in
 from tidegate.rate_limiter import Counter, Whose
 
 REFUSE: Final = "refuse"

@@ -29,7 +29,6 @@ _PARTS_OF_LEVEL: Final = {
 """Of a state's name: tenant, key, plan and route, one letter each."""
 _PARTS_OF_PER: Final = {"key": "tk", "tenant": "t", "address": "a", "route": "r", "global": ""}
 ADDRESS: Final = "address"
-NEED_CALLER: Final = frozenset(("key", "tenant"))
 
 
 class State(NamedTuple):
