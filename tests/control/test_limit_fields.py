@@ -7,7 +7,7 @@ import pytest
 
 from tests.control.conftest import Client
 from tests.identity.conftest import known
-from tidegate.config import Config, not_built
+from tidegate.config import Config
 from tidegate.config.limits import as_written
 from tidegate.control.limit_fields import ShownLimit
 from tidegate.identity import Caller, KeyResolver
@@ -224,23 +224,6 @@ async def test_a_removal_finds_what_it_takes_away_at_every_level(admin: Client) 
     assert (await admin.put("/v1/tenants/acme", json={"plan": "gold", "limits": right})).is_success
 
 
-@pytest.mark.parametrize(
-    "limit, words",
-    [
-        ({"name": "a", "rate": "5/s", "shadow": True}, "the field shadow is not built yet"),
-        ({"name": "a", "rate": "5/s", "per": "global"}, "per: global is not built yet"),
-    ],
-)
-async def test_what_the_configuration_has_not_yet_the_api_has_not_either(
-    admin: Client, monkeypatch: pytest.MonkeyPatch, limit: dict[str, Any], words: str
-) -> None:
-    monkeypatch.setattr(not_built, "FIELDS", {"limits[]": frozenset({"shadow"})})
-    monkeypatch.setattr(not_built, "VALUES", {"limits[].per": frozenset({"global"})})
-    answer = await admin.put("/v1/plans/gold", json={"limits": [limit]})
-    assert answer.status_code == 422
-    assert words in answer.json()["detail"]
-
-
 async def test_what_is_left_is_told_of_the_limits_that_hold(admin: Client) -> None:
     await admin.put("/v1/plans/gold", json={"limits": [STEADY]})
     daily = {"name": "daily", "quota": "9/day", "per": "tenant"}
@@ -252,7 +235,7 @@ async def test_what_is_left_is_told_of_the_limits_that_hold(admin: Client) -> No
     assert [limit["name"] for limit in shared] == ["daily"]
 
 
-@pytest.mark.parametrize("place", ["plan", "plan's route", "tenant", "key"])
+@pytest.mark.parametrize("place", ["plan", "plan's route", "tenant", "key", "changed key"])
 async def test_a_quota_that_notifies_needs_webhooks_in_the_file(admin: Client, place: str) -> None:
     limits = [{"name": "monthly", "quota": "9/month", "notify": [1.0]}]
     await admin.put("/v1/tenants/acme", json={"plan": "free"})
@@ -263,6 +246,10 @@ async def test_a_quota_that_notifies_needs_webhooks_in_the_file(admin: Client, p
         answer = await admin.put("/v1/plans/pro", json=body)
     elif place == "tenant":
         answer = await admin.put("/v1/tenants/other", json={"plan": "free", "limits": limits})
+    elif place == "changed key":
+        body = {"tenant": "acme", "name": "ci"}
+        key_id = (await admin.post("/v1/keys", json=body)).json()["id"]
+        answer = await admin.patch(f"/v1/keys/{key_id}", json={"limits": limits})
     else:
         body = {"tenant": "acme", "name": "ci", "limits": limits}
         answer = await admin.post("/v1/keys", json=body)

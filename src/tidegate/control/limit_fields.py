@@ -1,14 +1,13 @@
 """Limits as the API takes and shows them: the words of the configuration.
 
 The schema here says what one field may hold; what two fields must agree on (a burst that its rate
-can fill) is the configuration's rule, and told in its words. So is what this version does not have.
+can fill) is the configuration's rule, and told in its words.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
-    BaseModel,
     Discriminator,
     Field,
     StringConstraints,
@@ -20,7 +19,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from tidegate.config import not_built
 from tidegate.config.fields import BUCKET, CONCURRENCY, NO_LIMIT, QUOTA, WINDOW
 from tidegate.config.limit_mistakes import ALGORITHMS
 from tidegate.config.limits import CheckedEntry, LimitEntry, NoLimit, as_written, kind_of
@@ -30,7 +28,6 @@ from tidegate.control.fields import AS_WHOLE, Body, Name, Shown
 T = TypeVar("T")
 LIMITS_MAX: Final = 16
 REMOVES: Final = "removes"
-_PLACE: Final = "limits[]"
 _RATE_PATTERN: Final = r"^[1-9][0-9]{0,8}/(s|m|h|d|mo|second|minute|hour|day|month)$"
 _PER_PATTERN: Final = r"^(key|tenant|address|route|global|header:[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64})$"
 _LIMITS: Final[TypeAdapter[tuple[LimitEntry, ...]]] = TypeAdapter(tuple[CheckedEntry, ...])
@@ -186,8 +183,6 @@ class ShownLimit(Shown):
 
 def checked_limits(limits: Sequence[AnyLimitBody], field: str = "limits") -> tuple[LimitEntry, ...]:
     """Return the limits as the file has them. Raises InvalidRequest."""
-    for index, limit in enumerate(limits):
-        _refuse_not_built(limit, f"{field}.{index}")
     return checked(_LIMITS, field, map(_as_in_a_file, limits))
 
 
@@ -214,21 +209,6 @@ def _as_in_a_file(limit: AnyLimitBody) -> dict[str, Any]:
     if isinstance(limit, RemovalBody):
         return {"name": limit.name, "rate": None}
     return limit.model_dump(exclude_none=True)
-
-
-def _refuse_not_built(limit: BaseModel, field: str) -> None:
-    for name in limit.model_fields_set:
-        value = getattr(limit, name)
-        word = value.partition(":")[0] if isinstance(value, str) else None
-        if value is None:
-            continue
-        if name in not_built.FIELDS.get(_PLACE, ()):
-            what = f"the field {name}"
-        elif word in not_built.VALUES.get(f"{_PLACE}.{name}", ()):
-            what = f"{name}: {word}"
-        else:
-            continue
-        raise _invalid([{"in": f"body.{field}.{name}", "message": not_built.words(what)}])
 
 
 def _invalid(errors: list[dict[str, str]]) -> InvalidRequest:

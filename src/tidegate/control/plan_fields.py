@@ -2,13 +2,12 @@
 configuration."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints, TypeAdapter
 
-from tidegate.config import Allowed, not_built
+from tidegate.config import Allowed
 from tidegate.config.limits import LimitEntry
-from tidegate.control.errors import InvalidRequest
 from tidegate.control.fields import Body, Name, Shown
 from tidegate.control.limit_fields import (
     Limits,
@@ -79,15 +78,3 @@ def shown_limits_by_route(
     routes: Mapping[str, tuple[LimitEntry, ...]],
 ) -> dict[str, ShownPlanRoute]:
     return {name: ShownPlanRoute(limits=shown_limits(limits)) for name, limits in routes.items()}
-
-
-def refuse_not_built(place: str, body: Body) -> None:
-    """Raise InvalidRequest for a field that the configuration does not have yet either."""
-    for name in body.model_fields_set & not_built.FIELDS.get(place, frozenset()):
-        value: Any = getattr(body, name)
-        if value:
-            message = not_built.words(f"the field {name}")
-            raise InvalidRequest(
-                f"body.{name}: {message}",
-                members={"errors": [{"in": f"body.{name}", "message": message}]},
-            )

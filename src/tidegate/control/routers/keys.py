@@ -22,7 +22,6 @@ from tidegate.control.fields import (
 from tidegate.control.limit_fields import Limits, ShownLimit, checked_limits, shown_limits
 from tidegate.control.paging import Listed, PositionQuery, listed
 from tidegate.control.parts import Parts, PartsNeeded
-from tidegate.control.plan_fields import refuse_not_built
 from tidegate.identity import CreatedKey, StoredKey
 from tidegate.identity.repository import OVERLAP_S_MAX
 
@@ -97,7 +96,6 @@ async def list_keys(
 )
 async def create_key(body: NewKeyBody, parts: PartsNeeded, response: Response) -> ShownSecret:
     """Make a key. It works at once; its secret is in this answer alone."""
-    refuse_not_built("tenants[].keys[]", body)
     limits = checked_limits(body.limits)
     parts.refuse_unheard(limits)
     await removals.check_key(parts, body.tenant, limits)
@@ -115,9 +113,9 @@ async def get_key(key_id: KeyIdInPath, parts: PartsNeeded) -> ShownKey:
 @router.patch("/{key_id}", responses={404: {}, 409: {}, 412: {}})
 async def change_key(key_id: KeyIdInPath, body: KeyChangeBody, parts: PartsNeeded) -> ShownKey:
     """Give a key another name, or limits of its own. Id, secret and what it has spent stay."""
-    refuse_not_built("tenants[].keys[]", body)
     limits = None if body.limits is None else checked_limits(body.limits)
     if limits:
+        parts.refuse_unheard(limits)
         its = await parts.repository.get_key(key_id)
         await removals.check_key(parts, its.tenant, limits)
     key = await parts.repository.change_key(key_id, name=body.name, limits=limits)

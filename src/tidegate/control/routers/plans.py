@@ -18,7 +18,6 @@ from tidegate.control.plan_fields import (
     ShownPlanRoute,
     checked_limits_by_route,
     checked_routes,
-    refuse_not_built,
     shown_limits_by_route,
     shown_routes,
 )
@@ -82,7 +81,6 @@ async def put_plan(
 
     What a caller has spent of a limit counts on under the same name.
     """
-    refuse_not_built("plans.*", body)
     limits, routes = checked_limits(body.limits), checked_limits_by_route(body.routes)
     parts.refuse_unheard(chain(limits, *routes.values()))
     removals.check_plan(parts, limits, routes)

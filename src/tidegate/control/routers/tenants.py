@@ -8,7 +8,6 @@ from tidegate.control.fields import Body, Name, NameInPath, Shown, ShownObject
 from tidegate.control.limit_fields import Limits, ShownLimit, checked_limits, shown_limits
 from tidegate.control.paging import Listed, PositionQuery, listed
 from tidegate.control.parts import Parts, PartsNeeded
-from tidegate.control.plan_fields import refuse_not_built
 from tidegate.control.revisions import Expected, tag, tag_written
 from tidegate.identity import Tenant
 
@@ -65,7 +64,6 @@ async def put_tenant(
 
     Limits that are left out are none: those of the plan hold.
     """
-    refuse_not_built("tenants[]", body)
     limits = checked_limits(body.limits)
     parts.refuse_unheard(limits)
     await removals.check_tenant(parts, body.plan, limits)
