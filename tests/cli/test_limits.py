@@ -39,6 +39,9 @@ def test_a_reset_tenant_has_its_whole_burst_again(operated: Any) -> None:
     done = operated.run("limits", "reset", "--tenant", operated.tenant, "--json")
     assert done.json == {"tenant": operated.tenant, "key": None, "states": 1}
     assert spent() >= 10
+    named = operated.run("limits", "reset", "-t", operated.tenant, "--name", "in_file", "--json")
+    assert named.json == {"tenant": operated.tenant, "key": "in_file", "states": 1}
+    assert spent() >= 10
     done = operated.run("limits", "reset", "-t", operated.tenant, "--key", "in_file")
     assert done.out == (
         f"Reset the limits of key in_file of {operated.tenant}: "
@@ -129,7 +132,13 @@ def test_what_is_counted_over_all_tenants_is_reset(
     done = operated.run("limits", "reset", *arguments)
     assert done.out == f"Reset the limits of {whose}: {what} is full again.\n"
     done = operated.run("limits", "reset", *arguments)
-    assert done.out == f"The limits of {whose} are full already.\n"
+    if per.startswith("header:"):
+        # Of the file's routes without keys, none limits by it.
+        assert done.code == 1
+        assert done.err.startswith("Error: No limit by X-User applies on a route without keys: ")
+        assert "reset the tenant (--tenant" in done.err
+    else:
+        assert done.out == f"The limits of {whose} are full already.\n"
 
 
 def test_a_route_that_there_is_not_is_an_error(operated: Any) -> None:
@@ -145,6 +154,8 @@ def test_a_route_that_there_is_not_is_an_error(operated: Any) -> None:
         (("--tenant", "acme", "--global"), "it is one of --tenant, --address"),
         (("--address", "203.0.113.9", "--route", "api"), "it is one of --tenant, --address"),
         (("--route", "api", "--key", "ci"), "say --tenant"),
+        (("--key", "ci"), "a key is its tenant's: say --tenant TENANT"),
+        (("--name", "ci"), "a key is its tenant's: say --tenant TENANT"),
         (("--address", "203.0.113.0/24"), "write an address, such as 203.0.113.9"),
         (("--route", "no name"), "The name of a route is 1 to 64 letters"),
         (("--header", "X-User"), "'NAME: VALUE'"),

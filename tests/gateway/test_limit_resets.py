@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tidegate.config import Config
-from tidegate.gateway.limit_resets import reset_shared
+from tidegate.gateway.limit_resets import CountedInTenants, reset_shared
 from tidegate.gateway.limits_explained import UnknownRoute
 from tidegate.testing import Kit, ScriptedUpstream
 
@@ -144,6 +144,8 @@ async def test_what_is_no_address_or_no_route_is_told(kit: Kit) -> None:
         await reset(kit, "address", "203.0.113.0/24")
     with pytest.raises(UnknownRoute, match="no route c: the routes are a, b"):
         await reset(kit, "route", "c")
+    with pytest.raises(CountedInTenants, match="No limit by X-Team applies on a route without"):
+        await reset(kit, "header:X-Team", "blue")
 
 
 async def test_a_route_that_only_an_application_s_code_names_is_reset(kit: Kit) -> None:

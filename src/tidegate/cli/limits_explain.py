@@ -56,8 +56,14 @@ def explain(
 
       tidegate limits explain --tenant acme --name ci --route search --json
     """
-    if (key is None) == (tenant is None):
-        raise typer.BadParameter("say whose limits: by --key, or by --tenant and --name")
+    if key is None and tenant is None and name is None:
+        raise typer.BadParameter(
+            "say whose limits: --key KEY, or --tenant TENANT --name NAME for one of a tenant's "
+            "keys, or --tenant TENANT for what its keys have that say nothing of their own; and "
+            "--route ROUTE for one route alone"
+        )
+    if key is not None and tenant is not None:
+        raise typer.BadParameter("say whose limits: by --key alone, or by --tenant and --name")
     if name is not None and tenant is None:
         raise typer.BadParameter("a key is its tenant's: say --tenant", param_hint="--name")
     if key == "":

@@ -44,10 +44,15 @@ def reset(
         str | None,
         typer.Option("--tenant", "-t", metavar="TENANT", help="A tenant's, and its keys'."),
     ] = None,
-    key: Annotated[
+    name: Annotated[
         str | None,
         typer.Option(
-            "--key", "-k", metavar="NAME", help="With --tenant: only what this key spends alone."
+            "--name",
+            "-n",
+            "--key",
+            "-k",
+            metavar="NAME",
+            help="With --tenant: only what its key of this name spends alone.",
         ),
     ] = None,
     address: Annotated[
@@ -79,7 +84,7 @@ def reset(
 
       tidegate limits reset --tenant acme
 
-      tidegate limits reset --tenant acme --key ci
+      tidegate limits reset --tenant acme --name ci
 
       tidegate limits reset --address 203.0.113.9
 
@@ -87,12 +92,13 @@ def reset(
 
       tidegate limits reset --global
     """
+    if name is not None and tenant is None:
+        reason = "a key is its tenant's: say --tenant TENANT beside the key's name"
+        raise typer.BadParameter(reason, param_hint="--name")
     if [tenant, address, route, everybody or None, header].count(None) != 4:
         raise typer.BadParameter("it is one of --tenant, --address, --route, --global and --header")
     if tenant is not None:
-        act, told = _in_tenant(tenant, key)
-    elif key is not None:
-        raise typer.BadParameter("a key is its tenant's: say --tenant", param_hint="--key")
+        act, told = _in_tenant(tenant, name)
     else:
         act, told = _over_all_tenants(address, route, header)
     _, states = done(config, data_dir, act)

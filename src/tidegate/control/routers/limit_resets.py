@@ -83,7 +83,13 @@ ResetBody = Annotated[
 ]
 
 
-@router.post("/limits/reset", responses={404: {"description": "There is no such route"}})
+@router.post(
+    "/limits/reset",
+    responses={
+        404: {"description": "There is no such route"},
+        409: {"description": "What counts by this header is counted in each tenant"},
+    },
+)
 async def reset_shared_limits(body: ResetBody, parts: PartsNeeded) -> ResetShared:
     """Fill what an address, a route, a header's value or everybody has spent over all tenants.
     What is counted within a tenant stays."""
