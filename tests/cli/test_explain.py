@@ -177,3 +177,20 @@ def test_what_is_no_address_or_header_is_refused(commands: Any, option: str, val
     printed = commands.run("explain", "GET", "/open", option, value)
     assert printed.code == 2
     assert option in printed.err
+
+
+def test_what_is_reserved_in_other_units_is_part_of_the_cost(commands: Any) -> None:
+    text = commands.config.read_text()
+    text = text.replace("cost: 3", "cost: 3, costs: {tokens: {reserve: 500}, images: {reserve: 2}}")
+    text = text.replace("quota: 1000/day", "limits: [{name: t, rate: 400/m, unit: tokens}]")
+    commands.config.write_text(text)
+    request = ("GET", "/api/v1/x", "--host", "api.example.com", "--key", commands.tenant)
+
+    def told() -> Any:
+        # A reservation is at most what the limit holds.
+        assert "Cost:    3, 400 tokens, 2 images\n" in commands.run("explain", *request).out
+        return commands.run("explain", *request, "--json").json["costs"]
+
+    assert told() == {"tokens": 400, "images": 2}
+    with served_admin_api(commands.config, commands.data_dir):
+        assert told() == {"tokens": 400, "images": 2}

@@ -124,6 +124,13 @@ def _no_route(told: "Explanation") -> str:
     return f"none for Host {told.host}, but for {', '.join(told.hosts)} (see --host)"
 
 
+def _cost(told: "Explanation") -> str:
+    if told.cost is None:
+        return "none"
+    reserved = (f"{count} {unit}" for unit, count in told.costs.items())
+    return ", ".join((str(told.cost), *reserved))
+
+
 def _refuses(limit: "ExplainedLimit") -> str:
     if limit.shadow:
         return "would, in shadow" if limit.refuses else "no, in shadow"
@@ -151,7 +158,7 @@ def _print(told: "Explanation") -> None:
             if caller is not None
             else "nobody",
         ),
-        ("Cost", "none" if told.cost is None else str(told.cost)),
+        ("Cost", _cost(told)),
         ("Cache", told.cache),
         ("Targets", ", ".join(told.targets) or "none"),
         ("Took", ", ".join(f"{name} {ms:g} ms" for name, ms in told.timings_ms.items())),

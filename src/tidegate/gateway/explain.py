@@ -82,6 +82,9 @@ class Explanation:
     chain: Sequence[str] = ()
     caller: ExplainedCaller | None = None
     cost: int | None = None
+    """In requests."""
+    costs: dict[str, int] = field(default_factory=dict)
+    """What it costs in other units until the answer tells, by unit."""
     limits: Sequence[ExplainedLimit] = ()
     rules: Sequence[Rule] = ()
     """Which limits apply here and why, and in place of what."""
@@ -257,6 +260,7 @@ async def _look_at_limits(
     states = await gateway.parts.limiter.states(subject)
     explanation.timings_ms["limits"] = _ms_since(asked_at)
     explanation.cost = costs[0]
+    explanation.costs = dict(zip(policy.costs.units[1:], costs[1:], strict=True))
     near_at = subject.near_at or (-1,) * len(states)
     explanation.limits = limits = [
         ExplainedLimit(

@@ -72,6 +72,9 @@ class ShownExplanation(Shown):
     chain: list[str]
     caller: ShownCaller | None
     cost: int | None
+    """In requests."""
+    costs: dict[str, int]
+    """What it costs in other units until the answer tells, by unit."""
     limits: list[ShownExplainedLimit]
     rules: list[ShownRule]
     """Which limits apply here and why, and in place of what."""
