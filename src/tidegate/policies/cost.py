@@ -19,16 +19,16 @@ from tidegate.config.costs import Cost, FunctionCost, HeaderCost
 from tidegate.http import GatewayError
 from tidegate.http.errors import PolicyFailed
 from tidegate.policies.client_address import TrustedProxies
+from tidegate.policies.now_and_then import NowAndThen
 from tidegate.policies.own_code import PolicyNotLoaded, function_of
 from tidegate.policies.policy import Request
+from tidegate.policies.usage_paths import whole_number
 from tidegate.rate_limiter import REQUESTS, Costs, Subject
 
 logger: Final = logging.getLogger("tidegate.policies")
 
 SLOW_S: Final = 0.02
 """A function that takes longer delays all other requests of its worker: said in the log."""
-TOLD_EVERY_S: Final = 60.0
-_DIGITS_MAX: Final = 18
 
 CostOf = Callable[[Request], int]
 """What a user's function is: `def cost(request: Request) -> int`."""
@@ -104,13 +104,13 @@ def _by_header(settings: HeaderCost, proxies: TrustedProxies) -> CostOf:
         said = request.headers.get_all(name)
         if not said or not proxies.trusts(request.client):
             return default
-        value = said[0]
-        if len(said) > 1 or not value.isdigit() or len(value) > _DIGITS_MAX:
+        number = whole_number(said[0]) if len(said) == 1 else None
+        if number is None:
             raise CostUnclear(
                 f"{settings.header} must be one whole number; more than {cost_max} counts as that",
                 members={"header": settings.header},
             )
-        return min(int(value), cost_max)
+        return min(number, cost_max)
 
     return cost
 
@@ -132,10 +132,9 @@ def load(settings: FunctionCost, directory: Path) -> CostOf:
 
 def _by_function(settings: FunctionCost, directory: Path) -> CostOf:
     function, name, cost_max = load(settings, directory), settings.function, settings.max
-    silent_until = 0.0
+    now_and_then = NowAndThen()
 
     def cost(request: Request) -> int:
-        nonlocal silent_until
         began = perf_counter()
         try:
             found: Any = function(request)
@@ -144,11 +143,11 @@ def _by_function(settings: FunctionCost, directory: Path) -> CostOf:
         except Exception as error:
             logger.error("cost function %s raised", name, exc_info=error)
             raise PolicyFailed("The function that tells what a request costs raised") from error
-        ended = perf_counter()
-        if ended - began > SLOW_S and ended > silent_until:
-            silent_until = ended + TOLD_EVERY_S
-            took_ms = (ended - began) * 1000
-            logger.warning("cost function %s took %d ms: nothing else runs then", name, took_ms)
+        took_s = perf_counter() - began
+        if took_s > SLOW_S and now_and_then.has_come():
+            logger.warning(
+                "cost function %s took %d ms: nothing else runs then", name, took_s * 1e3
+            )
         if type(found) is not int or found < 0:
             logger.error("cost function %s returned %.100r, which is no cost", name, found)
             raise PolicyFailed("The function that tells what a request costs returned no cost")

@@ -10,7 +10,6 @@ compressed, since nothing can be read beside in those.
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from time import monotonic
 from typing import Final, NamedTuple
 
 from tidegate.config import Route
@@ -18,14 +17,12 @@ from tidegate.config.costs import HeaderSettlement
 from tidegate.http import Headers, Outcome, Response
 from tidegate.policies.event_usage import EventUsage
 from tidegate.policies.json_usage import JsonUsage
+from tidegate.policies.now_and_then import NowAndThen
 from tidegate.policies.policy import Context, Request
-from tidegate.policies.usage_paths import USAGE_MAX, UsagePaths
+from tidegate.policies.usage_paths import USAGE_MAX, UsagePaths, whole_number
 from tidegate.rate_limiter import Costs, Subject
 
 logger: Final = logging.getLogger("tidegate.policies")
-
-TOLD_EVERY_S: Final = 60.0
-_DIGITS_MAX: Final = 18
 
 Settle = Callable[[Costs], None]
 """Is told, once and without waiting, what a call has really cost."""
@@ -48,7 +45,7 @@ class RouteSettlement:
         self.rules: tuple[Rule, ...] = tuple(_rules(route))
         self.paths = UsagePaths(path for rule in self.rules for path in rule.paths)
         self._route = route.name
-        self._silent_until = 0.0
+        self._now_and_then = NowAndThen()
 
     def prepare(self, request: Request) -> None:
         """Ask the service for an answer that can be read."""
@@ -62,9 +59,7 @@ class RouteSettlement:
 
     def told_nothing(self, rule: Rule) -> None:
         """Say in the log, now and then, that answers do not tell what the route says they do."""
-        now = monotonic()
-        if now >= self._silent_until:
-            self._silent_until = now + TOLD_EVERY_S
+        if self._now_and_then.has_come():
             where = " + ".join(rule.paths) if rule.header is None else rule.header.decode()
             logger.warning(
                 "an answer on route %s tells no %s in %s: what was reserved for it stands",
@@ -99,7 +94,8 @@ class Settlement:
         self._is_free = response.status >= 400
         for rule in self._route.rules:
             if rule.header is not None:
-                self._take(rule, _number(response.headers, rule.header), is_whole=True)
+                said = response.headers.get(rule.header) or b""
+                self._take(rule, whole_number(said), is_whole=True)
         body = response.body
         self._usage = usage = _reader(response.headers, self._route.paths)
         if usage is None or isinstance(body, bytes):
@@ -192,10 +188,3 @@ def _reader(headers: Headers, paths: UsagePaths) -> JsonUsage | EventUsage | Non
     if kind.strip() == b"text/event-stream":
         return EventUsage(paths)
     return JsonUsage(paths) if b"json" in kind else None
-
-
-def _number(headers: Headers, name: bytes) -> int | None:
-    value = headers.get(name)
-    return (
-        int(value) if value is not None and value.isdigit() and len(value) <= _DIGITS_MAX else None
-    )

@@ -1,4 +1,4 @@
-"""Where an answer says what a call used: paths such as `usage.total_tokens`, and what is a number.
+"""Where it is said what a call costs: paths such as `usage.total_tokens`, and what is a number.
 
 Pure. Names are compared as they are written in the JSON text: a service that writes letters of them
 as escapes is not understood. What is no number of at least 0 is passed over, so that the
@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 USAGE_MAX: Final = 10**9
 """As much as the largest limit holds: more than that cannot be counted."""
+DIGITS_MAX: Final = 18
+"""Of a field's value: Python reads thousands of digits in a time that grows with their square."""
 
 Names: TypeAlias = "dict[bytes, Wanted]"
 """What to look for in an object."""
@@ -48,6 +50,11 @@ class UsagePaths:
                 found = found.get(name) if isinstance(found, dict) else None
             if isinstance(found, int | float) and (used := usage_of(found)) is not None:
                 values[index] = used
+
+
+def whole_number(value: bytes) -> int | None:
+    """Return a field's value as the number that it is; None if it is none, or longer than any."""
+    return int(value) if value.isdigit() and len(value) <= DIGITS_MAX else None
 
 
 def usage_of(number: float) -> int | None:
