@@ -61,7 +61,7 @@ def record(at: float, key: str = CI, **said: Any) -> dict[str, Any]:
 
 
 def refused(at: float, **said: Any) -> dict[str, Any]:
-    return record(at, verdict="refused", status=429, **said)
+    return record(at) | {"verdict": "refused", "status": 429} | said
 
 
 def replayed(replay: Replay, *records: dict[str, Any]) -> dict[str, Row]:
@@ -102,6 +102,23 @@ def test_who_met_429_and_would_not_is_told() -> None:
     replay = proposed(bucket("100/s", 100))
     row = replayed(replay, record(0), refused(0.1), refused(0.2))["ci"]
     assert (row.requests, row.met, row.would, row.freed, row.newly) == (3, 2, 0, 2, 0)
+
+
+def test_a_403_of_then_is_no_429_that_was_met() -> None:
+    """A request that costs more than a limit holds: the record has the limits that were asked."""
+    replay = proposed(bucket("1/h", 1))
+    row = replayed(replay, record(0), refused(0.1, status=403), refused(0.2))["ci"]
+    assert (row.requests, row.met, row.would, row.newly, row.freed) == (3, 1, 2, 0, 0)
+    assert replay.slots[0] == [1, 2]
+
+
+def test_what_would_meet_403_is_told_apart() -> None:
+    replay = proposed(bucket("1/h", 4), {"name": "tiny", "rate": "1/h", "burst": 1, "shadow": True})
+    rows = replayed(replay, record(0, route="search"), refused(1, route="search", status=403))
+    assert rows == {}
+    assert dict(replay.not_replayed) == {
+        'requests cost more than the limit "steady" ever holds: they would meet 403': 2
+    }
 
 
 def test_keys_of_a_tenant_share_what_is_per_tenant() -> None:

@@ -106,6 +106,7 @@ class Replay:
         self.weights.add(weight)
         try:
             asked = self._proposed.asked({**record, "weight": weight})
+            _check_fits(asked)
         except NotReplayed as reason:
             why = str(reason)
             if len(self.not_replayed) >= REASONS_MAX and why not in self.not_replayed:
@@ -167,11 +168,12 @@ class Replay:
         row = self.rows.get(key)
         if row is None:
             row = self.rows[key] = Row(key[0], self._proposed.key_name(key[1]))
-        met = weight if record["verdict"] == "refused" else 0
+        was_admitted = record["verdict"] == "admitted"
+        met = weight if record["status"] == TOO_MANY and not was_admitted else 0
         row.requests += weight
         row.met += met
         row.would += refused
-        row.newly += 0 if met else refused
+        row.newly += refused if was_admitted else 0
         row.freed += max(0, met - refused)
         row.shadow += weight * in_shadow
         row.by.update(dict.fromkeys(by, refused))
@@ -182,6 +184,18 @@ class Replay:
         counts = self.slots[min(max(slot, 0), SLOTS - 1)]
         counts[0] += met
         counts[1] += refused
+
+
+def _check_fits(asked: Asked) -> None:
+    """Raise NotReplayed for a request that is refused with 403, whatever is left."""
+    subject = asked.subject
+    for limit, capacity, place in zip(
+        subject.limits, subject.capacities, subject.unit_of, strict=True
+    ):
+        if asked.costs[place] > capacity and not limit.shadow:
+            raise NotReplayed(
+                f'requests cost more than the limit "{limit.name}" ever holds: they would meet 403'
+            )
 
 
 def _spent_before(record: Record, name: str, unit: str) -> int:
