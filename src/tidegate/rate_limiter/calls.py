@@ -22,7 +22,7 @@ RENEWED_MAX: Final = 500
 """Leases renewed by one call, about 1 ms of the store."""
 SERVER_TIME: Final = b""
 NO_LEASE: Final = b""
-SECOND_US: Final = 10**6
+LOOK: Final = b"look"
 
 
 def decide_call(subject: Subject, costs: Costs) -> ScriptCall:
@@ -51,6 +51,14 @@ def decide_call(subject: Subject, costs: Costs) -> ScriptCall:
 def lease_call(subject: Subject, costs: Costs, lease: Lease) -> ScriptCall:
     """Return the question about a request of `costs` that takes `lease`."""
     return ScriptCall(DECIDE_ALL, subject.keys, arguments(subject, costs, lease=lease.identity))
+
+
+def look_call(subject: Subject, costs: Costs, lease: Lease | None) -> ScriptCall:
+    """Return the question what a request that is refused would meet: it spends nothing."""
+    identity = NO_LEASE if lease is None else lease.identity
+    return ScriptCall(
+        DECIDE_ALL, subject.keys, arguments(subject, costs, lease=identity, is_look=True)
+    )
 
 
 def settle_call(subject: Subject, differences: Costs, age_us: int) -> ScriptCall | None:
@@ -101,6 +109,7 @@ def arguments(
     lease: bytes = NO_LEASE,
     boundaries: bytes | None = None,
     age: bytes = b"",
+    is_look: bool = False,
 ) -> Sequence[bytes]:
     """Return the script's arguments. `now` (µs since 1970) is for tests only; 0 asks only."""
     if min(costs) < 0 and not age:
@@ -109,7 +118,8 @@ def arguments(
         return (b"%d" % costs[0], now, *subject.packed_limits)
     if boundaries is None:
         boundaries = _boundaries(subject, int(now) if now else time.time_ns() // 1000)
-    return (_signed(costs), now, *subject.packed_limits, lease, boundaries, age)
+    more = LOOK if is_look else age
+    return (_signed(costs), now, *subject.packed_limits, lease, boundaries, more)
 
 
 def _boundaries(subject: Subject, now: int) -> bytes:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from tidegate.rate_limiter.calls import (
     decide_call,
     lease_call,
+    look_call,
     renew_calls,
     settle_call,
 )
@@ -34,7 +35,7 @@ from tidegate.rate_limiter.limits import (
     tenant_states,
 )
 from tidegate.rate_limiter.local_limits import Place
-from tidegate.rate_limiter.parts import Asking, decided_in_parts, look_at_parts, subject_by_slots
+from tidegate.rate_limiter.parts import Asking, decided_in_parts, subject_by_slots
 from tidegate.rate_limiter.plain_decision import Decision, plain_decision
 from tidegate.rate_limiter.states import LimitState, present_states
 from tidegate.store import Store
@@ -132,10 +133,11 @@ class Limiter:
         """Return what is left of each limit, and spend nothing."""
         if not subject.limits:
             return ()
+        nothing = (0,) * len(subject.units)
         if subject.parts:
-            reply = await look_at_parts(subject, self._in_parts((), None))
+            reply = await decided_in_parts(subject, nothing, self._in_parts(nothing, None))
         else:
-            reply = await self._look(subject)
+            reply = await self._ask_one(subject, nothing, None)
         return present_states(subject, reply)
 
     async def reset(self, tenant: str, key_id: str | None = None) -> int:
@@ -174,12 +176,9 @@ class Limiter:
 
         return Asking(
             ask=lambda part: self._ask_one(part, costs, own(part)),
-            look=self._look,
+            look=lambda part: self._call(look_call(part, costs, own(part))),
             give_back=give_back,
         )
-
-    def _look(self, subject: Subject) -> asyncio.Future[Any]:
-        return self._call(decide_call(subject, (0,) * len(subject.units)))
 
     def _release_unknown(self, lease: Lease, answer: asyncio.Future[Any]) -> None:
         """Nobody will know whether the lease was taken: the question is sent, its answer is not

@@ -125,7 +125,7 @@ class Subject:
     worker goes on from while the store is away."""
     refusals: dict[Costs, tuple[float, Any]] = field(default_factory=dict)
     """By costs the last refusal, and until when it stands (`time.perf_counter`)."""
-    parts: list["Part"] = field(default_factory=list)
+    parts: list["SlotPart"] = field(default_factory=list)
     """On a Cluster, where it counts in several hash slots: one for each, the tenant's the last."""
     calls: dict[tuple[Any, ...], ScriptCall] = field(default_factory=dict)
     """The script's calls by costs, packed once: few, because costs are the configuration's."""
@@ -146,7 +146,7 @@ class Subject:
         return compiled_subject(self.counters, self.units, may_be_plain=False)
 
 
-class Part(NamedTuple):
+class SlotPart(NamedTuple):
     """What of a subject lies in one hash slot."""
 
     subject: Subject

@@ -3,17 +3,19 @@
 Those outside the tenant's slot are asked first, all in one wait; the tenant's, together, only if
 they admit. A refusal gives back what others had charged by then. So nothing is ever over; what is
 lost is bounded: while a request that will be refused is being decided, its cost is missing to other
-requests of the same outer limits, and one whose worker dies in between is not given back. Where all
+requests of the same outer limits, and one whose worker dies in between is not given back. A request
+that is cancelled in between is given back all of it, also what is charged only later. Where all
 limits lie in one slot, and on any store that is no Cluster, there are no parts.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from tidegate.rate_limiter.errors import unusable
-from tidegate.rate_limiter.limits import Costs, Counter, Part, Subject, compiled_subject
+from tidegate.rate_limiter.limits import Costs, Counter, SlotPart, Subject, compiled_subject
 from tidegate.store.slots import key_slot
 
 
@@ -22,7 +24,7 @@ class Asking(NamedTuple):
 
     ask: Callable[[Subject], asyncio.Future[Any]]
     look: Callable[[Subject], asyncio.Future[Any]]
-    """Ask what is left, and spend nothing."""
+    """Ask the same of a request that is refused: it spends nothing, whatever is left."""
     give_back: Callable[[Subject, float], None]
     """What was charged so many seconds ago at most."""
 
@@ -41,24 +43,27 @@ def subject_by_slots(counters: Iterable[Counter], units: tuple[str, ...]) -> Sub
         subject = compiled_subject(group, units, may_be_plain=False)
         positions = tuple(places[place] for place in _places(subject))
         if positions:
-            whole.parts.append(Part(subject, positions, group[0].is_outside))
+            whole.parts.append(SlotPart(subject, positions, group[0].is_outside))
     return whole
 
 
 async def decided_in_parts(subject: Subject, costs: Costs, asking: Asking) -> list[Any]:
     """Return the reply of one script that could see all parts. Raises what the store fails with."""
     asked_at = perf_counter()
-    replies: dict[Part, list[Any]] = {}
-    charged: list[Part] = []
+    replies: dict[SlotPart, list[Any]] = {}
+    charged: list[SlotPart] = []
     is_admitted = True
+
+    def give_back(part: SlotPart) -> None:
+        asking.give_back(part.subject, perf_counter() - asked_at)
+
     try:
         for is_outside in (True, False):
             wave = [part for part in subject.parts if part.is_outside == is_outside]
             ask = asking.ask if is_admitted else asking.look
-            answers = await _answers(wave, ask)
-            if is_admitted:
-                charged += [part for part, reply in answers.items() if _admits(part, reply)]
-                is_admitted = len(charged) == len(replies) + len(answers)
+            answers = await _answers(wave, ask, give_back)
+            charged += [part for part, reply in answers.items() if _admits(part, reply)]
+            is_admitted = len(charged) == len(replies) + len(answers)
             replies |= _checked(answers)
     except BaseException:
         is_admitted = False
@@ -66,26 +71,44 @@ async def decided_in_parts(subject: Subject, costs: Costs, asking: Asking) -> li
     finally:
         if not is_admitted:
             for part in charged:
-                asking.give_back(part.subject, perf_counter() - asked_at)
+                give_back(part)
     return _merged(subject, costs, replies, [] if is_admitted else charged)
 
 
-async def look_at_parts(subject: Subject, asking: Asking) -> list[Any]:
-    """Return what is left in all parts, as a reply."""
-    answers = await _answers(subject.parts, asking.look)
-    return _merged(subject, (0,) * len(subject.units), _checked(answers), [])
-
-
 async def _answers(
-    wave: Iterable[Part], ask: Callable[[Subject], asyncio.Future[Any]]
-) -> dict[Part, Any]:
-    """Ask some parts in one wait; of a part that could not be asked, the answer is what it met."""
+    wave: Iterable[SlotPart],
+    ask: Callable[[Subject], asyncio.Future[Any]],
+    give_back: Callable[[SlotPart], None],
+) -> dict[SlotPart, Any]:
+    """Ask some parts in one wait; of a part that could not be asked, the answer is what it met.
+
+    A question that was sent is not taken back by nobody waiting for it any more: cancelled, it has
+    `give_back` called for each part that admits, when its answer comes.
+    """
     waiting = {part: ask(part.subject) for part in wave}
-    answers = await asyncio.gather(*waiting.values(), return_exceptions=True)
-    return dict(zip(waiting, answers, strict=True))
+    if not waiting:
+        return {}
+    try:
+        await asyncio.wait(waiting.values())
+    except asyncio.CancelledError:
+        for part, answer in waiting.items():
+            answer.add_done_callback(partial(_came_too_late, part, give_back))
+        raise
+    return {part: _met(answer) for part, answer in waiting.items()}
 
 
-def _checked(answers: dict[Part, Any]) -> dict[Part, list[Any]]:
+def _came_too_late(
+    part: SlotPart, give_back: Callable[[SlotPart], None], answer: asyncio.Future[Any]
+) -> None:
+    if _admits(part, _met(answer)):
+        give_back(part)
+
+
+def _met(answer: asyncio.Future[Any]) -> Any:
+    return answer.exception() or answer.result()
+
+
+def _checked(answers: dict[SlotPart, Any]) -> dict[SlotPart, list[Any]]:
     for part, reply in answers.items():
         if isinstance(reply, BaseException):
             raise reply
@@ -94,16 +117,16 @@ def _checked(answers: dict[Part, Any]) -> dict[Part, list[Any]]:
     return answers
 
 
-def _admits(part: Part, reply: Any) -> bool:
+def _admits(part: SlotPart, reply: Any) -> bool:
     return _is_reply(part, reply) and bool(reply[0] == 1)
 
 
-def _is_reply(part: Part, reply: Any) -> bool:
+def _is_reply(part: SlotPart, reply: Any) -> bool:
     return type(reply) is list and len(reply) > 2 * len(part.positions)
 
 
 def _merged(
-    subject: Subject, costs: Costs, replies: dict[Part, list[Any]], given_back: list[Part]
+    subject: Subject, costs: Costs, replies: dict[SlotPart, list[Any]], given_back: list[SlotPart]
 ) -> list[Any]:
     is_admitted = all(reply[0] == 1 for reply in replies.values())
     merged: list[Any] = [int(is_admitted), *[0] * (2 * len(subject.limits))]

@@ -7,12 +7,14 @@
 -- ARGV[n+3]  n is the number of keys: the id under which leases are taken; empty: none is
 -- ARGV[n+4]  calendars
 -- ARGV[n+5]  nobody asks: what was charged so many µs ago at most is settled by the costs, which
---            give back where they are negative, and charge as far as one capacity below nothing
+--            give back where they are negative, and charge as far as one capacity below nothing;
+--            'look': it is refused, whatever is left, and told what it would have met
 -- reply      of a shadow that would refuse, remaining is -1 less what remains; the id at the end
 
 local LIMIT, LIMIT_SIZE = '>I6I4I7I4', 22
 local SHADOW, WINDOW, LEASE = 128, 1, 2
 local lease_id, age = ARGV[#KEYS + 3], tonumber(ARGV[#KEYS + 5])
+local is_look = ARGV[#KEYS + 5] == 'look'
 local byte, min = string.byte, math.min
 local others, rest, shadows = {}, {}, {}
 local windows, leases
@@ -76,7 +78,7 @@ function others.measured(admitted)
     limit.refuses, admitted = judged(has_room, limit.want, is_shadow, admitted)
     rest[#rest + 1] = limit
   end
-  return admitted
+  return admitted and not is_look
 end
 
 local function settled(limit)
