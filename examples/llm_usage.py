@@ -1,12 +1,32 @@
-"""Asks for usage in every stream, for llm_gateway.yaml: what is not told cannot be settled.
+"""Two policies for llm_gateway.yaml, between its clients and a provider.
 
-A client that leaves `stream_options` out would otherwise pay no more than the reservation, however
-long its answer is.
+`build` asks for usage in every stream: what is not told cannot be settled, and a client that leaves
+`stream_options` out would pay no more than the reservation, however long its answer is. `with_key`
+sends the provider's key, which clients never see: theirs opens this gateway, and ends here.
 """
 
 import json
 
+from pydantic import BaseModel, SecretStr
+
 from tidegate.policies import Next, Policy, Request, Response
+
+
+class Provider(BaseModel):
+    key: SecretStr
+
+
+def with_key(settings: Provider) -> Policy:
+    authorization = b"Bearer " + settings.key.get_secret_value().encode()
+
+    async def send_key(request: Request, call_next: Next) -> Response:
+        # The caller is known by now. With X-API-Key there, which never passes, Authorization is
+        # the service's own; without it, it would be taken for the caller's key, and off.
+        request.headers.replace(b"x-api-key", b"known")
+        request.headers.replace(b"authorization", authorization)
+        return await call_next(request)
+
+    return send_key
 
 
 def build() -> Policy:

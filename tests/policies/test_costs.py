@@ -250,3 +250,23 @@ async def test_the_example_counts_the_tokens_of_whole_answers_and_of_streams(tid
     assert left(answers[0], "tokens") == 1500
     assert 1500 - 83 <= left(answers[1], "tokens") < 1500
     assert 1500 - 83 - 8 <= left(answers[2], "tokens") < 1500
+
+
+@pytest.mark.parametrize("field", ["Authorization: Bearer sk-demo", "X-API-Key: sk-demo"])
+async def test_the_example_sends_the_providers_key_and_not_the_clients(
+    tidegate_kit, tmp_path, field
+):
+    async with ScriptedUpstream([USED]) as upstream:
+        text = (EXAMPLES / "llm_gateway.yaml").read_text()
+        text = text.replace("# - {use", "- {use").replace("asgi:llm_service:app", upstream.url)
+        (tmp_path / "gate.yaml").write_text(text)
+        (tmp_path / "llm_usage.py").write_text((EXAMPLES / "llm_usage.py").read_text())
+        config = load(tmp_path / "gate.yaml", {"OPENAI_API_KEY": "sk-proj-1"})
+        kit = await tidegate_kit(config=config, directory=tmp_path)
+        name, _, value = field.partition(": ")
+        path = "/v1/chat/completions"
+        answer = await kit.post(path, key=None, headers={name: value}, body=b"{}")
+        assert answer.status == 200
+        (sent,) = upstream.requests
+        assert sent.get_all(b"authorization") == [b"Bearer sk-proj-1"]
+        assert not [value for _, value in sent.headers if b"sk-demo" in value or value == b"known"]
