@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from tidegate.config import Route
 from tidegate.config.costs import HeaderSettlement
 from tidegate.http import Headers, Outcome, Response
+from tidegate.http.watched_body import WatchedBody
 from tidegate.policies.event_usage import EventUsage
 from tidegate.policies.json_usage import JsonUsage
 from tidegate.policies.now_and_then import NowAndThen
@@ -103,7 +104,7 @@ class Settlement:
                 usage.feed(body)
             self._end(is_whole=True)
             return
-        watched = _WatchedBody(body, usage.feed)
+        watched = _SettledBody(body, usage.feed)
 
         def closed(outcome: Outcome) -> None:
             watched.look()
@@ -137,19 +138,16 @@ class Settlement:
             self._route.told_nothing(rule)
 
 
-class _WatchedBody:
+class _SettledBody(WatchedBody):
     """A body that streams. Each piece is looked at when the next one is asked for: it is sent by
     then."""
 
-    __slots__ = ("_body", "_feed", "_piece")
+    __slots__ = ("_feed", "_piece")
 
     def __init__(self, body: AsyncIterator[bytes], feed: Callable[[bytes], None]) -> None:
-        self._body = body
+        super().__init__(body)
         self._feed = feed
         self._piece = b""
-
-    def __aiter__(self) -> "_WatchedBody":
-        return self
 
     async def __anext__(self) -> bytes:
         self.look()
@@ -161,12 +159,6 @@ class _WatchedBody:
         piece, self._piece = self._piece, b""
         if piece:
             self._feed(piece)
-
-    async def aclose(self) -> None:
-        """Close what is watched, if it can be closed: a door does so when it gives up."""
-        close = getattr(self._body, "aclose", None)
-        if close is not None:
-            await close()
 
 
 def _rules(route: Route) -> list[Rule]:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol
 
 from tidegate.http import GatewayError, Outcome, Request, Response
+from tidegate.http.watched_body import WatchedBody
 from tidegate.telemetry.access_log import AccessLog, Entry
 from tidegate.telemetry.decisions import DecisionSamples
 from tidegate.telemetry.fold import REFUSALS, fold, parts_of
@@ -96,7 +97,7 @@ class Recorder:
         body = response.body
         if not isinstance(body, bytes):
             observed = Observed(meter, facts, request)
-            watched = _WatchedBody(self, observed, response.status, body)
+            watched = _RecordedBody(self, observed, response.status, body)
             response.body = watched
             response.on_close(watched.ended)
         elif self._log is None:
@@ -193,34 +194,25 @@ class Recorder:
             refusals[limit] = refusals.get(limit, 0) + 1
 
 
-class _WatchedBody:
+class _RecordedBody(WatchedBody):
     """A body that streams: counts its bytes, and is recorded when the exchange ends."""
 
-    __slots__ = ("_answered_at", "_body", "_observed", "_recorder", "_size", "_status")
+    __slots__ = ("_answered_at", "_observed", "_recorder", "_size", "_status")
 
     def __init__(
         self, recorder: Recorder, observed: Observed, status: int, body: AsyncIterator[bytes]
     ) -> None:
+        super().__init__(body)
         self._recorder = recorder
         self._observed = observed
         self._status = status
-        self._body = body
         self._answered_at = perf_counter()
         self._size = 0
-
-    def __aiter__(self) -> "_WatchedBody":
-        return self
 
     async def __anext__(self) -> bytes:
         piece = await self._body.__anext__()
         self._size += len(piece)
         return piece
-
-    async def aclose(self) -> None:
-        """Close what is watched, if it can be closed: a door does so when it gives up."""
-        close = getattr(self._body, "aclose", None)
-        if close is not None:
-            await close()
 
     def ended(self, outcome: Outcome) -> None:
         self._recorder.ended(
