@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -89,7 +89,7 @@ async def gate(request, tidegate_kit) -> AsyncIterator[Any]:
     async with AsyncExitStack() as opened:
         upstream = await opened.enter_async_context(ScriptedUpstream())
 
-        async def gate_of(**tokens: Any) -> Gate:
+        async def gate_of(timeouts: Mapping[str, Any] = {}, **tokens: Any) -> Gate:
             costs = {"reserve": RESERVE, "settle": {"json": "usage.total_tokens"}} | tokens
             limit = {"name": "tokens", "rate": "1/day", "burst": BURST, "unit": "tokens"}
             route = {"name": "chat", "paths": ["/v1"], "costs": {"tokens": costs}}
@@ -99,7 +99,14 @@ async def gate(request, tidegate_kit) -> AsyncIterator[Any]:
                 "tenants": [
                     {"name": "a", "plan": "team", "keys": [{"name": "k", "value": "sk-demo"}]}
                 ],
-                "services": [{"name": "llm", "targets": [upstream.url], "routes": [route]}],
+                "services": [
+                    {
+                        "name": "llm",
+                        "targets": [upstream.url],
+                        "timeouts": timeouts,
+                        "routes": [route],
+                    }
+                ],
             }
             kit = await tidegate_kit(config=Config.model_validate(config))
             door = (
@@ -184,6 +191,16 @@ async def test_a_client_that_leaves_before_the_answer_is_charged_the_reservation
     client.reset()
     await asyncio.sleep(0.05)
     await door.has_left(BURST - RESERVE)
+
+
+@pytest.mark.parametrize(("act", "status"), [(Act.STALL, 504), (Act.CLOSE, 502)])
+async def test_a_call_that_was_sent_on_and_not_answered_is_charged_the_reservation(
+    gate, act, status
+):
+    """The service may have worked for it, and who asks for too much must not have it for free."""
+    door = await gate(timeouts={"first_byte": "200ms"})
+    assert (await door.answer([act])).status == status
+    assert await door.left() == BURST - RESERVE
 
 
 async def test_an_answer_that_is_compressed_all_the_same_is_charged_the_reservation(gate):

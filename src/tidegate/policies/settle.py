@@ -3,7 +3,8 @@
 Stands behind the limits, before all that may answer: what an answer means is settlement.py's. The
 store is told when the exchange ends, and nobody waits for it. Where no word of the store let the
 call through (it was away), there is nothing in it to settle. A client that leaves before there is
-an answer pays what was reserved, or leaving early would be free.
+an answer pays what was reserved, or leaving early would be free; and so does one whose call was
+sent on and had none in time, since the service may well have worked for it.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ from time import perf_counter
 from typing import Any, Final
 
 from tidegate.config import Route
-from tidegate.http import Response
+from tidegate.http import GatewayError, Response
+from tidegate.http.errors import Retry
 from tidegate.policies.policy import Context, Next, Request
 from tidegate.policies.settlement import RouteSettlement, Settlement
 from tidegate.rate_limiter import Costs, Limiter, Subject
@@ -55,8 +57,9 @@ class Settle:
         self._route.prepare(request)
         try:
             response = await call_next(request)
-        except Exception:
-            settlement.unanswered()
+        except Exception as error:
+            if not _was_sent_on(error, context):
+                settlement.unanswered()
             raise
         settlement.answered(response, context)
         return response
@@ -66,6 +69,12 @@ def build(route: Route, limiter: Limiter) -> Settle | None:
     """Return the layer; None where nothing is settled."""
     settlement = RouteSettlement(route)
     return Settle(settlement, limiter) if settlement.rules else None
+
+
+def _was_sent_on(error: Exception, context: Context) -> bool:
+    """Whether the service may have begun to work for a call that ended so."""
+    is_unprocessed = isinstance(error, GatewayError) and error.retry is Retry.UNPROCESSED
+    return context.source == "upstream" and not is_unprocessed
 
 
 def _look_at(told: asyncio.Future[Any]) -> None:
