@@ -101,17 +101,31 @@ def test_numbers_from_several_events_are_told_each():
     assert scanned(start, paths=CLAUDE) == [12, None]
 
 
-@pytest.mark.parametrize("over", [-1, 0, 1, 2, 3, 4, 5, 1000])
+@pytest.mark.parametrize("over", [-1, 0, 1, 2, 3, 4, 5, 1000, 200_000])
 @pytest.mark.parametrize("line_end", LINE_ENDS)
-def test_an_event_beyond_the_bound_is_passed_over_in_any_pieces(over, line_end):
-    long = b'data: {"usage":{"total_tokens":43},"p":"'
-    long += b"p" * (EVENT_BYTES_MAX - len(long) - 2 + over) + b'"}'
-    assert len(long) == EVENT_BYTES_MAX + over
+def test_an_event_of_any_length_is_looked_through_in_any_pieces(over, line_end):
+    """The last event of some streams repeats the whole answer before it tells its usage."""
+    text = b"p" * (EVENT_BYTES_MAX - 60 + over)
+    long = b'event: last%bdata: {"t":"%b","usage":{"total_tokens":43}}' % (line_end, text)
+    assert len(long) > EVENT_BYTES_MAX + over - 20
     stream = USED + long + line_end * 2
-    expected = [43] if over <= 0 else [42]
-    assert scanned(stream) == expected
-    assert scanned(stream, (1000, 65_000, *range(65_500, 65_700))) == expected
+    assert scanned(stream) == [43]
+    assert scanned(stream[:-1]) == [43]
+    assert scanned(stream, (1000, 15_000, *range(16_350, 16_500), len(stream) - 5)) == [43]
     assert scanned(stream + event(usage={"total_tokens": 44}), (30_000,)) == [44]
+    assert scanned(stream + event(usage=None), (30_000,)) == [43]
+
+
+def test_a_long_event_that_is_cut_has_said_what_it_has_said():
+    long = b'data: {"usage":{"total_tokens":43},"t":"' + b"p" * EVENT_BYTES_MAX
+    assert scanned(USED + long, (9000,)) == [43]
+    assert scanned(USED + b'data: {"t":"' + b"p" * EVENT_BYTES_MAX, (9000,)) == [42]
+
+
+def test_it_is_known_that_a_long_event_asked_for_too_much():
+    usage = EventUsage(TOTAL)
+    usage.feed(USED + b"data: [" + b"[]," * EVENT_BYTES_MAX + b"\n\n")
+    assert (usage.values, usage.is_lost) == ([42], True)
 
 
 def test_a_stream_without_end_holds_one_event_at_the_most():

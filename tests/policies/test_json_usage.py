@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tidegate.policies.json_usage import STEPS_MAX, JsonUsage
+from tidegate.policies.json_usage import STEPS_FREE, JsonUsage
 from tidegate.policies.usage_paths import USAGE_MAX, UsagePaths
 
 TOTAL = UsagePaths(["usage.total_tokens"])
@@ -29,8 +29,8 @@ cuts = st.lists(st.integers(0, 400), max_size=12)
 indents = st.sampled_from((None, 0, 1, "\t"))
 
 
-def scanned(text: bytes, paths: UsagePaths = TOTAL, cuts=(), steps_max=STEPS_MAX):
-    usage = JsonUsage(paths, steps_max)
+def scanned(text: bytes, paths: UsagePaths = TOTAL, cuts=(), steps_free=STEPS_FREE):
+    usage = JsonUsage(paths, steps_free)
     for begin, end in pairwise(sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})):
         usage.feed(text[begin:end])
     usage.finish()
@@ -114,8 +114,21 @@ def test_hostile_text_costs_a_bounded_time_and_next_to_no_memory(unit):
     assert took_s < 2.0  # of a MiB, while memory is traced, which takes some ten times as long
 
 
-def test_beyond_its_steps_an_answer_is_not_looked_at():
+def test_an_answer_of_any_length_is_looked_through_to_the_usage_at_its_end():
+    """Log probabilities of tokens: 12 bytes for a bracket, megabytes of them."""
+    token = json.dumps({"token": "a", "logprob": -1.25, "bytes": [97], "top": [{"token": "b"}]})
+    text = b'{"choices":[' + token.encode() * 40_000 + b'],"usage":{"total_tokens":5}}'
+    assert text.count(b"{") + text.count(b"[") > 100_000
+    assert scanned(text, TOTAL, range(0, len(text), 16_384)) == [5]
+
+
+def test_beyond_the_steps_that_its_length_allows_an_answer_is_not_looked_at():
     text = b'{"a":[' + b"[]," * 50 + b'[]],"usage":{"total_tokens":5}}'
-    assert scanned(text, steps_max=200) == [5]
     for cuts in ((), range(len(text))):
-        assert scanned(text, TOTAL, cuts, steps_max=100) == [None]
+        assert scanned(text, steps_free=200) == [5]
+        assert scanned(text, TOTAL, cuts, steps_free=60) == [None]
+    usage = JsonUsage(TOTAL, steps_free=60)
+    usage.feed(text)
+    assert usage.is_lost
+    usage.feed(b'{"usage":{"total_tokens":6}}' * 10)
+    assert usage.values == [None]

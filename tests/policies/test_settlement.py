@@ -1,5 +1,6 @@
 """What an answer says a call used, and what becomes of the reservation if it says nothing."""
 
+import asyncio
 import gzip
 import json
 import logging
@@ -9,7 +10,7 @@ import pytest
 
 from tidegate.config.schema import Route
 from tidegate.http import Headers, Outcome, Request, Response
-from tidegate.policies.settlement import RouteSettlement, Settlement
+from tidegate.policies.settlement import LOOKED_AT_ONCE, RouteSettlement, Settlement
 
 JSON = (b"content-type", b"application/json; charset=utf-8")
 EVENTS = (b"content-type", b"Text/Event-Stream; charset=utf-8")
@@ -214,3 +215,74 @@ def test_only_an_answer_that_is_read_is_asked_for_without_compression(settles_by
 def test_nothing_is_read_for_callers_whom_no_limit_counts(unit, expected):
     subject = SimpleNamespace(limits=[SimpleNamespace(unit=unit)])
     assert route_of().counts_for(subject) is expected
+
+
+def summing() -> RouteSettlement:
+    paths = "message.usage.input_tokens + usage.output_tokens"
+    return route_of(tokens={"reserve": 500, "settle": {"json": paths}})
+
+
+START = b'data: {"message":{"usage":{"input_tokens":%d}}}\n\n'
+END = b'data: {"usage":{"output_tokens":30}}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("pieces", "outcome", "expected"),
+    [
+        ([START % 12], Outcome.ABORTED, []),
+        ([START % 800], Outcome.ABORTED, [(1, 800)]),
+        ([START % 12, END], Outcome.ABORTED, [(1, 42)]),
+        ([START % 12], Outcome.COMPLETE, [(1, 12)]),
+    ],
+)
+async def test_who_cuts_a_stream_before_all_terms_were_told_pays_what_was_reserved_at_least(
+    pieces, outcome, expected
+):
+    call = Call(summing())
+    response = call.answered(EVENTS, body=pieces_of(pieces))
+    for _ in pieces:
+        await anext(response.body)
+    await response.aclose(outcome)
+    assert call.settled == expected
+
+
+async def test_of_an_answer_that_could_not_be_looked_through_the_reservation_stands_at_least():
+    call = Call()
+    body = pieces_of([b'{"usage":{"total_tokens":30}}\n', b"[" * 2**18, b"]"])
+    response = call.answered(JSON, body=body)
+    async for _ in response.body:
+        pass
+    await response.aclose(Outcome.COMPLETE)
+    assert call.settled == []
+
+
+async def test_others_run_while_a_large_piece_is_looked_at():
+    """Pain point 8: the loop is not held by what others send."""
+    call = Call()
+    pieces = [b'{"t":"' + b"x" * 10 * LOOKED_AT_ONCE, b'","usage":{"total_tokens":7}}', b" "]
+    response = call.answered(JSON, body=pieces_of(pieces))
+    await anext(response.body)
+    ran = []
+    following = asyncio.ensure_future(anext(response.body))
+    while not following.done():
+        await asyncio.sleep(0)
+        ran.append(1)
+    assert len(ran) >= 10
+    following = asyncio.ensure_future(anext(response.body))
+    assert await following == b" "
+    await response.aclose(Outcome.COMPLETE)
+    assert call.settled == [(1, 7)]
+
+
+async def test_a_piece_that_was_passed_on_is_looked_at_whole_though_the_client_left_amid_it():
+    call = Call()
+    piece = b'{"t":"' + b"x" * 10 * LOOKED_AT_ONCE + b'","usage":{"total_tokens":7}}'
+    response = call.answered(JSON, body=pieces_of([piece]))
+    await anext(response.body)
+    following = asyncio.ensure_future(anext(response.body))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await response.aclose(Outcome.ABORTED)
+    assert call.settled == [(1, 7)]

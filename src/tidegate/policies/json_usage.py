@@ -15,8 +15,12 @@ from typing import Final
 
 from tidegate.policies.usage_paths import Names, UsagePaths, usage_of
 
-STEPS_MAX: Final = 2**17
-"""For one answer: a tenth of a second. Beyond it the answer is not looked at any more."""
+STEPS_FREE: Final = 2**17
+"""For one answer: a tenth of a second."""
+BYTES_A_STEP: Final = 8
+"""What passes by allows more: as much again for each MiB. Answers with the log probabilities of
+their tokens have 12 bytes or more for each bracket; one with fewer for so long is not looked at any
+more."""
 
 # Groups that repeat are possessive, with nothing to backtrack inside: no input makes them slow,
 # and Python 3.11.2 reads them right (CPython issues 101955 and 106052).
@@ -35,9 +39,19 @@ _OPENING: Final = b"{["
 class JsonUsage:
     """`feed` it the text; `values` are what is known by then, by the place of each path."""
 
-    __slots__ = ("_aside", "_in_string", "_names", "_outer", "_rest", "_steps", "_top", "values")
+    __slots__ = (
+        "_allowed",
+        "_aside",
+        "_in_string",
+        "_names",
+        "_outer",
+        "_rest",
+        "_top",
+        "is_lost",
+        "values",
+    )
 
-    def __init__(self, paths: UsagePaths, steps_max: int = STEPS_MAX) -> None:
+    def __init__(self, paths: UsagePaths, steps_free: int = STEPS_FREE) -> None:
         self.values: list[int | None] = [None] * len(paths.paths)
         self._top = paths.names
         self._names: Names | None = None
@@ -49,13 +63,22 @@ class JsonUsage:
         self._in_string = False
         self._rest = b""
         """The beginning of something that is decided by what follows: 320 bytes at the most."""
-        self._steps = steps_max
+        self._allowed = steps_free * BYTES_A_STEP
+        """Steps that may still be taken, in bytes."""
+        self.is_lost = False
+        """There were too many steps: what follows is not known."""
 
     def feed(self, piece: bytes) -> None:
+        if self.is_lost:
+            return
+        self._allowed += len(piece)
         text = self._rest + piece if self._rest else piece
         self._rest = b""
         at, end = 0, len(text)
-        while at < end and self._steps > 0:
+        while at < end:
+            if self._allowed <= 0:
+                self.is_lost = True
+                return
             if self._in_string:
                 at = self._string_ended(text, at)
             elif self._aside:
@@ -79,7 +102,7 @@ class JsonUsage:
 
     def _back_on_the_way(self, text: bytes, at: int) -> int:
         end = len(text)
-        while self._aside and self._steps > 0:
+        while self._aside and self._allowed > 0:
             found = _ASIDE.match(text, at)
             assert found is not None  # noqa: S101 - it matches nothing as well
             at = found.end()
@@ -91,7 +114,7 @@ class JsonUsage:
                 self._in_string = True
                 return at
             self._aside += 1 if byte in _OPENING else -1
-            self._steps -= 1
+            self._allowed -= BYTES_A_STEP
         return at
 
     def _next(self, text: bytes, at: int) -> int:
@@ -104,7 +127,7 @@ class JsonUsage:
         byte = text[at]
         if byte == _QUOTE:
             return self._member(text, at)
-        self._steps -= 1
+        self._allowed -= BYTES_A_STEP
         if self._names is None:
             if byte == _OPEN:
                 self._enter(self._top)
@@ -119,14 +142,14 @@ class JsonUsage:
         if found is None or self._names is None:
             if self._names is not None and _MEMBER_BEGUN.fullmatch(text, at):
                 return self._wait(text, at)
-            self._steps -= 1
+            self._allowed -= BYTES_A_STEP
             self._in_string = True
             return at + 1
         wanted, value_at = self._names.get(found[1]), found.end()
         place = None if wanted is None else wanted.place
         if place is not None and not self._read(text, value_at, place):
             return self._wait(text, at)
-        self._steps -= 1
+        self._allowed -= BYTES_A_STEP
         byte = text[value_at]
         if byte == _OPEN and wanted is not None:
             self._enter(wanted.inner)

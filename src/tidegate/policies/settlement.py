@@ -2,12 +2,14 @@
 
 A route says where: in a field of the answer, or in its JSON, which passes by unbuffered; each piece
 is looked at after it has been sent on. Whatever the answer said last before it ended, in whatever
-way, is what the call used. Of an answer that says nothing the reservation stands, so that a
-cut stream is never free; it is given back where the service did no work: the gateway itself or the
-cache has answered, or the service with an error. The service is asked for answers that are not
+way, is what the call used. Of an answer that says nothing the reservation stands, and of one that
+was cut before it said all terms of a sum at least that, so that leaving early is never free; it is
+given back where the service did no work: the gateway itself or the cache has answered, or the
+service with an error. The service is asked for answers that are not
 compressed, since nothing can be read beside in those.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Final, NamedTuple
@@ -24,6 +26,9 @@ from tidegate.policies.usage_paths import USAGE_MAX, UsagePaths, whole_number
 from tidegate.rate_limiter import Costs, Subject
 
 logger: Final = logging.getLogger("tidegate.policies")
+
+LOOKED_AT_ONCE: Final = 16 * 1024
+"""Bytes: 2 ms of the loop, if they are made to take as long as they can. Others run after that."""
 
 Settle = Callable[[Costs], None]
 """Is told, once and without waiting, what a call has really cost."""
@@ -115,13 +120,20 @@ class Settlement:
 
     def _end(self, *, is_whole: bool) -> None:
         told: dict[str, int | None] = {}
+        is_lost = False
         if self._usage is not None:
             self._usage.finish()
+            is_lost = self._usage.is_lost
             told = dict(zip(self._route.paths.paths, self._usage.values, strict=True))
         for rule in self._route.rules:
             if rule.header is None:
                 used = [value for path in rule.paths if (value := told.get(path)) is not None]
-                self._take(rule, sum(used) if used else None, is_whole=is_whole)
+                at_least = 0
+                is_cut = is_lost or not (is_whole or len(used) == len(rule.paths))
+                if is_cut and not self._is_free:
+                    at_least = self._reserved[rule.place]
+                amount = max(sum(used), at_least) if used else None
+                self._take(rule, amount, is_whole=is_whole)
         self._tell()
 
     def _tell(self) -> None:
@@ -142,21 +154,28 @@ class _SettledBody(WatchedBody):
     """A body that streams. Each piece is looked at when the next one is asked for: it is sent by
     then."""
 
-    __slots__ = ("_feed", "_piece")
+    __slots__ = ("_feed", "_looked_at", "_piece")
 
     def __init__(self, body: AsyncIterator[bytes], feed: Callable[[bytes], None]) -> None:
         super().__init__(body)
         self._feed = feed
         self._piece = b""
+        self._looked_at = 0
 
     async def __anext__(self) -> bytes:
+        while len(self._piece) - self._looked_at > LOOKED_AT_ONCE:
+            begin = self._looked_at
+            self._looked_at += LOOKED_AT_ONCE
+            self._feed(self._piece[begin : self._looked_at])
+            await asyncio.sleep(0)
         self.look()
         self._piece = await self._body.__anext__()
         return self._piece
 
     def look(self) -> None:
-        """Look at the piece that was passed on."""
-        piece, self._piece = self._piece, b""
+        """Look at what is left of the piece that was passed on."""
+        piece, self._piece = self._piece[self._looked_at :], b""
+        self._looked_at = 0
         if piece:
             self._feed(piece)
 
