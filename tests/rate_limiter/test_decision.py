@@ -76,7 +76,7 @@ def test_a_refusal_is_a_quota_exceeded_problem_with_the_longest_wait() -> None:
         "status": 429,
         "source": "gateway",
         "detail": 'Reached: "steady" (100/second, burst 200, per key), '
-        '"daily" (1000/day per key). Try again in 500 s',
+        '"daily" (1000/day, per key). Try again in 500 s',
         "violated-policies": ["steady", "daily"],
     }
 

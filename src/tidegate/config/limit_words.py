@@ -3,6 +3,7 @@
 from tidegate.config.limits import (
     REQUESTS,
     Concurrency,
+    Limit,
     LimitEntry,
     NoLimit,
     Quota,
@@ -12,19 +13,24 @@ from tidegate.config.limits import (
 from tidegate.config.units import Rate
 
 
-def allows(limit: LimitEntry) -> str:
+def admits(limit: Limit) -> str:
     """Return `5/second, burst 10`, `1000/month from day 15 (Europe/Berlin)`, `10 at a time`."""
     match limit:
-        case NoLimit():
-            return "taken away"
         case TokenBucket():
-            words = [_each(limit.rate, limit.unit), f"burst {limit.burst}"]
+            return f"{_each(limit.rate, limit.unit)}, burst {limit.burst}"
         case SlidingWindow():
-            words = [f"{_counted(limit.rate, limit.unit)} in any {limit.rate.period}"]
+            return f"{_counted(limit.rate, limit.unit)} in any {limit.rate.period}"
         case Quota():
-            words = [_each(limit.quota, limit.unit) + _begin(limit)]
+            return _each(limit.quota, limit.unit) + _begin(limit)
         case Concurrency():
-            words = [f"{limit.concurrency} at a time"]
+            return f"{limit.concurrency} at a time"
+
+
+def allows(limit: LimitEntry) -> str:
+    """Return what it admits, and what is special about it."""
+    if isinstance(limit, NoLimit):
+        return "taken away"
+    words = [admits(limit)]
     if isinstance(limit, TokenBucket | Quota) and limit.precision != "exact":
         words.append(limit.precision)
     if limit.on_missing is not None:

@@ -5,6 +5,7 @@ from hashlib import blake2b
 from math import ceil
 from typing import Final
 
+from tidegate.config.limit_words import admits
 from tidegate.config.limits import Concurrency, Limit, Quota, SlidingWindow, TokenBucket
 from tidegate.rate_limiter.calendars import calendar_of
 from tidegate.rate_limiter.units import SECOND_US, Kind, Units, bucket_units
@@ -64,17 +65,7 @@ def quota_unit(limit: Limit) -> str | None:
 
 def described(limit: Limit) -> str:
     """Return the limit in words for people."""
-    unit = "" if limit.unit == "requests" else f" {limit.unit}"
-    match limit:
-        case TokenBucket():
-            what = f"{limit.rate}{unit}, burst {limit.burst}, per {limit.per}"
-        case SlidingWindow():
-            what = f"{limit.rate.count}{unit} in any {limit.rate.period}, per {limit.per}"
-        case Quota():
-            what = f"{limit.quota}{unit} per {limit.per}"
-        case Concurrency():
-            what = f"{limit.concurrency} at a time, per {limit.per}"
-    return f'"{limit.name}" ({what})'
+    return f'"{limit.name}" ({admits(limit)}, per {limit.per})'
 
 
 def is_plain(limit: Limit) -> bool:
