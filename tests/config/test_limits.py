@@ -57,6 +57,15 @@ services:
 """
 
 
+def test_a_short_quota_has_one_name_whatever_its_period(loads: Load) -> None:
+    config = loads(
+        "plans: {free: {quota: 9/day}, pro: {extends: free, quota: 9/month},\n"
+        "        max: {extends: pro, quota: null}}"
+    )
+    assert limits_of(config) == (Quota(name="daily", quota=Rate(9, "month")),)
+    assert limits_of(config, "max") == ()
+
+
 def test_every_kind_of_limit_is_read(loads: Load) -> None:
     config = loads("""
 plans:
