@@ -42,7 +42,7 @@ class ResetLimits(Shown):
     """How many states were forgotten: 0 where nothing had been spent."""
 
 
-class WhoseLimits(Body):
+class WhoseLimitsBody(Body):
     """A key, or a tenant with or without the name of one of its keys."""
 
     key: Secret | None = None
@@ -92,7 +92,7 @@ class ShownLimitsExplained(Shown):
 
 
 @router.post("/limits/explain", responses={401: {}, 404: {}})
-async def explain_limits(body: WhoseLimits, parts: PartsNeeded) -> ShownLimitsExplained:
+async def explain_limits(body: WhoseLimitsBody, parts: PartsNeeded) -> ShownLimitsExplained:
     """Tell which limits apply to a key or tenant on each route, who said them where, and what they
     stand in the place of."""
     if (body.key is None) == (body.tenant is None) or (body.name and body.tenant is None):
