@@ -15,7 +15,7 @@ from typing import Any, Final
 from tidegate.http.errors import StoreUnavailable
 from tidegate.store.address import Address, Place
 from tidegate.store.connection import Connection, Prepare
-from tidegate.store.errors import CommandFailed, StoreRefused, unavailable
+from tidegate.store.errors import CommandFailed, StoreRefused, fail, unavailable
 from tidegate.store.parked import Parked
 from tidegate.store.redirects import HOPS_MAX, Repeatable, Routed, referral
 from tidegate.store.scripts import Script, ScriptCall, pack
@@ -63,14 +63,14 @@ class ClusterConnection:
         try:
             slot = command_slot(parts)
         except NotRoutable as error:
-            return _failed(CommandFailed(f"CROSSSLOT {error}"))
+            return self._failed(CommandFailed(f"CROSSSLOT {error}"))
         if slot is None:
             server = next((one for one in self._primaries if one.is_up), None)
             slot = -1
         else:
             server = self._by_slot[slot]
         if server is None:
-            return _failed(self._nobody(slot))
+            return self._failed(self._nobody(slot))
         return server.send(command, timeout_s, Routed(command, slot))
 
     def run(
@@ -90,7 +90,7 @@ class ClusterConnection:
             slot = call.slot = key_slot(call.keys[0])
         server = self._by_slot[slot]
         if server is None:
-            return _failed(self._nobody(slot))
+            return self._failed(self._nobody(slot))
         return server.call(call, timeout_s)
 
     @property
@@ -252,6 +252,10 @@ class ClusterConnection:
         server.forward(waiter, deadline, routed, is_asking=routed.is_asking)
         return True
 
+    @staticmethod
+    def _failed(error: Exception) -> asyncio.Future[Any]:
+        return fail(asyncio.get_running_loop().create_future(), error)
+
     def _nobody(self, slot: int) -> StoreUnavailable:
         if slot < 0 or not self._topology.view:
             return unavailable("No server of the Cluster can be reached")
@@ -284,11 +288,3 @@ class ClusterConnection:
                     "cluster-announce-ip?)"
                 )
         return None
-
-
-def _failed(error: Exception) -> asyncio.Future[Any]:
-    """Return the reply that is an error; if nobody reads it, that is not news for the log."""
-    waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    waiter.set_exception(error)
-    waiter.exception()
-    return waiter

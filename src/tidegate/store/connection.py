@@ -22,6 +22,7 @@ from tidegate.store.pipeline import Pipeline
 from tidegate.store.redirects import Redirect, Repeatable
 from tidegate.store.scripts import Script, ScriptCall, pack
 from tidegate.store.sentinel import Sentinels, verify_primary
+from tidegate.store.trips import Trips
 
 BACKOFF_MIN_S: Final = 0.05
 BACKOFF_MAX_S: Final = 2.0
@@ -123,7 +124,8 @@ class Connection:
 
     def watch_trips(self, on_trip: Callable[[float], None]) -> None:
         """Have `on_trip` told how long trips to the store take, in seconds."""
-        self._on_trip = self._pipeline.on_trip = on_trip
+        self._on_trip = on_trip
+        self._pipeline.trips = Trips(on_trip)
 
     def start(self) -> None:
         if self._keeper is None:
@@ -216,7 +218,8 @@ class Connection:
             if not isinstance(error, FAILURES) and repr(error) != repr(self._failure):
                 logger.exception("a link to %s was not usable", self.address.redacted)
             return error
-        pipeline.on_trip = self._on_trip
+        if self._on_trip is not None:
+            pipeline.trips = Trips(self._on_trip)
         self._pipeline = pipeline
         if pipeline.is_connected:
             self._settled.set()

@@ -5,7 +5,8 @@ served and said no to one command (`CommandFailed`, our own fault), and the stor
 it is set up (`StoreRefused`, which needs a human and says what to change).
 """
 
-from typing import Final
+import asyncio
+from typing import Any, Final
 
 from hiredis import ReplyError
 
@@ -56,6 +57,14 @@ class StoreRefused(Exception):
 def unavailable(detail: str) -> StoreUnavailable:
     """Return a new error for one waiter: policies extend its headers, so none is shared."""
     return StoreUnavailable(detail, headers=RETRY_AFTER)
+
+
+def fail(waiter: asyncio.Future[Any], error: Exception) -> asyncio.Future[Any]:
+    """Fail `waiter` if it still waits; that nobody comes to read it is no news for the log."""
+    if not waiter.done():
+        waiter.set_exception(error)
+        waiter.exception()
+    return waiter
 
 
 def reply_failure(reply: ReplyError) -> StoreUnavailable | CommandFailed:

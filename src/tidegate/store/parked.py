@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from tidegate.store.errors import unavailable
+from tidegate.store.errors import fail, unavailable
 from tidegate.store.redirects import Routed
 
 PERIOD_S: Final = 0.005
@@ -52,7 +52,7 @@ class Parked:
             self._timer.cancel()
             self._timer = None
         while self._waiting:
-            _fail(self._waiting.popleft()[0], "The store's connection was closed")
+            fail(self._waiting.popleft()[0], unavailable("The store's connection was closed"))
 
     def _send(self) -> None:
         self._timer = None
@@ -62,14 +62,9 @@ class Parked:
             if waiter.done():
                 continue
             if now >= deadline:
-                _fail(waiter, f"Slot {routed.slot} of the Cluster is changing its server")
+                why = f"Slot {routed.slot} of the Cluster is changing its server"
+                fail(waiter, unavailable(why))
             elif not self._route(waiter, deadline, routed):
                 self._waiting.append((waiter, deadline, routed))
         if self._waiting and self._timer is None:
             self._timer = self._loop.call_later(PERIOD_S, self._send)
-
-
-def _fail(waiter: asyncio.Future[Any], why: str) -> None:
-    if not waiter.done():
-        waiter.set_exception(unavailable(why))
-        waiter.exception()

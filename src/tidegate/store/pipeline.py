@@ -9,28 +9,21 @@ ends once, and then every waiter fails in `connection_lost`. Hot: bench/store_ro
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any, Final, cast
 
 from hiredis import ProtocolError, PushNotification, Reader, ReplyError
 
-from tidegate.store.breaker import PROBE
-from tidegate.store.errors import reply_failure, unavailable
+from tidegate.store.deadlines import Deadlines, Waiting
+from tidegate.store.errors import fail, reply_failure, unavailable
 from tidegate.store.redirects import Redirect, Repeatable
 from tidegate.store.scripts import pack
+from tidegate.store.trips import Trips
 
 WAITING_MAX: Final = 8192
 """Commands unanswered. One limit decision costs the server about 8 µs, so this is 65 ms of
 its work: what is asked beyond would miss the default deadline of 50 ms anyway."""
 UNSENT_BYTES_MAX: Final = 4 * 2**20
 """Bytes asked for in one tick, and (as the transport's high-water mark) bytes not yet sent."""
-SWEEP_PERIOD_S: Final = 0.005
-"""Deadlines closer together than this share one firing of the timer, and are late by it at most."""
-LATE_READ_S: Final = 0.002
-"""A deadline that has passed is acted on only this much later, after one more poll for input: a
-loop that was busy past it finds the reply in the socket instead of failing who waited."""
-OVERDUE_S: Final = 1.0
-"""A command unanswered for so long after its deadline condemns the link."""
 
 _NOTHING: Final = object()
 """What the reader gives for an incomplete reply; its default, False, is also RESP3's `#f`."""
@@ -59,23 +52,16 @@ class Pipeline(asyncio.Protocol):
         self._is_open = False
         """False before the transport is there, while it is full, and after the end."""
         self._why_closed = "The store's connection is not open"
-        self._waiting: deque[tuple[asyncio.Future[Any], float, Repeatable | None]] = deque()
+        self._waiting: Waiting = deque()
+        self._deadlines = Deadlines(self._waiting, timeout_s, self._queue, self.abort)
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self._asked_at = 0.0
-        self._sweep_at = float("inf")
-        self._sweeper: asyncio.TimerHandle | None = None
         self.server = ""
         """Where it leads, as it may be shown."""
         self._was_made = False
         self._has_ended = False
-        self._probe: asyncio.Future[Any] | None = None
-        self.is_condemned = False
-        """Whether it ended because the store does not answer in time (see breaker.py)."""
-        self.on_trip: Callable[[float], None] | None = None
-        """Is told how long a write took until its last reply was there: one write at a time."""
-        self._trip_left = 0
-        self._trip_from = 0.0
+        self.trips: Trips | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -87,24 +73,37 @@ class Pipeline(asyncio.Protocol):
     def is_connected(self) -> bool:
         return self._transport is not None
 
+    @property
+    def is_condemned(self) -> bool:
+        """Whether it ended because the store does not answer in time (see breaker.py)."""
+        return self._deadlines.is_condemned
+
     def send(
-        self, command: bytes, timeout_s: float | None = None, call: Repeatable | None = None
+        self,
+        command: bytes,
+        timeout_s: float | None = None,
+        call: Repeatable | None = None,
+        waiter: asyncio.Future[Any] | None = None,
     ) -> asyncio.Future[Any]:
-        """Queue a packed command; the future gives its reply. Never raises, never waits."""
-        waiter = self._create_future()
-        if not self._is_open or len(self._waiting) >= WAITING_MAX:
+        """Queue a packed command; the future, `waiter` if there is one, gives its reply. Never
+        raises, never waits."""
+        if waiter is None:
+            waiter = self._create_future()
+        waiting = self._waiting
+        if not self._is_open or len(waiting) >= WAITING_MAX:
             return self._refuse(waiter)
-        if not self._unsent:
+        unsent = self._unsent
+        if not unsent:
             self._asked_at = self._loop.time()
             self._loop.call_soon(self._flush)
         deadline = self._asked_at + (self._timeout_s if timeout_s is None else timeout_s)
-        self._waiting.append((waiter, deadline, call))
-        self._unsent.append(command)
-        self._unsent_bytes += len(command)
-        if self._unsent_bytes > UNSENT_BYTES_MAX:
+        waiting.append((waiter, deadline, call))
+        unsent.append(command)
+        unsent_bytes = self._unsent_bytes = self._unsent_bytes + len(command)
+        if unsent_bytes > UNSENT_BYTES_MAX:
             self.pause_writing()
-        if deadline < self._sweep_at:
-            self._sweep_no_later_than(deadline)
+        if deadline < self._deadlines.sweep_at:
+            self._deadlines.no_later_than(deadline)
         return waiter
 
     def execute(
@@ -126,22 +125,14 @@ class Pipeline(asyncio.Protocol):
         `is_asking`: the slot is on its way here. The source is sent with it then, since what is
         sent again for a hash that is not known would be referred back.
         """
-        if not self._is_open or len(self._waiting) >= WAITING_MAX:
-            _fail(waiter, self._why_closed)
-            return
         if is_asking:
             self.execute(b"ASKING")
-        self._waiting.append((waiter, deadline, call))
-        self._queue(call.by_source() if is_asking else call.command)
-        if deadline < self._sweep_at:
-            self._sweep_no_later_than(deadline)
+        command = call.by_source() if is_asking else call.command
+        self.send(command, deadline - self._loop.time(), call, waiter)
 
     def _refuse(self, waiter: asyncio.Future[Any]) -> asyncio.Future[Any]:
-        if self._is_open:
-            _fail(waiter, f"{WAITING_MAX} commands already wait for the store")
-        else:
-            _fail(waiter, self._why_closed)
-        return waiter
+        why = f"{WAITING_MAX} commands already wait for the store"
+        return fail(waiter, unavailable(why if self._is_open else self._why_closed))
 
     def _flush(self) -> None:
         if self._transport is None or not self._unsent:
@@ -153,9 +144,8 @@ class Pipeline(asyncio.Protocol):
         if was_full:
             self.resume_writing()
         self._transport.write(commands)
-        if not self._trip_left and self.on_trip is not None:
-            self._trip_left = len(self._waiting)
-            self._trip_from = perf_counter()
+        if self.trips is not None:
+            self.trips.written(len(self._waiting))
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
@@ -180,10 +170,8 @@ class Pipeline(asyncio.Protocol):
                     waiter.set_result(reply)
         except ProtocolError:
             self.abort("The store sent what is not its protocol")
-        if self._trip_left:
-            self._trip_left = max(0, self._trip_left - before + len(waiting))
-            if not self._trip_left and self.on_trip is not None:
-                self.on_trip(perf_counter() - self._trip_from)
+        if self.trips is not None:
+            self.trips.answered(before - len(waiting))
 
     def _error_received(self, reply: ReplyError) -> None:
         """Fail the oldest waiter, or ask its script again by source.
@@ -201,8 +189,7 @@ class Pipeline(asyncio.Protocol):
             redirect = self._on_redirect
             if redirect is not None and redirect(str(reply), waiter, deadline, call):
                 return
-        waiter.set_exception(reply_failure(reply))
-        waiter.exception()
+        fail(waiter, reply_failure(reply))
         if str(reply).startswith("READONLY"):
             # The name now leads to a replica: a new connection may find the new primary.
             self._is_open = False
@@ -213,7 +200,7 @@ class Pipeline(asyncio.Protocol):
         self, waiter: asyncio.Future[Any], deadline: float, call: Repeatable
     ) -> None:
         if not self._is_open:
-            _fail(waiter, self._why_closed)
+            fail(waiter, unavailable(self._why_closed))
             return
         again = call if self._on_redirect is not None else None
         self._waiting.append((waiter, deadline, again))
@@ -226,54 +213,6 @@ class Pipeline(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._unsent.append(command)
         self._unsent_bytes += len(command)
-
-    def _sweep_no_later_than(self, when: float) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        self._sweep_at = when
-        self._sweeper = self._loop.call_at(when, self._sweep, False)
-
-    def _sweep(self, has_read: bool) -> None:
-        """Fail who is due, doubt the store then (breaker.py), drop the link if its oldest command
-        or the probe is hopeless, set the timer anew.
-
-        Walks all that wait: order of asking is not order of deadlines. At most once in
-        SWEEP_PERIOD_S, over WAITING_MAX at most, and over few while the store is well.
-        """
-        self._sweeper = None
-        self._sweep_at = float("inf")
-        now = self._loop.time()
-        if self._waiting and now >= self._waiting[0][1] + OVERDUE_S:
-            self._condemn("The store stopped answering")
-            return
-        has_missed = False
-        following = self._waiting[0][1] + OVERDUE_S if self._waiting else float("inf")
-        for waiter, deadline, _ in self._waiting:
-            if waiter.done():
-                continue
-            if deadline > now:
-                following = min(following, deadline)
-            elif waiter is self._probe and has_read:
-                self._condemn("The store answers too slowly")
-                return
-            elif has_read:
-                _fail(waiter, "The store did not answer in time")
-                has_missed = True
-            else:
-                self._sweep_at = now + LATE_READ_S
-                self._sweeper = self._loop.call_at(self._sweep_at, self._sweep, True)
-                return
-        if has_missed and (self._probe is None or self._probe.done()):
-            self._probe = self._create_future()
-            self._waiting.append((self._probe, now + self._timeout_s, None))
-            self._queue(PROBE)
-            following = min(following, now + self._timeout_s)
-        if following < float("inf"):
-            self._sweep_no_later_than(max(following, now + SWEEP_PERIOD_S))
-
-    def _condemn(self, why: str) -> None:
-        self.is_condemned = True
-        self.abort(why)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not registered as asyncio.Transport: nothing to check.
@@ -314,17 +253,9 @@ class Pipeline(asyncio.Protocol):
         self._has_ended = True
         self._is_open = False
         self._why_closed = why
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        self._deadlines.close()
         self._unsent.clear()
         while self._waiting:
-            _fail(self._waiting.popleft()[0], why)
+            fail(self._waiting.popleft()[0], unavailable(why))
         if self._on_end is not None:
             self._on_end(self)
-
-
-def _fail(waiter: asyncio.Future[Any], why: str) -> None:
-    """Fail `waiter`; if nobody comes to read it, that is not news for the log."""
-    if not waiter.done():
-        waiter.set_exception(unavailable(why))
-        waiter.exception()
