@@ -271,7 +271,7 @@ async def test_a_primary_that_dies_is_replaced_and_the_others_go_on(
         await eventually(lambda: counting.counted > before + 500)
     figures = await counting.figures()
     assert figures.lost <= counting.clients  # what was not replicated yet
-    assert figures.slowest_s < 1  # on a busy machine too: nobody waits for the fail-over
+    assert figures.slowest_s < figures.gap_s / 2  # nobody waits for the fail-over
     assert figures.gap_s < 20
 
 

@@ -191,7 +191,7 @@ async def test_a_primary_that_dies_is_replaced(
         figures = await counting.figures()
         assert figures.lost <= counting.clients  # what was not replicated yet
         assert figures.beyond <= figures.failed
-        assert figures.slowest_s < 1  # on a busy machine too: nobody waits for the fail-over
+        assert figures.slowest_s < figures.gap_s / 2  # nobody waits for the fail-over
         assert figures.gap_s < 20
 
 

@@ -114,8 +114,12 @@ async def test_a_confirmed_write_is_on_disk(valkey: Store, valkey_dir: Path) -> 
 
 
 async def test_a_confirmation_that_takes_too_long_is_none(valkey: Store) -> None:
-    assert not await valkey.wait_durable(timeout_s=0.001)
-    assert await valkey.execute("PING") == b"PONG"
+    await valkey.execute("CLIENT", "PAUSE", 60_000, "WRITE")
+    try:
+        assert not await valkey.wait_durable(timeout_s=0.05)
+    finally:
+        await valkey.execute("CLIENT", "UNPAUSE")
+    assert await valkey.wait_durable(timeout_s=5)
 
 
 async def test_a_fence_that_is_refused_confirms_nothing(
