@@ -359,6 +359,18 @@ async def test_who_asks_again_and_again_is_told_what_was_read_a_moment_ago(kit_o
     assert watched.calls > calls
 
 
+async def test_what_a_stranger_says_of_his_address_does_not_make_it_be_read_anew(
+    kit_of, monkeypatch
+):
+    kit = await kit_of(plan={"limits": [{"name": "a", "rate": "9/s", "per": "address"}]})
+    watched = Watched(kit.gateway.store)
+    monkeypatch.setattr(kit.gateway.parts.limiter, "_call", watched.call)
+    kit.gateway._usage._clock = lambda: 1000.2
+    for n in range(5):
+        await usage(kit, **{"x-forwarded-for": f"203.0.113.{n}"})
+    assert watched.calls == 1
+
+
 async def test_what_was_read_for_another_address_or_value_is_not_told(kit_of):
     user = {"name": "user", "rate": "1/h", "burst": 9, "per": "header:x-user"}
     kit = await kit_of(plan={"limits": [user]})

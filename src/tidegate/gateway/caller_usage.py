@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from tidegate.config import Config, Route
 from tidegate.config.schema import Limit, Quota
@@ -23,6 +23,10 @@ from tidegate.http.errors import TooManyRequests
 from tidegate.identity import Caller
 from tidegate.policies import Parts, Request
 from tidegate.policies.authenticate import Recognition
+from tidegate.policies.client_address import TrustedProxies
+from tidegate.policies.counted_addresses import CountedAddresses
+from tidegate.policies.request_values import kept_value
+from tidegate.policies.scopes import ADDRESS
 from tidegate.rate_limiter import LimitState
 from tidegate.store import Store
 from tidegate.telemetry.usage import Amounts, read_key_usage
@@ -43,11 +47,9 @@ ASKS_A_SECOND: Final = 20
 CALLERS_MAX: Final = 1000
 """Callers of whom is kept how often they asked, their counts, and by what their limits count."""
 
-ADDRESS_TOLD_BY: Final = b"x-forwarded-for"
-
 Told = dict[str, Any]
 """What is told of one limit, or of all."""
-_Asked = tuple[Caller, str, tuple[bytes, ...]]
+_Asked = tuple[Caller, bytes, tuple[bytes, ...]]
 """Who asks; and where limits count by what a request tells, what this one does."""
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
@@ -56,6 +58,13 @@ ValueT = TypeVar("ValueT")
 class UsageThrottled(TooManyRequests):
     slug = "usage-throttled"
     title = "What is left of the limits is asked too often"
+
+
+class _CountedBy(NamedTuple):
+    """What of a request the limits of a caller count by."""
+
+    is_by_address: bool
+    fields: tuple[bytes, ...]
 
 
 class CallerUsage:
@@ -77,8 +86,8 @@ class CallerUsage:
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._answers: dict[_Asked, tuple[float, Told]] = {}
-        self._fields: dict[Caller, tuple[bytes, ...]] = {}
-        """By which fields of requests the limits of a caller count."""
+        self._addresses = CountedAddresses(TrustedProxies(parts.listen.trusted_proxies))
+        self._counted_by: dict[Caller, _CountedBy] = {}
         self._counts: dict[Caller, tuple[float, Amounts]] = {}
         self._asks: dict[Caller, int] = {}
         """How often each has asked in this second."""
@@ -119,19 +128,19 @@ class CallerUsage:
 
     def _kept(self, caller: Caller, request: Request) -> Told | None:
         """Return the answer of a moment ago."""
-        fields = self._fields.get(caller)
-        if fields is None:
+        counted_by = self._counted_by.get(caller)
+        if counted_by is None:
             return None
-        until, told = self._answers.get(_asked(caller, fields, request), (0.0, None))
+        until, told = self._answers.get(self._asked(caller, counted_by, request), (0.0, None))
         return told if self._clock() < until else None
 
     async def _read(self, caller: Caller, request: Request) -> Told:
         """Raises StoreUnavailable."""
         routes = list(islice(routes_of(self._config, caller), ROUTES_MAX))
-        fields = self._fields.get(caller)
-        if fields is None:
-            fields = self._fields_of(caller, routes)
-            _keep(self._fields, CALLERS_MAX, caller, fields)
+        counted_by = self._counted_by.get(caller)
+        if counted_by is None:
+            counted_by = self._found_counted_by(caller, routes)
+            _keep(self._counted_by, CALLERS_MAX, caller, counted_by)
         told = {
             "tenant": caller.tenant,
             "plan": caller.plan,
@@ -139,19 +148,28 @@ class CallerUsage:
             "limits": await self._limits(caller, routes, request),
             "last_hour": (await self._recent(caller))._asdict(),
         }
-        kept_until = self._clock() + ANSWER_KEPT_S
-        _keep(self._answers, ANSWERS_MAX, _asked(caller, fields, request), (kept_until, told))
+        asked = self._asked(caller, counted_by, request)
+        _keep(self._answers, ANSWERS_MAX, asked, (self._clock() + ANSWER_KEPT_S, told))
         return told
 
-    def _fields_of(self, caller: Caller, routes: list[Route]) -> tuple[bytes, ...]:
+    def _found_counted_by(self, caller: Caller, routes: list[Route]) -> _CountedBy:
         subjects = self._parts.subjects
         varying = {
             applied.limit
             for route in routes
             for applied in subjects.applicable(caller, route, units_of(route)).varying
         }
-        named = {limit.header.encode() for limit in varying if limit.header is not None}
-        return tuple(named | {ADDRESS_TOLD_BY}) if varying else ()
+        return _CountedBy(
+            is_by_address=any(ADDRESS in (limit.per, limit.on_missing) for limit in varying),
+            fields=tuple({limit.header.encode() for limit in varying if limit.header}),
+        )
+
+    def _asked(self, caller: Caller, counted_by: _CountedBy, request: Request) -> _Asked:
+        address = self._addresses.of(request) if counted_by.is_by_address else b""
+        said = tuple(
+            kept_value(b",".join(request.headers.get_all(name))) for name in counted_by.fields
+        )
+        return caller, address, said
 
     async def _limits(self, caller: Caller, routes: list[Route], request: Request) -> list[Told]:
         subjects = (
@@ -172,11 +190,6 @@ class CallerUsage:
         counts = await read_key_usage(self._store, caller.tenant, caller.key_id, first, last)
         _keep(self._counts, CALLERS_MAX, caller, (now + COUNTS_KEPT_S, counts))
         return counts
-
-
-def _asked(caller: Caller, fields: tuple[bytes, ...], request: Request) -> _Asked:
-    told = tuple(b",".join(request.headers.get_all(name)) for name in fields)
-    return caller, request.client if fields else "", told
 
 
 def _keep(kept: dict[KeyT, ValueT], count_max: int, key: KeyT, value: ValueT) -> None:
