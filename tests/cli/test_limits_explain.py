@@ -1,8 +1,12 @@
 """`tidegate limits explain`, by the admin API and straight on the store."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "limits.md"
 
 
 @pytest.fixture
@@ -104,3 +108,21 @@ def test_explain_says_who_said_each_limit(limited: Any) -> None:
     )
     assert f"plan small on route api, {limited.config}:4" in told.out
     assert f"daily is taken away by tenant {limited.tenant}" in told.out
+
+
+def test_the_documented_answer_is_that_of_the_documented_file(
+    run: Any, valkey_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = re.search(
+        r"```yaml\n(version: 1\nlimits: .*?)```"
+        r".*?```console\n\$ tidegate (limits explain .*?)\n(.*?)```",
+        DOCUMENTED.read_text(),
+        re.DOTALL,
+    )
+    assert found is not None
+    written, command, answer = found.groups()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CI_KEY", "k3y")
+    Path("tidegate.yaml").write_text(written)
+    told = run(*command.split(), "--data-dir", str(valkey_dir))
+    assert (told.code, told.out) == (0, answer), told.err
