@@ -19,7 +19,7 @@ PROBE: Final = pack((b"EVAL", b"return 1", 0))
 PROOFS: Final = 3
 PROOF_SHARE: Final = 0.5
 STRICT_PROOFS: Final = 7
-"""Failed so often, a proof has the whole deadline: with the connection's backoff after some 4 s."""
+"""Failed so often, a proof has the whole deadline: with the connection's backoff after some 5 s."""
 
 
 class Proof:
