@@ -154,6 +154,11 @@ class Sentinels:
         )
         return next(server for server in self.servers if server.port == int(port))
 
+    def heal(self) -> None:
+        for server in (*self.servers, *self.sentinels):
+            server.revive()
+        self.wait_well()
+
     def wait_well(self) -> None:
         until(self._is_well, "the Sentinels are well")
 

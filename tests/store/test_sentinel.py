@@ -2,13 +2,14 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import fleet
 from tests.fleet import SERVICE, sentinel_of
 from tests.fleet import Sentinels as SentinelServers
 from tests.servers import Server
@@ -34,10 +35,23 @@ async def opened(url: str, wait_s: float = 5.0) -> AsyncIterator[Store]:
         await store.aclose()
 
 
+@pytest.fixture(scope="module")
+def shared_sentinels() -> Iterator[SentinelServers]:
+    with fleet.sentinels() as servers:
+        yield servers
+
+
+@pytest.fixture
+def steady_sentinels(shared_sentinels: SentinelServers) -> Iterator[SentinelServers]:
+    """For tests in which nobody fails over: what they stop goes on after them."""
+    yield shared_sentinels
+    shared_sentinels.heal()
+
+
 async def test_who_is_no_sentinel_or_knows_no_such_primary_is_named(
-    sentinel_servers: SentinelServers, free_port: int
+    steady_sentinels: SentinelServers, free_port: int
 ) -> None:
-    port, primary = sentinel_servers.sentinels[0].port, sentinel_servers.primary.port
+    port, primary = steady_sentinels.sentinels[0].port, steady_sentinels.primary.port
     with pytest.raises(StoreRefused, match=f"no primary named 'other': it knows {SERVICE}"):
         async with opened(f"redis+sentinel://127.0.0.1:{port}/other"):
             pass
@@ -54,28 +68,29 @@ async def test_who_is_no_sentinel_or_knows_no_such_primary_is_named(
 
 
 async def test_one_sentinel_that_answers_is_enough_and_facts_tell_who_is_who(
-    sentinel_servers: SentinelServers,
+    steady_sentinels: SentinelServers,
 ) -> None:
-    for sentinel in sentinel_servers.sentinels[:2]:
+    for sentinel in steady_sentinels.sentinels[:2]:
         sentinel.kill()
-    async with opened(sentinel_servers.url) as store:
+    async with opened(steady_sentinels.url) as store:
         assert not store.is_cluster
         assert await store.execute("PING") == b"PONG"
         topology = (await store.describe()).topology
-        port = sentinel_servers.servers[0].port
+        port = steady_sentinels.servers[0].port
         assert f"Sentinel {SERVICE}: primary 127.0.0.1:{port}, 2 replicas" in topology
 
 
-async def test_what_no_replica_has_is_not_durable(sentinel_servers: SentinelServers) -> None:
+async def test_what_no_replica_has_is_not_durable(steady_sentinels: SentinelServers) -> None:
     """A fail-over would forget it, whatever the disk of the dead server remembers."""
-    primary, *replicas = sentinel_servers.servers
+    primary, *replicas = steady_sentinels.servers
     primary.client.config_set("appendfsync", "always")
     primary.client.config_set("appendonly", "yes")
-    async with opened(sentinel_servers.url) as store:
+    async with opened(steady_sentinels.url) as store:
         assert await store.wait_durable()
         for replica in replicas:
             replica.send(signal.SIGSTOP)
         assert not await store.wait_durable(timeout_s=0.2)
+    primary.client.config_set("appendonly", "no")
 
 
 async def test_who_is_named_must_call_himself_a_primary(free_port: int) -> None:
