@@ -35,7 +35,6 @@ DEMAND: Final = 300
 WIDE: Final = 64
 """Connections, which the kernel spreads over the workers."""
 KEY: Final = "limited"
-PATH: Final = "/try"
 FOUND_OUT_S: Final = 0.25
 """Two deadlines of the store and what a busy machine adds: from then on nobody waits."""
 WAIT_MAX_S: Final = 0.05
@@ -101,15 +100,26 @@ async def measured(fault: str, mode: str, phases: Phases) -> Row:
     with tempfile.TemporaryDirectory(prefix="tg-bench-") as made:
         folder = Path(made)
         store = FaultyStore(folder)
-        async with store.running(), gateway(folder, store.port, mode) as port:
-            loading = asyncio.create_task(_loaded(port, sum(phases)))
-            began_at, ended_at = await _suffered(FAULTS[fault], store, phases)
-            run = await loading
-    return Row(fault, mode, phases, run, began_at, ended_at)
+        async with store.running(), gateway(folder, store.port, [mode]) as port:
+            (row,) = await observed(fault, [mode], phases, store, port)
+    return row
 
 
-async def _loaded(port: int, seconds: float) -> list[Answered]:
-    request = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {KEY}\r\n\r\n".encode()
+async def observed(
+    fault: str, modes: Sequence[str], phases: Phases, store: FaultyStore, port: int
+) -> list[Row]:
+    """Let one fault pass while the gateway's route of each mode is asked."""
+    loads = [asyncio.create_task(_loaded(port, mode, sum(phases))) for mode in modes]
+    began_at, ended_at = await _suffered(FAULTS[fault], store, phases)
+    runs = [await load for load in loads]
+    return [
+        Row(fault, mode, phases, run, began_at, ended_at)
+        for mode, run in zip(modes, runs, strict=True)
+    ]
+
+
+async def _loaded(port: int, mode: str, seconds: float) -> list[Answered]:
+    request = f"GET /{mode} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {KEY}\r\n\r\n".encode()
     return await asked(port, request, steady(DEMAND, seconds), WIDE)
 
 
@@ -125,11 +135,11 @@ async def _suffered(fault: Fault, store: FaultyStore, phases: Phases) -> tuple[f
 
 
 @asynccontextmanager
-async def gateway(folder: Path, store_port: int, mode: str) -> AsyncIterator[int]:
-    """Run an upstream and a gateway of two workers; yield its port."""
+async def gateway(folder: Path, store_port: int, modes: Sequence[str]) -> AsyncIterator[int]:
+    """Run an upstream and a gateway of two workers, with a route for each mode; yield its port."""
     port, upstream = free_port(), free_port()
     config = folder / "outage.yaml"
-    config.write_text(configuration(port, upstream, store_port, mode))
+    config.write_text(configuration(port, upstream, store_port, modes))
     serve = [sys.executable, "-m", "tidegate"]
     everywhere = {0, 1}
     echo = [*serve, "echo", "--port", str(upstream)]
@@ -151,7 +161,10 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], folder: Path) -> None
         raise Unfit(f"{unfit}\n{log[-2000:]}") from None
 
 
-def configuration(port: int, upstream: int, store_port: int, mode: str) -> str:
+def configuration(port: int, upstream: int, store_port: int, modes: Sequence[str]) -> str:
+    routes = ", ".join(
+        f"{{name: {mode}, paths: [/{mode}], on_store_failure: {mode}}}" for mode in modes
+    )
     return f"""\
 version: 1
 listen: {{host: 127.0.0.1, port: {port}}}
@@ -165,7 +178,7 @@ tenants:
 services:
   - name: service
     targets: ["http://127.0.0.1:{upstream}"]
-    routes: [{{name: try, paths: [{PATH}], on_store_failure: {mode}}}]
+    routes: [{routes}]
 """
 
 
