@@ -28,7 +28,7 @@ from tidegate.rate_limiter import Costs, Subject
 logger: Final = logging.getLogger("tidegate.policies")
 
 LOOKED_AT_ONCE: Final = 16 * 1024
-"""Bytes: 2 ms of the loop, if they are made to take as long as they can. Others run after that."""
+"""Bytes: at the most 10 ms of the loop, if they are made to take long. Others run after that."""
 
 Settle = Callable[[Costs], None]
 """Is told, once and without waiting, what a call has really cost."""
