@@ -179,6 +179,27 @@ async def test_a_second_charge_that_refuses_ends_the_lease_of_the_first(app: Fas
     assert await statuses(app, "/twice") == [400]
 
 
+@pytest.mark.parametrize("place", ["endpoint", "route", "dependency"])
+async def test_a_dependency_without_a_name_is_an_error_at_the_start(
+    valkey: Store, place: str
+) -> None:
+    """`Depends(limit)` let the client name the limit, and charged nothing."""
+    bare: Any = Depends(limit)
+
+    def needed(_: Any = bare) -> None: ...
+
+    app, depends = FastAPI(), {"route": [bare], "dependency": [Depends(needed)]}.get(place, [])
+
+    @app.get("/bare", dependencies=depends)
+    async def endpoint(_: Any = bare if place == "endpoint" else None) -> str:
+        return "found"
+
+    install(app, Gateway(CONFIG, data_dir=Path(), store=valkey))
+    with pytest.raises(RuntimeError, match=r'endpoint: write Depends\(limit\("search"\)\)'):
+        async with app.router.lifespan_context(app):
+            pass
+
+
 def test_what_is_no_name_or_cost_is_told_where_it_is_written() -> None:
     """`@limit` without parentheses answered 200 with the caller in place of the endpoint's."""
 

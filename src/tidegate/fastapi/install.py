@@ -11,7 +11,7 @@ from fastapi import Response as HttpResponse
 
 from tidegate.asgi import Gateway
 from tidegate.fastapi.answers import Answers
-from tidegate.fastapi.endpoints import MARK
+from tidegate.fastapi.endpoints import MARK, limit
 from tidegate.fastapi.visit import Home, failed
 from tidegate.gateway import GatewayNotOpen
 from tidegate.http import GatewayError, problem_response
@@ -52,11 +52,22 @@ async def _problem(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 def _check_order(routes: Iterable[Any]) -> None:
-    """A decorator above the route's limits a copy that nobody calls."""
+    """A decorator above the route's limits a copy that nobody calls, and a dependency without a
+    name nothing."""
     for route in routes:
         # An included router is kept as it is by newer FastAPI, and copied by older.
         _check_order(getattr(getattr(route, "original_router", route), "routes", ()) or ())
         endpoint = getattr(route, "endpoint", None)
+        name = getattr(endpoint, "__name__", endpoint)
         if getattr(endpoint, MARK, False):
-            name = getattr(endpoint, "__name__", endpoint)
             raise RuntimeError(f"{name}: write @limit(…) below the decorator of its route")
+        if _has_bare_limit(getattr(route, "dependant", None)):
+            raise RuntimeError(
+                f'{name}: write Depends(limit("search")), with the name of the limit'
+            )
+
+
+def _has_bare_limit(dependant: Any) -> bool:
+    """Whether the class itself is a dependency: its name would be what the client asks for."""
+    needed = getattr(dependant, "dependencies", ())
+    return any(one.call is limit or _has_bare_limit(one) for one in needed)
