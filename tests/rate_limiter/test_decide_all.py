@@ -146,6 +146,20 @@ def test_the_store_s_clock_chooses_the_window_not_the_gateway_s(decide) -> None:
         assert decide(calendars, 1, NOON, boundaries=boundaries) == [1, 4, 11 * 3600]
 
 
+def test_a_window_next_to_the_gateway_s_is_as_long_as_it_is(decide) -> None:
+    asked = subject(quota("5/month", time_zone="Africa/Lagos"))  # no clocks change there
+    assert asked.boundaries is not None
+    december = NOON + (5 * 24 + 11) * HOUR
+    for gateway, store, ends in (
+        (december - 1, december, december + 31 * 24 * HOUR),
+        (december, december - 1, december),
+        (december + 31 * 24 * HOUR, december, december + 31 * 24 * HOUR),
+    ):
+        boundaries = asked.boundaries.packed(gateway)
+        wait_s = -(-(ends - store) // SECOND)
+        assert decide(asked, 0, store, boundaries=boundaries) == [1, 5, wait_s]
+
+
 def test_a_gateway_s_clock_far_away_gives_windows_of_the_same_length(decide) -> None:
     asked = subject(quota("5/day", time_zone="Europe/Berlin"))
     assert asked.boundaries is not None
@@ -240,6 +254,7 @@ def test_a_clock_that_went_back_keeps_no_lease_for_longer_than_it_lasts(decide) 
     asked = subject(parallel(2))
     decide(asked, 1, NOON + HOUR, lease=b"dead")
     assert decide(asked, 1, NOON, lease=b"one")[:2] == [1, 0]
+    assert decide(asked, 1, NOON + 30 * SECOND - 1, lease=b"two") == [0, 0, 1]
     assert decide(asked, 1, NOON + 30 * SECOND, lease=b"two")[:2] == [1, 1]
 
 

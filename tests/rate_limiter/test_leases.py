@@ -1,12 +1,14 @@
 """Leases and settlements on real servers, through the gateway's own connections."""
 
 import asyncio
+from time import perf_counter
 
 import pytest
 
 from tidegate.config.limits import Concurrency, Quota, SlidingWindow, TokenBucket
 from tidegate.config.units import parse_rate
 from tidegate.rate_limiter import Counter, Decision, Limiter, Subject
+from tidegate.rate_limiter.limiter import ON_THE_WAY_S
 from tidegate.store import Store
 
 ONE = (1,)
@@ -144,6 +146,35 @@ async def test_a_refund_gives_every_unit_back_and_lets_the_lease_be(
     assert (await decided(limiter, subject, (2, 500))).allowed
     limiter.refund(subject, (2, 500), age_s=0.1)
     assert await left(limiter, subject) == [10, 1000, 9, 9, 1]
+
+
+async def test_what_was_charged_on_the_way_is_given_back_at_whatever_age_the_gateway_says(
+    limit_stores: list[Store],
+) -> None:
+    """A sliding window gives back what was spent since: the store's clock is not the gateway's."""
+    limiter = Limiter(limit_stores[0])
+    window = SlidingWindow(name="window", rate=parse_rate("9/h"), algorithm="sliding-window")
+    subject = subject_of(limiter, window)
+    assert (await decided(limiter, subject, (5,))).allowed
+    limiter.refund(subject, (2,))
+    assert await left(limiter, subject) == [6]
+    limiter.settle(subject, 3, 1)
+    assert await left(limiter, subject) == [8]
+
+
+async def test_what_a_long_request_did_not_need_is_given_back_by_its_age(
+    limit_stores: list[Store],
+) -> None:
+    limiter = Limiter(limit_stores[0])
+    window = SlidingWindow(name="window", rate=parse_rate("9/h"), algorithm="sliding-window")
+    subject = subject_of(limiter, window)
+    asked_at = perf_counter()
+    assert (await decided(limiter, subject, (5,))).allowed
+    await asyncio.sleep(1.5 * ON_THE_WAY_S)
+    limiter.settle(subject, 5, 4)
+    assert await left(limiter, subject) == [4], "spent by somebody earlier, for all it is told"
+    limiter.settle(subject, 5, 4, age_s=perf_counter() - asked_at)
+    assert await left(limiter, subject) == [5]
 
 
 async def test_a_plain_subject_is_refunded_as_well(limit_stores: list[Store]) -> None:
