@@ -16,6 +16,10 @@ from tidegate.gateway import caller_usage
 from tidegate.testing import ScriptedUpstream, open_kit
 
 
+def left_in(told):
+    return [(limit["name"], limit["remaining"]) for limit in told["limits"]]
+
+
 async def test_it_tells_who_calls_and_what_is_left(kit_of):
     kit = await kit_of()
     for _ in range(3):
@@ -39,9 +43,9 @@ async def test_it_tells_who_calls_and_what_is_left(kit_of):
 async def test_it_costs_nothing_and_reaches_no_service(kit_of, monkeypatch):
     monkeypatch.setattr(caller_usage, "ANSWER_KEPT_S", 0.0)
     kit = await kit_of()
-    first = await usage(kit)
+    first = left_in(await usage(kit))
     for _ in range(10):
-        assert await usage(kit) == first
+        assert left_in(await usage(kit)) == first
     assert kit.upstream.requests == []
 
 
@@ -174,7 +178,8 @@ async def test_asking_again_compiles_nothing(kit_of, monkeypatch):
     first = [await usage(kit), await usage(kit, **{"x-user": "ann"})]
     assert compiled
     compiled.clear()
-    assert [await usage(kit), await usage(kit, **{"x-user": "ann"})] == first
+    again = [await usage(kit), await usage(kit, **{"x-user": "ann"})]
+    assert list(map(left_in, again)) == list(map(left_in, first))
     assert compiled == []
     told = [(limit["name"], limit["route"]) for limit in first[1]["limits"]]
     assert sorted(told, key=str) == [
