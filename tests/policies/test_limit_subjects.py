@@ -109,3 +109,20 @@ async def test_who_was_not_seen_for_longest_is_forgotten_first(
         assert len(route.known) <= 4
     assert len(subjects._compiled) <= 3
     assert len(subjects._completed) <= 3
+
+
+@pytest.mark.parametrize("per", ["key", "address"])
+async def test_what_callers_share_is_kept_while_new_ones_ask_for_it(
+    subjects: Subjects, monkeypatch: pytest.MonkeyPatch, per: str
+):
+    monkeypatch.setattr("tidegate.policies.limit_subjects.SUBJECTS_MAX", 3)
+    route = on(subjects, "a")
+
+    def of(burst: int) -> Any:
+        route.known.clear()
+        return route.of(caller_of(bucket(per, burst)), REQUEST)
+
+    first = of(1)
+    for burst in range(2, 9):
+        of(burst)
+        assert of(1) is first

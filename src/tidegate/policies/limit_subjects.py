@@ -3,7 +3,7 @@
 By caller and route a look-up finds either the whole, or, where limits count by what each request
 tells, what a request is still to complete. Callers are told apart by identity: a change of key,
 tenant or plan makes a new one, so that nothing here need hear of it. All is bounded over the routes
-of a worker; what is oldest goes first, and of what requests complete what was not used for longest.
+of a worker: the oldest caller goes first, and of what is compiled what nobody asked for longest.
 """
 
 from collections import deque
@@ -100,20 +100,22 @@ class Subjects:
         if not found.varying:
             return self.subject(found.counters(), units)
         key = found, units
-        incomplete = self._incomplete.get(key)
+        incomplete = self._incomplete.pop(key, None)
         if incomplete is None:
+            incomplete = Incomplete(*key)
             _make_room(self._incomplete, SUBJECTS_MAX)
-            incomplete = self._incomplete[key] = Incomplete(*key)
+        self._incomplete[key] = incomplete
         return incomplete
 
     def subject(self, counters: tuple[Counter, ...], units: Units) -> Subject:
         """Compile it, once for all routes on which the same is counted, and for as long as callers
         say the same: one whose key was read anew is another, and goes on where he was."""
         key = counters, units
-        subject = self._compiled.get(key)
+        subject = self._compiled.pop(key, None)
         if subject is None:
+            subject = self._limiter.subject(*key)
             _make_room(self._compiled, SUBJECTS_MAX)
-            subject = self._compiled[key] = self._limiter.subject(*key)
+        self._compiled[key] = subject
         return subject
 
     def keep(self, known: Known, caller: Caller | None, found: Found) -> None:
