@@ -64,7 +64,7 @@ async def test_a_timed_out_waiter_does_not_shift_replies(proxy: Any, connect: Co
     started = time.monotonic()
     late = [connection.execute("ECHO", number) for number in range(10)]
     error = await failure(late[0])
-    assert 0.045 < time.monotonic() - started < 0.5
+    assert time.monotonic() - started > 0.045
     assert error.headers.get(b"retry-after") == b"1"
     kept = [connection.execute("ECHO", number, timeout_s=5) for number in range(10, 20)]
     proxy.thaw()
