@@ -17,10 +17,10 @@ from tidegate.config.schema import StoreFailure
 from tidegate.http.headers import HeaderField
 from tidegate.rate_limiter.decision import decision
 from tidegate.rate_limiter.limits import Costs, Subject, compiled_subject
-from tidegate.rate_limiter.local import SECOND_US
 from tidegate.rate_limiter.local_limits import LocalLimits
 from tidegate.rate_limiter.plain_decision import Decision
 from tidegate.rate_limiter.recovery import Charge, Recovery
+from tidegate.rate_limiter.units import SECOND_US
 from tidegate.store import Store
 
 logger = logging.getLogger("tidegate.limits")

@@ -38,6 +38,7 @@ from tidegate.rate_limiter.local_limits import Place
 from tidegate.rate_limiter.parts import Asking, decided_in_parts, subject_by_slots
 from tidegate.rate_limiter.plain_decision import Decision, plain_decision
 from tidegate.rate_limiter.states import LimitState, present_states
+from tidegate.rate_limiter.units import SECOND_US
 from tidegate.store import Store
 
 SCAN_COUNT: Final = 1000
@@ -48,7 +49,6 @@ IN_TENANTS: Final = b"[kt]*"
 OUTSIDE: Final = b"[cprw]*"
 """How those below a state outside go on: by plan, by route, a window, leases. Told apart because
 a tenant may be called as such a state is (`g`)."""
-SECOND_US: Final = 10**6
 ON_THE_WAY_S: Final = 0.1
 """By the store's clock, what is settled may have been charged earlier by so much than the gateway
 says: twice the default deadline."""

@@ -170,14 +170,7 @@ def compiled_subject(
     ordered = _ordered(counters, frozenset(cost_units))
     limits = tuple(limit for counter in ordered for limit in counter.limits)
     plain = may_be_plain and all(map(is_plain, limits))
-    calendars: dict[Calendar, int] = {}
-
-    def packed(limit: Limit) -> bytes:
-        calendar = calendar_of(limit) if isinstance(limit, Quota) else None
-        number = None if calendar is None else calendars.setdefault(calendar, len(calendars))
-        more = b"" if plain else traits(limit, cost_units.index(limit.unit))
-        return packed_limit(limit, number) + more
-
+    packed, boundaries = _packed(ordered, None if plain else cost_units)
     capacities = tuple(map(capacity, limits))
     policies = [_policy_item(limit) for limit in limits if not limit.shadow]
     keys = tuple(map(_key_of, ordered))
@@ -192,7 +185,7 @@ def compiled_subject(
             limit.shadow or is_lease(limit) or limit.unit != REQUESTS for limit in limits
         ),
         keys=keys,
-        packed_limits=tuple(b"".join(map(packed, counter.limits)) for counter in ordered),
+        packed_limits=packed,
         words=tuple(map(described, limits)),
         shown=tuple(index for index, limit in enumerate(limits) if not limit.shadow),
         line_formats=tuple(line_format(whole, policies) for whole in capacities if policies),
@@ -206,7 +199,7 @@ def compiled_subject(
             if is_lease(counter.limits[0])
         ),
         counters=tuple(ordered),
-        boundaries=Boundaries(tuple(calendars)) if calendars else None,
+        boundaries=boundaries,
     )
 
 
@@ -223,6 +216,25 @@ def _ordered(counters: Iterable[Counter], cost_units: frozenset[str]) -> list[Co
             if not is_packed(limit):
                 (leases if is_lease(limit) else others).append(counter._replace(limits=(limit,)))
     return strings + others + leases
+
+
+def _packed(
+    ordered: Iterable[Counter], cost_units: tuple[str, ...] | None
+) -> tuple[tuple[bytes, ...], Boundaries | None]:
+    """Return what each key counts as the script reads it, and the boundaries of its calendars.
+
+    Without `cost_units`, for the smaller script, which knows no traits.
+    """
+    calendars: dict[Calendar, int] = {}
+
+    def packed(limit: Limit) -> bytes:
+        calendar = calendar_of(limit) if isinstance(limit, Quota) else None
+        number = None if calendar is None else calendars.setdefault(calendar, len(calendars))
+        more = b"" if cost_units is None else traits(limit, cost_units.index(limit.unit))
+        return packed_limit(limit, number) + more
+
+    packed_limits = tuple(b"".join(map(packed, counter.limits)) for counter in ordered)
+    return packed_limits, Boundaries(tuple(calendars)) if calendars else None
 
 
 def _is_told(limit: Limit) -> bool:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Container, Sequence
 from itertools import accumulate
 from typing import Final, Protocol
 
-SECOND_US: Final = 10**6
+from tidegate.rate_limiter.units import SECOND_US
+
 WINDOW_ENTRIES_MAX: Final = 1000
 """As in the script: of a larger limit, what is spent within a thousandth of the window shares one
 entry, with the later time."""

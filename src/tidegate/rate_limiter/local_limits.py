@@ -14,7 +14,6 @@ from tidegate.config.schema import Concurrency, Limit, Quota, SlidingWindow
 from tidegate.rate_limiter.calendars import Calendar, calendar_of, windows_around
 from tidegate.rate_limiter.limits import Costs, Subject
 from tidegate.rate_limiter.local import (
-    SECOND_US,
     BucketPart,
     LeasePart,
     Part,
@@ -23,6 +22,7 @@ from tidegate.rate_limiter.local import (
     decide,
 )
 from tidegate.rate_limiter.numbers import capacity, units
+from tidegate.rate_limiter.units import SECOND_US
 
 PARTS_MAX: Final = 20_000
 """About 0.5 KB each: 10,000 subjects of two limits."""

@@ -24,10 +24,10 @@ SHADOW: Final = 128
 WINDOW: Final = 16
 LEASE: Final = 32
 TRAITS_SIZE: Final = 22
+"""Bytes of a limit with its traits."""
 KEPT_MAX: Final = 1024
 """Limits that are kept packed, about 0.5 KB each: of a limit by address, every new address is
 compiled, and packing was most of that."""
-"""Bytes of a limit with its traits."""
 
 
 def capacity(limit: Limit) -> int:

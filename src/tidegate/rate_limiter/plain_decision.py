@@ -20,8 +20,8 @@ from tidegate.rate_limiter.header_fields import INTEGER_MAX
 from tidegate.rate_limiter.lease import Lease
 from tidegate.rate_limiter.limits import NO_VIOLATION, Costs, Subject, Violation, violation_of
 from tidegate.rate_limiter.states import LimitState
+from tidegate.rate_limiter.units import SECOND_US
 
-SECOND_US: Final = 10**6
 JITTER_S_MAX: Final = 60.0
 """A quota of a month shall not keep anybody away for days longer."""
 

@@ -2,7 +2,8 @@
 
 What is told is what the store would know by now: of a bucket the debt that has not drained since,
 of a quota and a window what lies in the present one. So nobody is charged for what time has made
-good. What a worker spent that dies meanwhile is told by nobody.
+good. What a worker spent that dies meanwhile is told by nobody. A charge whose answer did not come
+is told again: if the store made it all the same, it is charged twice.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ class Recovery:
             place = self._places.popleft()
             if amount := self._local.unsettled(place, now):
                 charged += 1
-                # Known from here on, so that it is told once; unless the store did not take it.
+                # Known from here on, so that it is told once; unless the store's answer fails.
                 self._local.settle(place, amount, now)
                 if answer := self._charge(place, amount):
                     answer.add_done_callback(partial(self._taken_back, place, amount, now))

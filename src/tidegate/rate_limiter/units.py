@@ -13,10 +13,9 @@ from typing import Final, NamedTuple
 
 from tidegate.config.units import Rate
 
+SECOND_US: Final = 10**6
 UNITS_MAX: Final = 2**52
 """What a full bucket may weigh: the sum with one more cost stays below 2^53."""
-
-SECOND_US: Final = 10**6
 
 
 class Kind(IntEnum):
