@@ -2,13 +2,14 @@
 
 One timer serves all. Who is due has failed; the store is asked to run a script then (breaker.py),
 and where that is due too the link is condemned. Knows nothing of sending: it is given the waiters,
-in the order in which they are answered, and how to queue and to end.
+in the order in which they are answered, and the link's methods to queue and to end.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
+from weakref import WeakMethod
 
 from tidegate.store.breaker import PROBE
 from tidegate.store.errors import fail, unavailable
@@ -37,8 +38,8 @@ class Deadlines:
         self._loop = asyncio.get_running_loop()
         self._waiting = waiting
         self._timeout_s = timeout_s
-        self._queue = queue
-        self._abort = abort
+        # Weakly: the link holds its deadlines, and both would be a circle when it has ended.
+        self._queue, self._abort = WeakMethod(queue), WeakMethod(abort)
         self.sweep_at = float("inf")
         """What is due earlier must say so: `no_later_than`."""
         self._sweeper: asyncio.TimerHandle | None = None
@@ -99,8 +100,10 @@ class Deadlines:
         """Have the store prove that it runs scripts."""
         self._probe = self._loop.create_future()
         self._waiting.append((self._probe, deadline, None))
-        self._queue(PROBE)
+        if (queue := self._queue()) is not None:
+            queue(PROBE)
 
     def _condemn(self, why: str) -> None:
         self.is_condemned = True
-        self._abort(why)
+        if (abort := self._abort()) is not None:
+            abort(why)
