@@ -35,25 +35,15 @@ async def status(gateway: Any, path: str = "/health", host: str = "127.0.0.1") -
         return (await client.get(url, headers={"host": host})).status_code
 
 
-async def test_it_answers_on_loopback_in_a_process_of_its_own(
-    running_gateway: Any, clients: Any
-) -> None:
-    gateway = running_gateway(APP_NAME="shop")
-    assert await health(gateway) == 200
-    assert len(gateway.control()) == 1
-    assert not gateway.control() & gateway.workers()
-    assert gateway.admin_url.startswith("http://127.0.0.1:")
-    gateway.signal(signal.SIGHUP)
-    await clients.eventually(lambda: " shop INFO tidegate.supervisor[" in gateway.said(), 30)
-
-
-async def test_its_death_disturbs_no_request_and_refuses_none_of_its_own(
-    running_gateway: Any, clients: Any
+async def test_it_answers_in_a_process_of_its_own_whose_death_refuses_no_request(
+    running_gateway: Any,
 ) -> None:
     gateway = running_gateway()
+    assert gateway.admin_url.startswith("http://127.0.0.1:")
     assert await health(gateway) == 200
     (victim,) = gateway.control()
     workers = gateway.workers()
+    assert victim not in workers
     async with gateway.load() as load:
         os.kill(victim, signal.SIGKILL)
         assert await health(gateway) == 200
@@ -68,7 +58,7 @@ async def test_it_goes_with_the_supervisor_however_that_ends(
 ) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         # A port of its own, which nobody takes the moment it is free.
-        gateway = running_gateway(options=("--admin-port", "0"))
+        gateway = running_gateway(workers=1, options=("--admin-port", "0"))
         assert await health(gateway) == 200
         control, stores = gateway.control(), gateway.stores()
         gateway.signal(number)
@@ -82,7 +72,7 @@ async def test_it_goes_with_the_supervisor_however_that_ends(
 async def test_killed_with_everything_else_it_leaves_no_orphan(
     running_gateway: Any, clients: Any
 ) -> None:
-    gateway = running_gateway()
+    gateway = running_gateway(workers=1)
     assert await health(gateway) == 200
     everything = {gateway.process.pid, *gateway.workers(), *gateway.control(), *gateway.stores()}
     for pid in everything:
@@ -142,7 +132,7 @@ async def test_the_token_is_made_once_and_kept_from_everybody(
 async def test_a_reload_replaces_it_and_tells_what_changed_without_secrets(
     running_gateway: Any, clients: Any
 ) -> None:
-    gateway = running_gateway()
+    gateway = running_gateway(APP_NAME="shop")
     assert await health(gateway) == 200
     (before,) = gateway.control()
     text = gateway.config.read_text()
@@ -154,6 +144,7 @@ async def test_a_reload_replaces_it_and_tells_what_changed_without_secrets(
     await clients.eventually(lambda: not alive({before}))
     assert len(gateway.control()) == 1
     said = gateway.said()
+    assert " shop INFO tidegate.supervisor[" in said
     assert "5/s" in said
     assert "7/s" in said
     assert "premium_user: value changed" in said

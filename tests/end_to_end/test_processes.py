@@ -40,7 +40,7 @@ async def test_replacing_workers_under_load_loses_no_connection(
     gateway = running_gateway()
     before = gateway.workers()
     async with gateway.load() as load:
-        for rounds in (1, 2, 3):
+        for rounds in (1, 2):  # what has replaced is replaced too
             gateway.signal(signal.SIGHUP)
             await clients.eventually(
                 lambda n=rounds: gateway.said().count("Replaced 2 workers") == n, 30
