@@ -17,6 +17,7 @@ from tidegate.config.limits import Quota
 from tidegate.gateway.proposed_limits import Asked, NotReplayed, ProposedLimits
 from tidegate.rate_limiter.limits import REQUESTS, Counter, compiled_subject
 from tidegate.rate_limiter.local_limits import LocalLimits
+from tidegate.rate_limiter.units import SECOND_US
 
 TOO_MANY: Final = 429
 ROWS_MAX: Final = 20_000
@@ -28,7 +29,6 @@ LATE_S: Final = 5.0
 """Workers flush their records each second, each its own."""
 WAITING_MAX: Final = 50_000
 BEGUN_MAX: Final = 20_000
-SECOND_US: Final = 10**6
 
 Record = Mapping[str, Any]
 
