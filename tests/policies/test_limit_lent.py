@@ -51,7 +51,8 @@ async def test_a_worker_that_ends_gives_back_what_it_holds(lent_kit, tidegate_st
         await kit.get("/api/x")
     assert kit.gateway.parts.borrower.held > 0
     kit.gateway.parts.borrower.close()
-    await tidegate_store.execute("PING")  # a batch may have been under way: it is back by now
+    for _ in range(3):  # a batch may be under way, and the script that gives back new to the server
+        await tidegate_store.execute("PING")
     other = await lent_kit(plan=[{**LEASED[0], "precision": "exact"}])
     assert (await other.get("/api/x")).header("x-ratelimit-remaining") == "139"
 
