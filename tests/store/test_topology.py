@@ -144,11 +144,11 @@ async def test_a_node_that_answers_nonsense_is_asked_again(
             writer.write(slots + _bulk(state))
 
     place = await listening(talk)
-    topology = Topology(_address(place))
+    topology = Topology(_address(place, Place("127.0.0.1", 1)))
     on_change = asyncio.Event().set
     topology.join(on_change)
     await eventually(lambda: asked > 2)
-    assert isinstance(topology.failure, ValueError)
+    assert topology.failure is not None
     assert len(caplog.records) == 1
     epoch = "7"
     await eventually(lambda: topology.slots_served == 16384)

@@ -85,7 +85,7 @@ class Topology:
 
     async def _follow(self) -> None:
         # Gateways of a fleet that lost the Cluster at one moment ask other nodes, at other times.
-        first, turn = random.randrange(SLOTS), 0  # noqa: S311 - it guards no secret
+        first, turn, told = random.randrange(SLOTS), 0, ""  # noqa: S311 - it guards no secret
         while True:
             candidates = self._candidates()
             place = candidates[(first + turn) % len(candidates)]
@@ -98,7 +98,8 @@ class Topology:
             except _FAILURES as error:
                 self._failed(error)
             except Exception as error:  # whatever a node says, it is no reason not to ask again
-                if repr(error) != repr(self.failure):
+                if repr(error) != told:
+                    told = repr(error)
                     logger.exception("what %s says of the Cluster is not understood", place)
                 self._failed(error)
             whole_round_s = POLL_S * random.uniform(0.5, 1.5)  # noqa: S311
