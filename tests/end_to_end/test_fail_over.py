@@ -79,15 +79,17 @@ async def test_a_fail_over_turns_nobody_away_and_lets_nobody_in_beyond_his_limit
         load = _Load(kit, key)
         async with load:
             await eventually(lambda: load.statuses[200] > 200)
+            killed_at = time.monotonic()
             primary(servers, "tg:limits:{acme}:").kill()
             await eventually(lambda: load.degraded > 0)
-            before = time.monotonic()
             await eventually(lambda: load.since_degraded_s > 0.5, 20)
+            outage_s = load.degraded_at - killed_at
+            refused = load.statuses[429]
+            await eventually(lambda: load.statuses[429] > refused + CLIENTS, 30)
         assert set(load.statuses) <= {200, 429}
         assert load.statuses[200] <= BURST * 1.05  # what is settled late when the store is back
-        assert load.statuses[200] >= BURST * 0.9
-        assert load.slowest_s < 1  # of which the test process's collector takes a third
-        assert time.monotonic() - before < 15
+        assert load.statuses[200] >= BURST * 0.9  # nobody was refused before all was spent
+        assert load.slowest_s < outage_s / 2  # nobody waits for the fail-over
 
 
 async def test_a_revocation_outlives_the_server_that_took_it(
@@ -120,7 +122,7 @@ class _Load:
         self.slowest_s = 0.0
         self._kit = kit
         self._key = key
-        self._degraded_at = 0.0
+        self.degraded_at = 0.0
         self._clients: list[asyncio.Task[None]] = []
         self._stopped = False
 
@@ -133,7 +135,7 @@ class _Load:
 
     @property
     def since_degraded_s(self) -> float:
-        return time.monotonic() - self._degraded_at
+        return time.monotonic() - self.degraded_at
 
     async def _ask(self) -> None:
         while not self._stopped:
@@ -143,5 +145,5 @@ class _Load:
             self.statuses[answer.status] += 1
             if answer.header("tidegate-degraded") is not None:
                 self.degraded += 1
-                self._degraded_at = time.monotonic()
+                self.degraded_at = time.monotonic()
             await asyncio.sleep(PAUSE_S)
