@@ -106,7 +106,7 @@ def test_a_signal_to_make_alone_ends_the_command(signum: int, tmp_path: Path) ->
         wait_until(lambda: started.exists() and bool(started.read_text()))
         command = int(started.read_text())
         make.send_signal(signum)
-        make.wait(10)
+        make.wait(30)
         wait_until(lambda: not is_alive(command))
     finally:
         make.kill()
@@ -114,7 +114,7 @@ def test_a_signal_to_make_alone_ends_the_command(signum: int, tmp_path: Path) ->
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
