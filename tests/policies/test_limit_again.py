@@ -126,3 +126,18 @@ async def test_who_waited_before_the_limit_is_asked_for_anew(tidegate_kit, tmp_p
     await asyncio.sleep(0.02)
     assert (await kit.get("/api/x")).status == 429
     assert (await slow).status == 200  # by then the bucket is full again
+
+
+@pytest.mark.parametrize("more", [{"warn_at": 0.5}, {"notify": [1.0], "quota": "1/day"}])
+async def test_a_limit_that_tells_more_than_no_is_asked_each_time(
+    tidegate_kit, tidegate_store, more
+):
+    """Its warnings and shares are counted by request."""
+    plan = {"name": "steady", "rate": "1/h", "burst": 1, **more}
+    if "quota" in plan:
+        del plan["rate"], plan["burst"]
+    kit = await tidegate_kit(plan=[plan])
+    await kit.get("/api/x")
+    before = await decisions(tidegate_store)
+    assert {(await kit.get("/api/x")).status for _ in range(20)} == {429}
+    assert await decisions(tidegate_store) - before >= 20

@@ -1,10 +1,11 @@
 """The larger script by example: sliding windows, leases, calendars, units, shadows, settling."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import redis
 
+from tests.rate_limiter.test_decide import Case
 from tidegate.config.limits import Concurrency, Limit, Quota, SlidingWindow, TokenBucket
 from tidegate.config.units import parse_rate
 from tidegate.rate_limiter import Counter, Subject
@@ -35,13 +36,6 @@ def parallel(count: int, lease_s: float = 30.0, **more: Any) -> Concurrency:
 
 def subject(*limits: Limit, units: tuple[str, ...] = ("requests",), key: str = "k") -> Subject:
     return compiled_subject([Counter(b"tg:limits:{acme}:k:" + key.encode(), limits)], units)
-
-
-class Case(NamedTuple):
-    name: str
-    limits: tuple[Limit, ...]
-    asked: list[tuple[int, int, list[int]]]
-    """(µs after noon, cost, reply)"""
 
 
 CASES = [

@@ -11,7 +11,7 @@ from asyncio import CancelledError, Future
 from collections.abc import Awaitable
 from contextlib import suppress
 from time import perf_counter
-from typing import Any, NoReturn
+from typing import Any
 
 from tidegate.config import Route
 from tidegate.http import Response
@@ -72,7 +72,8 @@ class Limit:
             if subject.lent_max and self._is_lent(subject, costs, context):
                 return
             if subject.refusals and (refusal := standing(subject, costs, perf_counter())):
-                self._refuse(refusal, context)
+                self._note(refusal, subject, context)
+                raise refusal.error(self._limiter.retry_jitter)
             context.pending_limits = self._limiter.ask(subject, costs)
 
     def __call__(self, request: Request, call_next: Next) -> Awaitable[Response]:
@@ -108,13 +109,10 @@ class Limit:
             decision = self._limiter.decision(subject, costs, reply)
         finally:
             del answer  # it holds what it failed with, which leads back here: a circle
-        context.decided_at = decided_at = perf_counter()
-        context.decision = decision
+        self._note(decision, subject, context)
         if decision.degraded is None:
             last = subject.last
-            last[0], last[1] = decision.figures, decided_at
-        if subject.is_told:
-            self._signals.seen(context, subject, decision)
+            last[0], last[1] = decision.figures, context.decided_at
         if not decision.allowed:
             if decision.stands_s and not subject.is_told:
                 remember(subject, costs, decision, context.started_at)
@@ -129,25 +127,21 @@ class Limit:
         decision = self._borrower.take(subject, costs, context.started_at)
         if decision is None:
             return False
+        self._note(decision, subject, context)
+        return True
+
+    def _note(self, decision: Decision, subject: Subject, context: Context) -> None:
+        """Keep what was decided with the request, and tell who is to be told."""
         context.decided_at = perf_counter()
         context.decision = decision
         if subject.is_told:
             self._signals.seen(context, subject, decision)
-        return True
-
-    def _refuse(self, refusal: Decision, context: Context) -> NoReturn:
-        """Refuse as the store did a moment ago."""
-        context.decided_at = perf_counter()
-        context.decision = refusal
-        raise refusal.error(self._limiter.retry_jitter)
 
     def _give_back(self, subject: Subject, costs: Costs, answer: Future[Any]) -> None:
         """End the lease that may be in an answer which came too late to be looked at."""
         if not answer.done() or answer.cancelled() or answer.exception() is not None:
             return
-        with suppress(
-            StoreUnavailable
-        ):  # it is no answer, and nothing shall replace the cancelling
+        with suppress(StoreUnavailable):  # no answer at all: the cancelling goes on
             decision = self._limiter.decision(subject, costs, answer.result())
             if decision.lease is not None:
                 self._limiter.release(decision.lease)

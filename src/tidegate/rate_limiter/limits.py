@@ -127,6 +127,8 @@ class Subject:
     """By costs the last refusal, and until when it stands (`time.perf_counter`)."""
     parts: list["SlotPart"] = field(default_factory=list)
     """On a Cluster, where it counts in several hash slots: one for each, the tenant's the last."""
+    settled: list["Subject"] = field(default_factory=list)
+    """Itself for the larger script, once that was needed."""
     calls: dict[tuple[Any, ...], ScriptCall] = field(default_factory=dict)
     """The script's calls by costs, packed once: few, because costs are the configuration's."""
     violations: dict[tuple[bool, ...], Violation] = field(default_factory=dict)
@@ -143,7 +145,9 @@ class Subject:
 
     def as_settled(self) -> "Subject":
         """Return it for the larger script, which settles."""
-        return compiled_subject(self.counters, self.units, may_be_plain=False)
+        if not self.settled:
+            self.settled.append(compiled_subject(self.counters, self.units, may_be_plain=False))
+        return self.settled[0]
 
 
 class SlotPart(NamedTuple):
