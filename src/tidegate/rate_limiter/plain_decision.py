@@ -216,7 +216,7 @@ def plain_decision(subject: Subject, costs: Costs, reply: Any) -> Decision:
 def _standing(subject: Subject, costs: Costs, reply: list[Any]) -> Decision:
     """Return the refusal that `reply` is, which says how long it takes until nothing refuses.
 
-    It stands until a second is off that wait: before, no token is due and no figure changes.
+    It stands until a second is off that wait: before, its Retry-After is the same.
     """
     wait_us = reply.pop()
     if type(wait_us) is not int or not 0 <= wait_us <= INTEGER_MAX or reply[0] != 0:
