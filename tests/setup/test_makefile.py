@@ -101,7 +101,12 @@ def test_a_signal_to_make_alone_ends_the_command(signum: int, tmp_path: Path) ->
         f"run:\n\t@exec {sys.executable} {ROOT}/scripts/under_make.py"
         f' {sys.executable} -c "{program}"\n'
     )
-    make = subprocess.Popen(["make", "-f", str(makefile), "run"], stderr=subprocess.DEVNULL)
+    make = subprocess.Popen(
+        ["make", "-f", str(makefile), "run"],
+        stderr=subprocess.DEVNULL,
+        # A run in the background of a shell has SIGINT ignored, and so has what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         wait_until(lambda: started.exists() and bool(started.read_text()))
         command = int(started.read_text())
